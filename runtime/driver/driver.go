@@ -1,0 +1,100 @@
+// Package driver is the seam between Godwit and an inference engine. An engine
+// implements Engine and Session, passes runtime/drivertest, and is done:
+// checks, queueing, deadlines and statistics are infer's, written once.
+package driver
+
+import (
+	"context"
+
+	"godwit.dev/runtime/tensor"
+)
+
+// An Engine opens model files. Its methods may be called concurrently.
+type Engine interface {
+	// Info tells which engine this is. It must not load anything heavy.
+	Info() Info
+
+	// Open loads the model at path and makes it ready to run. opts is never nil.
+	// Errors: BadModel when the file is not a model that this engine can run,
+	// Runtime when the engine or the provider asked for is missing or is not the
+	// one that would really be used, Canceled or DeadlineExceeded after ctx.
+	Open(ctx context.Context, path string, opts *Options) (Session, error)
+}
+
+// Info describes an engine for metadata, logs and metrics.
+type Info struct {
+	Name     string // "onnxruntime"
+	Version  string // of the native library, "" until it is loaded
+	Platform string // the protocol's platform name: "onnx_onnxv1"
+}
+
+// Options say how one session runs.
+type Options struct {
+	// IntraOp is the number of threads that one Run may use; at least 1.
+	// Engines never choose it themselves: they would see the host's cores
+	// instead of the container's quota.
+	IntraOp int
+	// Runs is how many Runs the caller makes at most at once; at least 1.
+	Runs int
+	// Provider is where operators run. The zero value is the CPU.
+	Provider Provider
+	// NoArena gives memory back after each Run instead of keeping it: less
+	// memory and, for models of a few microseconds, less contention.
+	NoArena bool
+}
+
+// Provider names an execution provider and its own options, which are passed
+// on unread: {"cuda", {"gpu_mem_limit": "2147483648"}}.
+type Provider struct {
+	Name    string // "" and "cpu" are the CPU; "cuda", "tensorrt", …
+	Options map[string]string
+}
+
+// TensorInfo is one input or output of a model.
+type TensorInfo struct {
+	Name  string
+	Type  tensor.DType
+	Shape []int64 // -1 is a dynamic dimension
+	// Symbols has the dimensions' symbolic names where the model gives them,
+	// "" elsewhere. Its length is that of Shape, or 0 when there are none.
+	Symbols []string
+}
+
+// Signature is what a model takes and gives.
+type Signature struct {
+	Inputs, Outputs []TensorInfo
+	// Metadata is the model's own key-value metadata, producer and description
+	// included; for people, never for decisions.
+	Metadata map[string]string
+}
+
+// A Session is one loaded model. Its methods may be called concurrently, but
+// for Close.
+type Session interface {
+	// Signature reports inputs and outputs; a dynamic dimension is -1. The
+	// caller must not change it.
+	Signature() *Signature
+
+	// Run evaluates the model once. in holds exactly Signature's inputs, in
+	// order, already checked by infer; it stays borrowed until Run returns.
+	// out names the wanted outputs, which are among Signature's. Run sets Type
+	// and Shape, and puts the elements into Data's capacity where that is
+	// enough and into memory of its own otherwise, which out[i].Release then
+	// gives back. On an error nothing of out is owned by the caller.
+	//
+	// When ctx ends, Run stops at the next operator and returns; the caller
+	// checks ctx.Err() even when the error is nil, because an engine cannot
+	// stop within an operator.
+	Run(ctx context.Context, in, out []tensor.Tensor) error
+
+	// Close frees native memory. No Run is in flight; a second Close is a no-op.
+	Close() error
+}
+
+// A Placer is a Session that knows where its operators run. infer reports it
+// in metadata and metrics.
+type Placer interface {
+	// Providers lists the execution providers really in use, first the one
+	// asked for.
+	Providers() []string
+}
