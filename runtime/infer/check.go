@@ -1,0 +1,138 @@
+package infer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/tensor"
+)
+
+// arrange checks the inputs against the signature and returns them in its
+// order. Every problem is reported, not only the first.
+func (m *Model) arrange(req *Request) ([]tensor.Tensor, error) {
+	in := make([]tensor.Tensor, len(m.sig.Inputs))
+	seen := make([]bool, len(in))
+	var problems []error
+	for i := range req.Inputs {
+		t := &req.Inputs[i]
+		at, known := m.inputs[t.Name]
+		switch {
+		case !known:
+			problems = append(problems, m.badInput(t.Name, "want %s, got an unknown input", names(m.sig.Inputs)))
+		case seen[at]:
+			problems = append(problems, m.badInput(t.Name, "want it once, got it twice"))
+		default:
+			seen[at] = true
+			in[at] = *t
+			if err := m.checkTensor(&m.sig.Inputs[at], t); err != nil {
+				problems = append(problems, err)
+			}
+		}
+	}
+	for i, ok := range seen {
+		if !ok {
+			info := &m.sig.Inputs[i]
+			problems = append(problems, m.badInput(info.Name, "want %s, got no such input", Describe(info)))
+		}
+	}
+	return in, join(problems)
+}
+
+// join keeps a single problem as it is, so that its subject stays readable.
+func join(problems []error) error {
+	switch len(problems) {
+	case 0:
+		return nil
+	case 1:
+		return problems[0]
+	}
+	texts := make([]string, len(problems))
+	for i, p := range problems {
+		texts[i] = strings.TrimPrefix(p.Error(), "infer.Infer ")
+	}
+	e := fault.New(fault.Invalid, "infer.Infer", "", "%s", strings.Join(texts, "; "))
+	e.Err = errors.New(strings.Join(texts, "; "))
+	e.Hint = fault.HintOf(problems[0])
+	return e
+}
+
+func (m *Model) checkTensor(want *driver.TensorInfo, got *tensor.Tensor) error {
+	if got.Type != want.Type {
+		return m.badInput(want.Name, "want %s, got %v %s", Describe(want), got.Type, tensor.FormatShape(got.Shape)).
+			WithHint("Send this input as %v.", want.Type)
+	}
+	fits := len(got.Shape) == len(want.Shape)
+	for i := 0; fits && i < len(want.Shape); i++ {
+		fits = got.Shape[i] == want.Shape[i] || (want.Shape[i] < 0 && got.Shape[i] >= 0)
+	}
+	if !fits {
+		return m.badInput(want.Name, "want %s, got %v %s", Describe(want), got.Type, tensor.FormatShape(got.Shape)).
+			WithHint("%s", shapeHint(want.Shape))
+	}
+	if err := got.Check(); err != nil {
+		return m.badInput(want.Name, "%w", err)
+	}
+	return nil
+}
+
+// shapeHint says in words what a shape asks for.
+func shapeHint(shape []int64) string {
+	switch {
+	case len(shape) == 0:
+		return "Send a single value with the shape []."
+	case shape[0] < 0 && len(shape) == 2 && shape[1] >= 0:
+		return fmt.Sprintf("Send rows of %d.", shape[1])
+	case slices.Contains(shape, -1):
+		return "-1 stands for any size."
+	}
+	return fmt.Sprintf("Send exactly the shape %s.", tensor.FormatShape(shape))
+}
+
+func (m *Model) badInput(name, format string, args ...any) *fault.Error {
+	return fault.New(fault.Invalid, "infer.Infer", fmt.Sprintf("input %q", name), format, args...)
+}
+
+// wanted returns a tensor for each output that req asks for, in its order.
+func (m *Model) wanted(req *Request) ([]tensor.Tensor, error) {
+	if req.Outputs == nil {
+		out := make([]tensor.Tensor, len(m.sig.Outputs))
+		for i := range out {
+			out[i].Name = m.sig.Outputs[i].Name
+		}
+		return out, nil
+	}
+	out := make([]tensor.Tensor, 0, len(req.Outputs))
+	for _, o := range req.Outputs {
+		bad := func(format string, args ...any) error {
+			return fault.New(fault.Invalid, "infer.Infer", fmt.Sprintf("output %q", o.Name), format, args...)
+		}
+		if _, known := m.outputs[o.Name]; !known {
+			return nil, bad("want %s, got an unknown output", names(m.sig.Outputs))
+		}
+		if slices.ContainsFunc(out, func(t tensor.Tensor) bool { return t.Name == o.Name }) {
+			return nil, bad("want it once, got it twice")
+		}
+		out = append(out, tensor.Tensor{Name: o.Name})
+	}
+	return out, nil
+}
+
+// Describe prints a tensor's type and shape as error messages do: "FP32 [-1 64]".
+func Describe(info *driver.TensorInfo) string {
+	return info.Type.String() + " " + tensor.FormatShape(info.Shape)
+}
+
+func names(infos []driver.TensorInfo) string {
+	if len(infos) == 0 {
+		return "none"
+	}
+	quoted := make([]string, 0, len(infos))
+	for i := range infos {
+		quoted = append(quoted, fmt.Sprintf("%q", infos[i].Name))
+	}
+	return "one of " + strings.Join(quoted, ", ")
+}
