@@ -1,0 +1,119 @@
+// Package archtest holds the house's rules that a compiler does not know: which
+// folder may import which, and what only some folders may touch. They are
+// plain data here and tests in this folder, over the sources' syntax: so files
+// for other platforms, build tags and modules are seen too, which `go list`
+// on one machine would leave out.
+package archtest
+
+import "slices"
+
+// Module is the import path of the repository's root.
+const Module = "godwit.dev"
+
+// arrow is the rule in one line; every violation quotes it.
+const arrow = "runtime <- functions | adapters | infra <- internal <- cmd"
+
+// A row says what the packages of one folder, and of the folders below it, may
+// import of ours. A folder always may import what is inside itself. The
+// longest folder that matches a package is its row; a package without a row is
+// a violation, so every new folder gets its place on purpose.
+type row struct {
+	folder string   // "" is the root package alone; "a/*" is each folder in a, but not a itself
+	may    []string // folders, each with all below it; "*" is everything
+	tests  []string // what _test.go files may import besides, and besides aids
+}
+
+// The sets follow the folder map from left to right.
+var (
+	base = []string{"runtime/fault", "runtime/tensor", "runtime/quota"}
+	file = join(base, "runtime/onnx", "runtime/driver")
+	core = join(file, "runtime/infer", "runtime/trigger")
+	// portable is all of runtime but engines and their test suite: what
+	// functions and adapters build on.
+	portable = join(core, "runtime/codec", "runtime/rows", "runtime/store", "runtime/manifest", "runtime/telemetry")
+	platform = join(portable, "adapters/oip", "adapters/httpserve")
+	conform  = []string{"adapters/adaptertest", "adapters/oip", "adapters/httpserve", "internal/emulate"}
+	joined   = join(portable, "functions", "adapters", "infra", "internal/emulate")
+
+	// aids are what every test may import: engines to run against, and helpers
+	// that import nothing above the runtime.
+	aids = []string{"runtime/ort", "runtime/memengine", "runtime/drivertest", "internal/golden", "internal/testmodels"}
+)
+
+var rows = []row{
+	{folder: "runtime/fault"},
+	{folder: "runtime/tensor"},
+	{folder: "runtime/quota"},
+	{folder: "runtime/driver", may: base},
+	{folder: "runtime/onnx", may: file}, // a file's signature is a driver.Signature
+	{folder: "runtime/infer", may: file},
+	{folder: "runtime/trigger", may: file},
+	{folder: "runtime/codec", may: core},
+	{folder: "runtime/rows", may: core},
+	{folder: "runtime/store", may: core},
+	{folder: "runtime/manifest", may: core},
+	{folder: "runtime/telemetry", may: core},
+	{folder: "runtime/ort", may: core},
+	{folder: "runtime/memengine", may: core},
+	{folder: "runtime/drivertest", may: join(core, aids...)}, // a suite: only tests link it
+
+	{folder: "functions/predict", may: portable},
+	{folder: "functions/batch", may: portable},
+
+	{folder: "adapters/oip", may: portable, tests: conform},
+	{folder: "adapters/httpserve", may: join(portable, "adapters/oip"), tests: conform},
+	{folder: "adapters/adaptertest", may: join(join(portable, "adapters/oip"), aids...), tests: conform},
+	{folder: "adapters/*", may: platform, tests: conform},
+
+	{folder: "infra/data"},
+	{folder: "infra/spec", may: []string{"runtime/fault"}},
+	{folder: "infra/*", may: []string{"runtime/fault", "infra/spec", "infra/data"}},
+	{folder: "knative", may: []string{"runtime/fault", "infra/spec"}},
+
+	{folder: "internal/emulate", may: portable},
+	{folder: "internal/app", may: joined},
+	{folder: "internal/pack", may: join(joined, "internal/app")},
+	{folder: "internal/bake", may: join(joined, "internal/app")},
+	{folder: "internal/doctor", may: join(joined, "internal/app")},
+	{folder: "internal/loadtest", may: join(joined, "internal/app")},
+	{folder: "loadtest", may: join(joined, "internal/app")},
+	{folder: "internal/cli", may: join(joined, "internal/app", "internal/pack", "internal/bake", "internal/doctor", "internal/loadtest", "loadtest")},
+	{folder: "internal/golden"},
+	{folder: "internal/archtest"},
+	{folder: "internal/testmodels", may: file},
+
+	{folder: "cmd", may: everything},
+	{folder: "", may: everything}, // the facade that binaries with a user's handler import
+	{folder: "cdk", may: []string{"infra/spec"}},
+
+	// What no binary of ours links: runnable examples and maintenance programs.
+	{folder: "examples", may: everything},
+	{folder: "scripts", may: everything},
+	{folder: "docs", may: everything},
+}
+
+var everything = []string{"*"}
+
+// A ban keeps packages that are not ours out of a folder.
+type ban struct {
+	folder string // and all below it; tests are free
+	path   string // an import path, and all below it
+	why    string
+}
+
+var bans = []ban{
+	{"adapters/oip", "google.golang.org/grpc", "oip is an http.Handler; gRPC is adapters/httpserve's"},
+	{"functions", "os", "a handler is the same everywhere: no environment, no files"},
+	{"functions", "net/http", "a handler knows no wire; that is the adapters' work"},
+	{"infra", "net/http", "renderers are pure functions of the spec"},
+	{"functions", "github.com/aws", clouds}, {"runtime", "github.com/aws", clouds}, {"infra", "github.com/aws", clouds},
+	{"functions", "cloud.google.com", clouds}, {"runtime", "cloud.google.com", clouds}, {"infra", "cloud.google.com", clouds},
+	{"functions", "github.com/Azure", clouds}, {"runtime", "github.com/Azure", clouds}, {"infra", "github.com/Azure", clouds},
+	{"runtime", "github.com/spf13/cobra", "flags are internal/cli's"},
+	{"functions", "github.com/spf13/cobra", "flags are internal/cli's"},
+	{"adapters", "github.com/spf13/cobra", "flags are internal/cli's"},
+}
+
+const clouds = "cloud SDKs are the adapters' business"
+
+func join(set []string, more ...string) []string { return append(slices.Clip(set), more...) }
