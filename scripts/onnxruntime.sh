@@ -12,12 +12,12 @@ has() { case $1 in pip) python3 -c 'import pip' ;; npm) command -v npm ;; esac >
 fetch() { # via version wheel member: leaves the library in $tmp/lib
 	case $1 in
 	pip)
-		python3 -m pip download "$pip_bar" --disable-pip-version-check --no-deps --only-binary=:all: --platform "$3" \
-			--implementation cp --python-version 3.12 --dest "$tmp" "onnxruntime==$2" >&2 &&
-			python3 -c 'import sys, zipfile as z; sys.stdout.buffer.write(z.ZipFile(sys.argv[1]).read(sys.argv[2]))' \
-				"$tmp"/*.whl "$4" >"$tmp/lib"
+		python3 -m pip download --disable-pip-version-check --no-deps --only-binary=:all: --platform "$3" \
+			--implementation cp --python-version 3.12 --dest "$tmp" "onnxruntime==$2" >&3 &&
+			python3 -c 'import sys, zipfile as z; open(sys.argv[3], "wb").write(z.ZipFile(sys.argv[1]).read(sys.argv[2]))' \
+				"$tmp"/*.whl "$4" "$tmp/lib"
 		;;
-	npm) (cd "$tmp" && npm pack "$npm_bar" "onnxruntime-node@$2" >/dev/null && tar -xzOf ./*.tgz "$4" >lib) ;;
+	npm) (cd "$tmp" && npm pack --loglevel=error --no-update-notifier "onnxruntime-node@$2" >&3 && tar -xzOf ./*.tgz "$4" >lib) ;;
 	esac
 }
 
@@ -49,8 +49,8 @@ case $machine in Darwin*) cache=${HOME:+$HOME/Library/Caches} ;; esac
 case $dest in '' | /*) ;; *) dest=$PWD/$dest ;; esac
 case ${dest:-$cache} in /*) ;; *) die "the cache folder is \"$cache\", wanted an absolute path; set HOME, or give --dest DIR" ;; esac
 
-best='' tried='' tmp='' pip_bar=--quiet npm_bar=--silent
-[ ! -t 2 ] || pip_bar=--progress-bar=on npm_bar=--loglevel=error
+best='' tried='' tmp=''
+if [ -t 2 ]; then exec 3>&2; else exec 3>/dev/null; fi # the tools' progress
 trap '[ -z "$tmp" ] || rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
 while read -r on by version wheel want member; do
@@ -77,4 +77,4 @@ while read -r on by version wheel want member; do
 done <"$here/onnxruntime.lock"
 [ -n "$best" ] || die "--platform is \"$platform\", wanted linux-amd64, linux-arm64 or darwin-arm64"
 [ -n "$tried" ] || die "neither python3 with pip nor npm is here; install one, or set GODWIT_ONNXRUNTIME to the path of your own library"
-die "could not fetch the library through$tried; check the network and run make onnxruntime again, or set GODWIT_ONNXRUNTIME"
+die "could not fetch the library through$tried; see above, then run make onnxruntime again, or set GODWIT_ONNXRUNTIME"
