@@ -5,6 +5,7 @@ package driver
 
 import (
 	"context"
+	"log/slog"
 
 	"godwit.dev/runtime/tensor"
 )
@@ -58,6 +59,9 @@ type TensorInfo struct {
 	// Symbols has the dimensions' symbolic names where the model gives them,
 	// "" elsewhere. Its length is that of Shape, or 0 when there are none.
 	Symbols []string
+	// Unranked is true when the model does not tell the rank: Shape is nil and
+	// any shape fits.
+	Unranked bool
 }
 
 // Signature is what a model takes and gives.
@@ -98,3 +102,14 @@ type Placer interface {
 	// asked for.
 	Providers() []string
 }
+
+// Setup is what a native engine needs from the process that it runs in.
+type Setup struct {
+	Library     string       // path of the native library; it wins over the rest
+	LibraryDirs []string     // folders to look in, best first: lib/ beside the binary
+	CacheDir    string       // Godwit's folder in the user's cache
+	Logger      *slog.Logger // for what the native library reports; nil discards it
+}
+
+// NewEngine makes an engine. Binaries hand theirs to the command line, tests hand in memengine's.
+type NewEngine func(*Setup) Engine

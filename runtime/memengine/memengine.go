@@ -19,6 +19,8 @@ type Model struct {
 	// Run gets the inputs in the signature's order and returns all outputs in
 	// its order. It must watch ctx if it takes long. It may be called concurrently.
 	Run func(ctx context.Context, in []tensor.Tensor) ([]tensor.Tensor, error)
+	// Refuse, when it is set, is what Open says instead of opening the model.
+	Refuse error
 }
 
 // Engine serves Models by path. Its methods may be called concurrently.
@@ -54,6 +56,9 @@ func (e *Engine) Open(ctx context.Context, path string, opts *driver.Options) (d
 	m, ok := e.models[path]
 	if !ok {
 		return nil, fault.New(fault.BadModel, "memengine.Open", path, "no such model")
+	}
+	if m.Refuse != nil {
+		return nil, m.Refuse
 	}
 	e.open.Add(1)
 	return &session{engine: e, model: m}, nil
@@ -117,7 +122,7 @@ func Identity(d tensor.DType, shape ...int64) Model {
 }
 
 // AddSub is a model with two FP32 inputs "a" and "b" and two outputs "sum" and
-// "difference", all of shape [-1 4].
+// "diff", all of shape [-1 4].
 func AddSub() Model {
 	shape := []int64{-1, 4}
 	info := func(name string) driver.TensorInfo {
@@ -126,7 +131,7 @@ func AddSub() Model {
 	return Model{
 		Signature: driver.Signature{
 			Inputs:  []driver.TensorInfo{info("a"), info("b")},
-			Outputs: []driver.TensorInfo{info("sum"), info("difference")},
+			Outputs: []driver.TensorInfo{info("sum"), info("diff")},
 		},
 		Run: func(_ context.Context, in []tensor.Tensor) ([]tensor.Tensor, error) {
 			a, _ := tensor.View[float32](&in[0])
@@ -139,7 +144,7 @@ func AddSub() Model {
 			for i := range a {
 				sum[i], diff[i] = a[i]+b[i], a[i]-b[i]
 			}
-			return []tensor.Tensor{tensor.Of("sum", in[0].Shape, sum), tensor.Of("difference", in[0].Shape, diff)}, nil
+			return []tensor.Tensor{tensor.Of("sum", in[0].Shape, sum), tensor.Of("diff", in[0].Shape, diff)}, nil
 		},
 	}
 }

@@ -1,0 +1,110 @@
+//go:build cgo
+
+package ort
+
+/*
+#include "engine.h"
+*/
+import "C"
+
+import (
+	"context"
+	"os"
+	"unsafe"
+
+	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/fault"
+)
+
+type engine struct {
+	setup *driver.Setup
+}
+
+var _ driver.Engine = (*engine)(nil)
+
+func newEngine(setup *driver.Setup) driver.Engine {
+	if setup == nil {
+		setup = &driver.Setup{}
+	}
+	return &engine{setup: setup}
+}
+
+func (e *engine) Info() driver.Info {
+	info := driver.Info{Name: "onnxruntime", Platform: "onnx_onnxv1"}
+	library.Lock()
+	defer library.Unlock()
+	if library.c != nil {
+		info.Version = C.GoString(library.c.version)
+	}
+	return info
+}
+
+// Open loads the model at path. ONNX Runtime cannot stop while it loads, so
+// ctx is looked at before and after.
+func (e *engine) Open(ctx context.Context, path string, opts *driver.Options) (driver.Session, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	lib, err := open(e.setup)
+	if err != nil {
+		return nil, err
+	}
+	defer drain(ctx, e.setup.Logger)
+	if info, err := os.Stat(path); err != nil {
+		return nil, fault.New(fault.BadModel, "ort.Open", path, "%w", err)
+	} else if !info.Mode().IsRegular() {
+		return nil, fault.New(fault.BadModel, "ort.Open", path, "want a model file, got %s", info.Mode().Type())
+	}
+	options, pointer, err := sessionOptions(opts)
+	if err != nil {
+		return nil, err
+	}
+	defer options.Destroy()
+
+	cpath := C.CString(path)
+	defer C.free(unsafe.Pointer(cpath))
+	native := opts.Provider.Name != "" && opts.Provider.Name != cpu
+	if native {
+		signals.Lock()
+		defer signals.Unlock()
+		C.gw_signals_save()
+	}
+	var msg *C.char
+	var raw *C.OrtSession
+	code := C.gw_session_open(lib, cpath, (*C.OrtSessionOptions)(pointer), &raw, &msg)
+	if native {
+		C.gw_signals_restore()
+	}
+	if code != C.ORT_OK {
+		return nil, openError(path, int(code), takeString(msg))
+	}
+	s := &session{lib: lib, raw: raw, log: e.setup.Logger}
+	s.guard.Store(native)
+	if err := s.describe(path, opts); err != nil {
+		s.Close()
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// openError explains why a model did not load. It is read by whoever deploys
+// the model, so it may name the file.
+func openError(path string, code int, msg string) error {
+	e := fault.New(fault.BadModel, "ort.Open", path, "%s", scrub(msg))
+	switch code {
+	case C.ORT_INVALID_PROTOBUF:
+		e.Hint = "The file is not an ONNX model, or it is cut short; compare its size and digest with the original."
+	case C.ORT_NOT_IMPLEMENTED:
+		e.Hint = "This ONNX Runtime has no kernel for an operator of the model; `godwit doctor` lists the operators."
+	case C.ORT_INVALID_GRAPH:
+		e.Hint = "The graph does not hold together; check it with the tool that exported it."
+	case C.ORT_EP_FAIL, C.ORT_ENGINE_ERROR:
+		e.Code = fault.Runtime
+		e.Hint = "The execution provider failed to start; look at its libraries and the device's driver."
+	}
+	return e
+}

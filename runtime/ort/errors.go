@@ -1,0 +1,21 @@
+package ort
+
+import (
+	"regexp"
+	"strings"
+)
+
+// place matches where ONNX Runtime's messages say which line of its source
+// gave up: a path, a line and the C++ function with its arguments.
+var place = regexp.MustCompile(`(?:/|[A-Za-z]:\\)\S*:\d+ (?:\S+ )?[\w:~<>]+\((?:[^()]|\([^()]*\))*\)(?: const)?(?: \[[^\]]*\])? ?`)
+
+// path matches what is left of absolute paths of the build machine.
+var path = regexp.MustCompile(`(?:/[\w.+-]+){2,}(?::\d+)?`)
+
+// scrub takes source places and paths out of a message of ONNX Runtime, since
+// callers see it, and joins its lines.
+func scrub(msg string) string {
+	msg = place.ReplaceAllString(msg, "")
+	msg = path.ReplaceAllString(msg, "…")
+	return strings.Join(strings.Fields(msg), " ")
+}
