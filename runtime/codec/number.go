@@ -1,0 +1,227 @@
+package codec
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"strconv"
+	"unsafe"
+
+	"godwit.dev/runtime/tensor"
+)
+
+// What scan found besides digits.
+const (
+	negative  = 1 << iota // a minus sign
+	notInt                // a fraction or an exponent, even if the value is whole
+	truncated             // more significant digits than mant holds: mant and exp mean nothing
+)
+
+const (
+	eightZeros = 0x3030303030303030
+	maxDigits  = 19 // 10^19-1 is the largest run of nines in a uint64
+)
+
+// The powers of ten that a float64, and those that a uint64, holds exactly.
+var (
+	pow10f = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+		1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
+	pow10u = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
+)
+
+// scan reads the JSON number at b[i:]: its value is ±mant × 10^exp. end is
+// where it ends, 0 when there is no number in JSON's grammar. What follows the
+// number is the caller's to check.
+func scan(b []byte, i int) (mant uint64, exp int, found uint8, end int) {
+	if i < len(b) && b[i] == '-' {
+		found = negative
+		i++
+	}
+	start := i
+	mant, n, i := digits(b, i, 0, 0)
+	whole := i - start
+	if whole == 0 || (whole > 1 && b[start] == '0') {
+		return 0, 0, 0, 0
+	}
+	if i < len(b) && b[i] == '.' {
+		found |= notInt
+		point := i + 1
+		mant, n, i = digits(b, point, mant, n)
+		if i == point {
+			return 0, 0, 0, 0
+		}
+		exp = point - i
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		found |= notInt
+		e, next := exponent(b, i+1)
+		if next == 0 {
+			return 0, 0, 0, 0
+		}
+		exp += e
+		i = next
+	}
+	if n > maxDigits {
+		found |= truncated
+	}
+	return mant, exp, found, i
+}
+
+// digits reads decimal digits at b[i:] onto mant, eight at a time. n counts
+// those from the first that is not zero; beyond maxDigits mant has wrapped.
+func digits(b []byte, i int, mant uint64, n int) (_ uint64, _, end int) {
+	for i+8 <= len(b) {
+		// Each byte of v is a digit's value, or something above 9. Adding 0x76
+		// carries such a byte's high bit; only the first one is looked at, so
+		// a carry into the bytes after it does no harm.
+		v := binary.LittleEndian.Uint64(b[i:]) ^ eightZeros
+		count := bits.TrailingZeros64((v+0x7676767676767676|v)&0x8080808080808080) / 8
+		if count == 0 {
+			return mant, n, i
+		}
+		v <<= uint(8-count) * 8 // digits to the end, zeros before them
+		if n > 0 {
+			n += count
+		} else {
+			n = 8 - bits.TrailingZeros64(v)/8
+		}
+		v = v*10 + v>>8
+		v = ((v&0x000000ff000000ff)*0x000f424000000064 + (v>>16&0x000000ff000000ff)*0x0000271000000001) >> 32
+		mant = mant*pow10u[count] + v
+		i += count
+		if count < 8 {
+			return mant, n, i
+		}
+	}
+	for i < len(b) && b[i]-'0' <= 9 {
+		mant = mant*10 + uint64(b[i]-'0')
+		if n > 0 || b[i] != '0' {
+			n++
+		}
+		i++
+	}
+	return mant, n, i
+}
+
+// exponent reads what follows the letter e; end is 0 when it is no exponent.
+// Exponents far beyond every float are cut short, which changes no result.
+func exponent(b []byte, i int) (exp, end int) {
+	minus := false
+	if i < len(b) && (b[i] == '-' || b[i] == '+') {
+		minus = b[i] == '-'
+		i++
+	}
+	start := i
+	for i < len(b) && b[i]-'0' <= 9 {
+		if exp < 1<<40 {
+			exp = exp*10 + int(b[i]-'0')
+		}
+		i++
+	}
+	if i == start {
+		return 0, 0
+	}
+	if minus {
+		exp = -exp
+	}
+	return exp, i
+}
+
+// toFloat32 rounds a scanned number once. text is the number itself. ok is
+// false when it overflows.
+func toFloat32(mant uint64, exp int, found uint8, text []byte) (v float32, ok bool) {
+	if found&truncated == 0 && uint(exp+22) <= 44 {
+		f := float64(mant)
+		if exp < 0 {
+			f /= pow10f[-exp]
+		} else {
+			f *= pow10f[exp]
+		}
+		// f is within two units in its last place of the decimal. Rounding it
+		// again gives the right float32 unless a midpoint between two
+		// float32s, whose low 29 bits are 1<<28, is that near. All values here
+		// are 0 or at least 1e-22, so no float32 subnormal is among them.
+		if low := math.Float64bits(f) & (1<<29 - 1); low-(1<<28-8) > 16 && f < math.MaxFloat32 {
+			return math.Float32frombits(math.Float32bits(float32(f)) | uint32(found&negative)<<31), true
+		}
+	}
+	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(text), len(text)), 32)
+	return float32(f), err == nil
+}
+
+// toFloat64 is toFloat32 for float64.
+func toFloat64(mant uint64, exp int, found uint8, text []byte) (v float64, ok bool) {
+	if found&truncated == 0 && mant < 1<<53 && uint(exp+22) <= 44 {
+		f := float64(mant)
+		if exp < 0 {
+			f /= pow10f[-exp]
+		} else {
+			f *= pow10f[exp]
+		}
+		if found&negative != 0 {
+			f = -f
+		}
+		return f, true
+	}
+	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(text), len(text)), 64)
+	return f, err == nil
+}
+
+// toHalf rounds a number to FP16 or BF16 once: were the decimal rounded to
+// float64 first, one that lies just beside the midpoint of two halves could
+// land on it and then go the wrong way.
+func toHalf(d tensor.DType, f float64, text []byte) (half uint16, ok bool) {
+	round, infinity := tensor.ToFloat16, uint16(0x7c00)
+	if d == tensor.BF16 {
+		round, infinity = tensor.ToBFloat16, 0x7f80
+	}
+	// A midpoint has at most 12 significant bits. The float64s beside it have
+	// all 53, and each of them already lies on the right side.
+	if math.Float64bits(f)&(1<<40-1) != 0 {
+		half = round(f)
+		return half, half&0x7fff != infinity
+	}
+	inner := round(math.Nextafter(f, 0))
+	outer := round(math.Nextafter(f, math.Copysign(math.MaxFloat64, f)))
+	half = inner
+	if inner != outer {
+		switch compareDecimal(text, f) {
+		case 0:
+			half = round(f)
+		case 1:
+			half = outer
+		}
+	}
+	return half, half&0x7fff != infinity
+}
+
+// toInteger gives the scanned number as bits of a d. ok is false when it is
+// no integer or out of d's range.
+func toInteger(d tensor.DType, mant uint64, found uint8, text []byte) (v uint64, ok bool) {
+	if found&notInt != 0 {
+		return 0, false
+	}
+	if found&truncated != 0 {
+		// Only UINT64 has values of twenty digits.
+		var err error
+		if mant, err = strconv.ParseUint(unsafe.String(unsafe.SliceData(text), len(text)), 10, 64); err != nil {
+			return 0, false
+		}
+	}
+	limit := uint64(1)<<(8*uint(d.Size())) - 1 // a shift by 64 gives 0 in Go, and so all ones
+	if d >= tensor.Int8 && d <= tensor.Int64 {
+		limit >>= 1
+		if found&negative != 0 {
+			limit++
+		}
+	} else if found&negative != 0 {
+		limit = 0 // -0 is 0
+	}
+	if mant > limit {
+		return 0, false
+	}
+	if found&negative != 0 {
+		return -mant, true
+	}
+	return mant, true
+}
