@@ -1,0 +1,195 @@
+package oip
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/telemetry"
+)
+
+// An Exchange is one request and its answer on any wire. Begin starts it and
+// End writes its log line and its metrics; it belongs to one goroutine.
+type Exchange struct {
+	server   *Server
+	start    time.Time
+	protocol string
+	trace    telemetry.Trace
+	line     telemetry.RequestLog
+	// inference tells requests that are counted from probes and metadata.
+	inference bool
+}
+
+// Begin starts an exchange. protocol is one of telemetry's Protocol constants;
+// header gives the values of a header of the request, by its lower-case name.
+// The context that it returns carries the trace.
+func (s *Server) Begin(ctx context.Context, protocol string, header func(name string) []string) (context.Context, *Exchange) {
+	x := &Exchange{server: s, start: time.Now(), protocol: protocol}
+	x.line.Target = s.opts.Target
+	var ok bool
+	if parents := header("traceparent"); len(parents) == 1 {
+		x.trace, ok = telemetry.ParseTrace(parents[0], strings.Join(header("tracestate"), ","))
+	}
+	if !ok {
+		x.trace = telemetry.NewTrace()
+	}
+	if ids := header("x-request-id"); len(ids) == 1 && validID(ids[0]) {
+		x.line.RequestID = ids[0]
+	}
+	return telemetry.WithTrace(ctx, x.trace), x
+}
+
+// RequestID is what the log line calls the request: the X-Request-Id of the
+// caller, else the id in the body, else the trace's id.
+func (x *Exchange) RequestID() string {
+	if x.line.RequestID == "" {
+		return x.trace.TraceID()
+	}
+	return x.line.RequestID
+}
+
+// TraceParent is the traceparent that the answer carries.
+func (x *Exchange) TraceParent() string { return x.trace.Header() }
+
+// Asked says which model an inference request is for, before it is decoded.
+func (x *Exchange) Asked(model, version string) {
+	x.inference = true
+	x.line.Model, x.line.Version = clip(model), clip(version)
+}
+
+// Infer has the handler answer req: within the deadline, whatever it does.
+// The caller releases the response. Errors carry a fault code; a panic is
+// Internal.
+func (x *Exchange) Infer(ctx context.Context, req *infer.Request) (*infer.Response, error) {
+	x.Asked(req.Model, req.Version)
+	if x.line.RequestID == "" {
+		x.line.RequestID = clip(req.ID)
+	}
+	for _, n := range [...]struct{ what, name string }{{"model", req.Model}, {"version", req.Version}} {
+		if n.name != "" && !infer.ValidName(n.name) {
+			return nil, badName(n.what, n.name)
+		}
+	}
+	limit, err := timeout(req.Params, x.server.opts.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	if limit > 0 {
+		var cancel context.CancelFunc
+		// From the request's start: time spent reading a slow body counts.
+		ctx, cancel = context.WithDeadline(ctx, x.start.Add(limit))
+		defer cancel()
+	}
+	resp, err := x.call(ctx, req)
+	if err != nil {
+		// A server that stops ends requests with its own reason.
+		if stop := fault.Of(context.Cause(ctx)); stop != nil && fault.CodeOf(err) == fault.Canceled {
+			return nil, stop
+		}
+		return nil, err
+	}
+	x.line.Model, x.line.Version, x.line.PredictionID = resp.Model, resp.Version, resp.Prediction
+	x.server.opts.Sink.Inference(telemetry.InferenceEvent{
+		Model: resp.Model, Version: resp.Version,
+		Queue: resp.Timing.Queue, Compute: resp.Timing.Compute, Rows: resp.Timing.Rows,
+	})
+	return resp, nil
+}
+
+func (x *Exchange) call(ctx context.Context, req *infer.Request) (resp *infer.Response, err error) {
+	defer Recover(&err)
+	resp, err = x.server.handler.Infer(ctx, req)
+	if err == nil && resp == nil {
+		err = fault.New(fault.Internal, "oip.Infer", "", "the handler returned neither a response nor an error")
+	}
+	return resp, err
+}
+
+// End writes the log line and counts the request. err is what the caller got.
+func (x *Exchange) End(ctx context.Context, err error) {
+	x.line.Err, x.line.Duration = err, time.Since(x.start)
+	x.line.RequestID = x.RequestID()
+	x.line.Quiet = !x.inference
+	if x.inference {
+		model, version := telemetry.Other, ""
+		if m, err := x.server.registry.Lookup(x.line.Model, x.line.Version); err == nil {
+			model, version = m.Name(), m.Version()
+		} else if fault.CodeOf(err) == fault.Unavailable {
+			model, version = x.line.Model, x.line.Version
+		}
+		x.server.opts.Sink.Request(telemetry.RequestEvent{
+			Model: model, Version: version, Protocol: x.protocol, Code: fault.CodeOf(err), Duration: x.line.Duration,
+		})
+	}
+	x.line.Write(ctx, x.server.opts.Log)
+}
+
+// Recover, deferred, turns a panic into an Internal error in *err, with the
+// stack as its cause: for the log, never for the caller, who gets fault.Public.
+func Recover(err *error) {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(p) // net/http's own way to drop a connection
+	default:
+		*err = fault.New(fault.Internal, "oip.Recover", "", "panic: %v\n%s", p, debug.Stack())
+	}
+}
+
+// timeout is the shorter of the caller's timeout parameter, in microseconds
+// as Triton has it, and the server's own; 0 is none.
+func timeout(params infer.Params, own time.Duration) (time.Duration, error) {
+	var micros uint64
+	switch v := params["timeout"].(type) {
+	case nil:
+	case int64:
+		if v < 0 {
+			return 0, badTimeout(v)
+		}
+		micros = uint64(v)
+	case uint64:
+		micros = v
+	default:
+		return 0, badTimeout(v)
+	}
+	if micros == 0 || micros > math.MaxInt64/1000 {
+		return own, nil
+	}
+	asked := time.Duration(micros) * time.Microsecond
+	if own > 0 {
+		asked = min(asked, own)
+	}
+	return asked, nil
+}
+
+func badTimeout(got any) error {
+	return fault.New(fault.Invalid, "oip.Infer", `parameter "timeout"`, "want a whole number of microseconds, got %v", got)
+}
+
+func badName(what, got string) error {
+	return fault.New(fault.Invalid, "oip.Infer", fmt.Sprintf("%s %q", what, clip(got)),
+		"want a name of 1 to 128 letters, digits, '_', '.' and '-' that begins with a letter or digit")
+}
+
+// maxID bounds what of a caller's names and ids gets into logs and headers.
+const maxID = 128
+
+func validID(s string) bool {
+	if s == "" || len(s) > maxID {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func clip(s string) string { return s[:min(len(s), maxID)] }

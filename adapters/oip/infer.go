@@ -1,0 +1,121 @@
+package oip
+
+import (
+	"context"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"godwit.dev/runtime/codec"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+)
+
+const headerLength = "Inference-Header-Content-Length"
+
+// serveInfer answers POST …/infer: read, decode, run, encode, write.
+func (s *Server) serveInfer(ctx context.Context, x *Exchange, w http.ResponseWriter, r *http.Request) error {
+	model, version := r.PathValue("model"), r.PathValue("version")
+	x.Asked(model, version)
+	if err := checkContentType(r.Header["Content-Type"]); err != nil {
+		return err
+	}
+	header, err := parseHeaderLength(r.Header[headerLength])
+	if err != nil {
+		return err
+	}
+	// A model that is not there is found out before a body is read for it.
+	m, err := s.registry.Lookup(model, version)
+	if err != nil {
+		return err
+	}
+	in, err := s.read(ctx, r)
+	if err != nil {
+		w.Header()["Connection"] = closeAfter // the rest of the body is of no use
+		return err
+	}
+	defer in.abandon()
+	var req *infer.Request
+	if header == 0 {
+		req, err = codec.DecodeRaw(*in.buf, m.Signature(), s.opts.Limits)
+	} else {
+		req, err = codec.DecodeRequest(*in.buf, header, s.opts.Limits)
+	}
+	if err != nil {
+		in.release()
+		return err
+	}
+	req.Model, req.Version = model, version
+	resp, err := x.Infer(ctx, req)
+	if err != nil {
+		if fault.CodeOf(err) != fault.Internal {
+			in.release()
+		}
+		return err
+	}
+	defer resp.Release()
+	out := s.buffers.Get().(*[]byte)
+	defer s.recycle(out)
+	*out, header, err = codec.EncodeResponse((*out)[:0], req, resp, &codec.EncodeOptions{NaN: s.opts.NaN, Limits: s.opts.Limits, Binary: header == 0})
+	// Now, not after a slow caller has read the answer; and not earlier, since
+	// a response may borrow from its request.
+	resp.Release()
+	in.release()
+	if err != nil {
+		return err
+	}
+	s.writeInfer(w, r, x, *out, header)
+	return nil
+}
+
+func (s *Server) writeInfer(w http.ResponseWriter, r *http.Request, x *Exchange, body []byte, header int) {
+	h := w.Header()
+	h["X-Request-Id"] = []string{x.RequestID()}
+	h["Content-Type"] = typeJSON
+	if header >= 0 {
+		h["Content-Type"] = typeBinary
+		h[headerLength] = []string{strconv.Itoa(header)}
+	}
+	h["Vary"] = varyCoding
+	if coding := chooseCoding(r.Header["Accept-Encoding"]); coding != "" && len(body) >= minCompressed {
+		packed := s.buffers.Get().(*[]byte)
+		defer s.recycle(packed)
+		*packed = s.coders.compress((*packed)[:0], body, coding)
+		h["Content-Encoding"] = []string{coding}
+		body = *packed
+	}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	// A caller that is gone has nothing to be told.
+	_, _ = w.Write(body)
+}
+
+// checkContentType accepts JSON and octets, and nothing at all. It refuses
+// what a browser's form can send to another site's server without asking.
+func checkContentType(values []string) error {
+	if len(values) == 0 || len(values) == 1 && (values[0] == typeJSON[0] || values[0] == typeBinary[0]) {
+		return nil
+	}
+	joined := strings.Join(values, ",")
+	name, params, err := mime.ParseMediaType(joined)
+	if err != nil || name != typeJSON[0] && name != typeBinary[0] {
+		return fault.New(fault.UnsupportedMedia, "oip.Infer", "Content-Type", "want %s or %s, got %q", typeJSON[0], typeBinary[0], clip(joined)).
+			WithHint("With curl, add: -H 'Content-Type: application/json'")
+	}
+	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return fault.New(fault.UnsupportedMedia, "oip.Infer", "Content-Type", "want charset utf-8, got %q", clip(charset))
+	}
+	return nil
+}
+
+// parseHeaderLength reads Inference-Header-Content-Length; -1 is its absence.
+func parseHeaderLength(values []string) (int, error) {
+	if len(values) == 0 {
+		return -1, nil
+	}
+	n, err := strconv.ParseUint(values[0], 10, 31)
+	if err != nil || len(values) > 1 {
+		return 0, fault.New(fault.Invalid, "oip.Infer", headerLength, "want one whole number, the bytes of JSON, got %q", clip(strings.Join(values, ",")))
+	}
+	return int(n), nil
+}

@@ -1,0 +1,217 @@
+package oip
+
+import (
+	"context"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/telemetry"
+)
+
+// Server answers the protocol for the models of one registry. It is an
+// http.Handler; all methods may be called concurrently.
+type Server struct {
+	registry *infer.Registry
+	handler  infer.Handler
+	opts     Options
+	mux      *http.ServeMux
+	routes   []Route
+
+	draining atomic.Bool
+	held     atomic.Int64 // bytes of bodies in progress
+	buffers  sync.Pool    // of *[]byte
+	coders   coders
+}
+
+var _ http.Handler = (*Server)(nil)
+
+// New returns a server whose inference requests go to handler, which resolves
+// models itself. registry tells everything else about them.
+func New(registry *infer.Registry, handler infer.Handler, opts *Options) *Server {
+	s := &Server{registry: registry, handler: handler, opts: opts.withDefaults(), mux: http.NewServeMux()}
+	s.buffers.New = func() any { return new([]byte) }
+	s.addRoutes()
+	return s
+}
+
+// Drain makes readiness false from now on; requests are still answered.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Ready is nil when the server should get requests: every model is loaded, the
+// options' Ready agrees and Drain was not called. Errors: Unavailable.
+func (s *Server) Ready() error {
+	if s.draining.Load() {
+		return fault.New(fault.Unavailable, "oip.Ready", "", "the server is stopping")
+	}
+	if err := s.opts.Ready(); err != nil {
+		return err
+	}
+	return s.registry.Ready()
+}
+
+// Options are those in force, defaults filled in.
+func (s *Server) Options() Options { return s.opts }
+
+// A Route is one line of the server's routing table.
+type Route struct {
+	Method, Pattern string // as http.ServeMux reads patterns
+	// Probe marks liveness and readiness, which platforms ask without
+	// credentials and which tell nothing else.
+	Probe bool
+}
+
+// Routes lists what the server answers, so that access rules can be checked
+// against every route there is. The caller must not change it.
+func (s *Server) Routes() []Route { return s.routes }
+
+// endpoint answers one route. It either writes a whole response and returns
+// nil, or writes nothing and returns why.
+type endpoint func(ctx context.Context, x *Exchange, w http.ResponseWriter, r *http.Request) error
+
+func (s *Server) addRoutes() {
+	type methods = map[string]endpoint
+	add := func(pattern string, m methods) {
+		allow := make([]string, 0, 4)
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+			if method == http.MethodHead && m[http.MethodGet] != nil {
+				m[method] = m[http.MethodGet] // net/http leaves the body out
+			}
+			if m[method] != nil {
+				allow = append(allow, method)
+				s.routes = append(s.routes, Route{method, pattern, strings.HasPrefix(pattern, "/v2/health/")})
+			}
+		}
+		s.mux.Handle(pattern, s.serve(m, strings.Join(append(allow, http.MethodOptions), ", ")))
+	}
+	get := func(e endpoint) methods { return methods{http.MethodGet: e} }
+	post := func(e endpoint) methods { return methods{http.MethodPost: e} }
+
+	add("/v2/health/live", get(s.serveLive))
+	add("/v2/health/ready", get(s.serveReady))
+	add("/v2", get(s.serveMetadata))
+	add("/v2/{$}", get(s.serveMetadata))
+	for _, model := range []string{"/v2/models/{model}", "/v2/models/{model}/versions/{version}"} {
+		add(model, get(s.serveModel))
+		add(model+"/ready", get(s.serveModelReady))
+		add(model+"/config", get(s.serveConfig))
+		add(model+"/stats", get(s.serveStatistics))
+		add(model+"/infer", post(s.serveInfer))
+	}
+	add("/v2/models/stats", get(s.serveStatistics))
+	add("/v2/repository/index", post(s.serveIndex))
+	add("/v2/repository/models/{model}/load", post(s.serveUnsupported))
+	add("/v2/repository/models/{model}/unload", post(s.serveUnsupported))
+	add("/openapi.json", get(s.serveOpenAPI))
+	if s.opts.Metrics != nil {
+		add("/metrics", get(pass(s.opts.Metrics)))
+	}
+	if s.opts.Page != nil {
+		add("/{$}", get(pass(s.opts.Page)))
+	}
+	s.mux.Handle("/", s.serve(nil, ""))
+}
+
+// pass makes an endpoint of a handler that was handed in. When it panics after
+// it began to answer, the connection is dropped: half an answer must not look
+// like a whole one.
+func pass(h http.Handler) endpoint {
+	return func(ctx context.Context, _ *Exchange, w http.ResponseWriter, r *http.Request) (err error) {
+		began := &tracked{ResponseWriter: w}
+		defer func() {
+			if err != nil && began.wrote {
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		defer Recover(&err)
+		h.ServeHTTP(began, r.WithContext(ctx))
+		return nil
+	}
+}
+
+type tracked struct {
+	http.ResponseWriter
+	wrote bool
+}
+
+func (t *tracked) WriteHeader(status int) {
+	t.wrote = true
+	t.ResponseWriter.WriteHeader(status)
+}
+
+func (t *tracked) Write(p []byte) (int, error) {
+	t.wrote = true
+	return t.ResponseWriter.Write(p)
+}
+
+func (t *tracked) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !cleanPath(r.URL.Path) {
+		// Before the mux, which would redirect "//" and "..".
+		s.serve(map[string]endpoint{r.Method: badPath}, "").ServeHTTP(w, r)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+func badPath(context.Context, *Exchange, http.ResponseWriter, *http.Request) error {
+	return fault.New(fault.Invalid, "oip.ServeHTTP", "", "want a path without empty, '.' and '..' segments or control characters")
+}
+
+func cleanPath(p string) bool {
+	if !strings.HasPrefix(p, "/") || !utf8.ValidString(p) || strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return false
+	}
+	return p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/")
+}
+
+// serve wraps a route's endpoints: method, names in the path, panics, error
+// bodies, request id, trace, log line. No endpoints at all is an unknown route.
+func (s *Server) serve(endpoints map[string]endpoint, allow string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, x := s.Begin(r.Context(), telemetry.ProtocolREST, r.Header.Values)
+		h := w.Header()
+		h["X-Content-Type-Options"] = nosniff
+		h["Traceparent"] = []string{x.TraceParent()}
+		if x.line.RequestID != "" {
+			h["X-Request-Id"] = []string{x.line.RequestID}
+		}
+		e := endpoints[r.Method]
+		var err error
+		switch {
+		case e != nil:
+			err = s.call(ctx, x, w, r, e)
+		case len(endpoints) == 0:
+			err = fault.New(fault.NotFound, "oip.ServeHTTP", "", "no such route").WithHint("GET /openapi.json lists what there is.")
+		case r.Method == http.MethodOptions:
+			h.Set("Allow", allow)
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			h.Set("Allow", allow)
+			err = &methodError{fault.New(fault.Invalid, "oip.ServeHTTP", "", "want one of the methods %s, got %q", allow, clip(r.Method))}
+		}
+		if err != nil {
+			s.writeError(w, x, err)
+		}
+		x.End(ctx, err)
+	})
+}
+
+func (s *Server) call(ctx context.Context, x *Exchange, w http.ResponseWriter, r *http.Request, e endpoint) (err error) {
+	defer Recover(&err)
+	model, version := r.PathValue("model"), r.PathValue("version")
+	if strings.Contains(r.Pattern, "{model}") && !infer.ValidName(model) {
+		return badName("model", model)
+	}
+	if strings.Contains(r.Pattern, "{version}") && !infer.ValidName(version) {
+		return badName("version", version)
+	}
+	return e(ctx, x, w, r)
+}
