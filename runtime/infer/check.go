@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -65,7 +66,7 @@ func (m *Model) checkTensor(want *driver.TensorInfo, got *tensor.Tensor) error {
 		return m.badInput(want.Name, "want %s, got %v %s", Describe(want), got.Type, tensor.FormatShape(got.Shape)).
 			WithHint("Send this input as %v.", want.Type)
 	}
-	fits := len(got.Shape) == len(want.Shape)
+	fits := want.Unranked || len(got.Shape) == len(want.Shape)
 	for i := 0; fits && i < len(want.Shape); i++ {
 		fits = got.Shape[i] == want.Shape[i] || (want.Shape[i] < 0 && got.Shape[i] >= 0)
 	}
@@ -75,6 +76,12 @@ func (m *Model) checkTensor(want *driver.TensorInfo, got *tensor.Tensor) error {
 	}
 	if err := got.Check(); err != nil {
 		return m.badInput(want.Name, "%w", err)
+	}
+	if got.Type == tensor.Bool {
+		// Native code may treat any other byte as both true and false.
+		if i := bytes.IndexFunc(got.Data, func(r rune) bool { return r > 1 }); i >= 0 {
+			return m.badInput(want.Name, "want 0 or 1 for a BOOL, got %d at element %d", got.Data[i], i)
+		}
 	}
 	return nil
 }
@@ -123,6 +130,9 @@ func (m *Model) wanted(req *Request) ([]tensor.Tensor, error) {
 
 // Describe prints a tensor's type and shape as error messages do: "FP32 [-1 64]".
 func Describe(info *driver.TensorInfo) string {
+	if info.Unranked {
+		return info.Type.String() + " of any shape"
+	}
 	return info.Type.String() + " " + tensor.FormatShape(info.Shape)
 }
 

@@ -10,6 +10,7 @@ import "C"
 import (
 	"context"
 	"os"
+	"strings"
 	"unsafe"
 
 	"godwit.dev/runtime/driver"
@@ -95,6 +96,9 @@ func (e *engine) Open(ctx context.Context, path string, opts *driver.Options) (d
 // the model, so it may name the file.
 func openError(path string, code int, msg string) error {
 	e := fault.New(fault.BadModel, "ort.Open", path, "%s", scrub(msg))
+	if strings.Contains(msg, "locale") {
+		e.Hint = "The model folds letters with a locale; install it: on Debian the package locales and `locale-gen en_US.UTF-8`."
+	}
 	switch code {
 	case C.ORT_INVALID_PROTOBUF:
 		e.Hint = "The file is not an ONNX model, or it is cut short; compare its size and digest with the original."

@@ -7,10 +7,10 @@ import (
 
 // place matches where ONNX Runtime's messages say which line of its source
 // gave up: a path, a line and the C++ function with its arguments.
-var place = regexp.MustCompile(`(?:/|[A-Za-z]:\\)\S*:\d+ (?:\S+ )?[\w:~<>]+\((?:[^()]|\([^()]*\))*\)(?: const)?(?: \[[^\]]*\])? ?`)
+var place = regexp.MustCompile(`(?:/|[A-Za-z]:\\)\S*:\d+ (?:\S+ )?[\w:~<>]+\((?:[^()]|\([^()]*\))*\)(?: const)?(?:::<lambda\([^()]*\)>)?(?: \[[^\]]*\])? ?`)
 
-// path matches what is left of absolute paths of the build machine.
-var path = regexp.MustCompile(`(?:/[\w.+-]+){2,}(?::\d+)?`)
+// path matches what is left of absolute paths.
+var path = regexp.MustCompile(`(?:/[\w.+@-]+){2,}(?::\d+)?`)
 
 // scrub takes source places and paths out of a message of ONNX Runtime, since
 // callers see it, and joins its lines.

@@ -1,0 +1,63 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+export CGO_ENABLED := 1
+# Golden files are rewritten by `make golden` alone.
+export UPDATE_GOLDEN :=
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+ADDR ?= 127.0.0.1:8080
+EXAMPLE ?= examples/digits
+FUZZTIME ?= 10m
+LDFLAGS := -s -w -X godwit.dev/internal/app.version=$(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: help
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: serve
+serve: build ## Serve examples/digits on http://127.0.0.1:8080 (EXAMPLE=, ADDR= change that).
+	@bin/godwit serve $(EXAMPLE) --listen $(ADDR)
+
+.PHONY: test
+test: onnxruntime ## Run every test that needs no root and no other program.
+	@go test ./...
+
+.PHONY: build
+build: onnxruntime ## Build the binaries into bin/.
+	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: onnxruntime
+onnxruntime: ## Fetch the pinned ONNX Runtime into the user's cache, once.
+	@scripts/onnxruntime.sh >/dev/null
+
+.PHONY: check
+check: onnxruntime ## Format, vet, lint, race tests, builds without cgo, generated files up to date.
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
+	@go vet ./...
+	@go run $(STATICCHECK) ./...
+	@CGO_ENABLED=0 go build ./...
+	@scripts/linked.sh --check
+	@go test -race ./...
+
+.PHONY: e2e
+e2e: build ## Run the tests that install other programs: Python and Node.js clients, a browser, namespaces.
+	@e2e/run.sh
+
+.PHONY: bench
+bench: onnxruntime ## Run the benchmarks.
+	@go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder for FUZZTIME each (default 10m).
+	@scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: soak
+soak: build ## Serve under load for long and print what memory does.
+	@scripts/soak.sh
+
+.PHONY: golden
+golden: ## Rewrite the golden files; look at the difference before you commit it.
+	@UPDATE_GOLDEN=1 go test ./... >/dev/null; git diff --stat

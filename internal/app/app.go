@@ -1,0 +1,212 @@
+// Package app opens a function folder and joins its parts: the spec becomes
+// the Options of models, functions and adapters, over an engine that is given.
+// Every binary and every command goes through it, so that nothing is
+// configured in two ways.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"godwit.dev/functions/predict"
+	"godwit.dev/infra/spec"
+	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/onnx"
+	"godwit.dev/runtime/quota"
+	"godwit.dev/runtime/telemetry"
+)
+
+// Local is the target of a laptop: no platform.
+const Local = "local"
+
+// Options of an open function; nil means defaults.
+type Options struct {
+	Target    string // whose settings count; default Local
+	Wrap      func(infer.Handler) infer.Handler
+	Observers []predict.Observer
+	Logger    *slog.Logger   // nil discards
+	Sink      telemetry.Sink // nil discards
+	Quota     quota.Quota    // the zero value means one CPU
+	Timeout   time.Duration  // per request; 0 leaves it to the caller
+}
+
+// Function is an opened function folder. Its methods may be called concurrently.
+type Function struct {
+	Dir    string
+	Spec   *spec.Spec
+	Models *infer.Registry
+	// Handler answers requests. Until Load has ended it says that models load.
+	Handler infer.Handler
+
+	opts Options
+	eng  driver.Engine
+}
+
+// Open reads the spec of dir, or makes one for a lone model file, and declares
+// its models; Load loads them. Errors: BadConfig, BadModel, Unsupported.
+func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
+	f := &Function{Dir: dir, Models: &infer.Registry{}, eng: eng}
+	if opts != nil {
+		f.opts = *opts
+	}
+	if f.opts.Target == "" {
+		f.opts.Target = Local
+	}
+	if f.opts.Logger == nil {
+		f.opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if f.opts.Sink == nil {
+		f.opts.Sink = telemetry.Discard{}
+	}
+	var err error
+	if f.Dir, f.Spec, err = ReadSpec(dir); err != nil {
+		return nil, err
+	}
+	if f.Spec.Handler != "" && f.opts.Wrap == nil {
+		return nil, fault.New(fault.Unsupported, "app.Open", dir, "handler %q is Go code, which this binary does not contain", f.Spec.Handler).
+			WithHint("`godwit serve` and `godwit predict` build it in; they need Go.")
+	}
+	for _, m := range f.Spec.Models {
+		if err := f.Models.Declare(m.Name, m.Version); err != nil {
+			return nil, err
+		}
+	}
+	f.Handler = predict.New(f.Models, &predict.Options{
+		Wrap: f.opts.Wrap, Observers: f.opts.Observers, Logger: f.opts.Logger, Timeout: f.opts.Timeout,
+	})
+	return f, nil
+}
+
+// ReadSpec reads the spec of a function folder. For a model file it returns
+// the file's folder and the spec that means only that file.
+func ReadSpec(path string) (dir string, s *spec.Spec, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", nil, fault.New(fault.BadConfig, "app.Open", path, "%w", errors.Unwrap(err)).
+			WithHint("Give a function folder, as `godwit init` makes it, or a model file.")
+	}
+	if info.IsDir() {
+		s, err = spec.Load(path)
+		return path, s, err
+	}
+	s, err = spec.New(filepath.Base(path))
+	return filepath.Dir(path), s, err
+}
+
+// Load loads every model. It returns as soon as ctx ends, even when the engine
+// is in the middle of a model and cannot stop: the process is about to exit then.
+func (f *Function) Load(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() {
+		start := time.Now()
+		var problems []error
+		for i := range f.Spec.Models {
+			problems = append(problems, f.load(ctx, &f.Spec.Models[i]))
+		}
+		f.opts.Sink.Start("load", time.Since(start))
+		done <- errors.Join(problems...)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("app.Load: %w", ctx.Err())
+	}
+}
+
+func (f *Function) load(ctx context.Context, m *spec.Model) error {
+	loaded, err := f.open(ctx, m)
+	if err != nil {
+		return errors.Join(err, f.Models.Fail(m.Name, m.Version, err))
+	}
+	if err := f.Models.Add(loaded); err != nil {
+		return err
+	}
+	engine := loaded.Info()
+	intraOp, runs := loaded.Threads()
+	f.opts.Logger.InfoContext(ctx, "model loaded", "model", m.Name, "version", m.Version, "digest", loaded.Digest(),
+		"engine", engine.Name, "engine_version", engine.Version, "providers", strings.Join(loaded.Providers(), ","),
+		"threads", intraOp, "runs", runs)
+	f.opts.Sink.Runtime(telemetry.RuntimeInfo{Version: Version(), Engine: engine.Name, EngineVersion: engine.Version,
+		Provider: loaded.Providers()[0], Target: f.opts.Target})
+	return nil
+}
+
+func (f *Function) open(ctx context.Context, m *spec.Model) (*infer.Model, error) {
+	path, err := f.ModelPath(m)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := inspect(path, m)
+	if err != nil {
+		return nil, err
+	}
+	o := &infer.Options{Name: m.Name, Version: m.Version, Digest: digest, Provider: f.provider()}
+	o.IntraOp, o.Runs = f.threads(m)
+	o.Queue = f.Spec.Limits.Queue * o.Runs
+	return infer.Load(ctx, f.eng, path, o)
+}
+
+// ModelPath is where a model's file lies on disk.
+func (f *Function) ModelPath(m *spec.Model) (string, error) {
+	if strings.Contains(m.Path, "://") {
+		return "", fault.New(fault.Unsupported, "app.Load", m.Path, "models behind a URL cannot be loaded yet").
+			WithHint("Download the file beside godwit.yaml and name it there.")
+	}
+	return filepath.Join(f.Dir, filepath.FromSlash(m.Path)), nil
+}
+
+// inspect reads the file before the engine does: what is no model, or reaches
+// outside its folder, never gets that far. It returns the digest of the files.
+func inspect(path string, m *spec.Model) (string, error) {
+	model, err := onnx.Read(path, nil)
+	if err != nil {
+		return "", err
+	}
+	if err := model.CheckExternal(filepath.Dir(path)); err != nil {
+		return "", err
+	}
+	if m.SHA256 != "" {
+		got, err := onnx.Digest(path)
+		if err != nil {
+			return "", err
+		}
+		if want := "sha256:" + m.SHA256; got != want {
+			return "", fault.New(fault.BadModel, "app.Load", path, "want %s, got %s", want, got).
+				WithHint("The file is not the one that godwit.yaml names; restore it, or write the new digest there.")
+		}
+	}
+	return onnx.DigestAll(path)
+}
+
+// threads turns the spec's mode into numbers. On a platform with one request
+// at a time a run gets the whole quota; elsewhere many runs share it, one
+// thread each, which is up to twice the throughput.
+func (f *Function) threads(m *spec.Model) (intraOp, runs int) {
+	n := f.opts.Quota.Threads()
+	mode := m.Threads.Mode
+	if mode == "auto" {
+		mode = "throughput"
+		if f.opts.Target == "awslambda" {
+			mode = "latency"
+		}
+	}
+	switch mode {
+	case "fixed":
+		return m.Threads.IntraOp, m.Threads.Runs
+	case "latency":
+		return n, 1
+	}
+	return 1, n
+}
+
+// Close unloads the models once the runs in flight have ended; ctx bounds that.
+func (f *Function) Close(ctx context.Context) error { return f.Models.Close(ctx) }

@@ -1,0 +1,199 @@
+// Package cli is the command line. Main gets the process as a value and the
+// engine as a constructor, so that tests run it in process and with any engine.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"godwit.dev/internal/app"
+	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+)
+
+// Env is the process that Main runs in.
+type Env struct {
+	Args                 []string // without the program's name
+	Getenv               func(string) string
+	Stdin                io.Reader
+	Stdout, Stderr       io.Writer
+	Executable, CacheDir string // paths of the binary and of Godwit's cache; "" when unknown
+}
+
+// Parts are what a binary hands to the command line.
+type Parts struct {
+	Engine driver.NewEngine
+	// Wrap is the user's handler, when the binary contains one.
+	Wrap func(infer.Handler) infer.Handler
+}
+
+// OS is the Env of this process.
+func OS() Env {
+	env := Env{Args: os.Args[1:], Getenv: os.Getenv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	env.Executable, _ = os.Executable()
+	if cache, err := os.UserCacheDir(); err == nil {
+		env.CacheDir = filepath.Join(cache, "godwit")
+	}
+	return env
+}
+
+// program is one run of the command line.
+type program struct {
+	Env
+	Parts
+	json, quiet bool
+}
+
+// Main runs the command line and returns the exit code. When ctx ends,
+// commands stop what they do and servers drain.
+func Main(ctx context.Context, env Env, parts Parts) int {
+	p := &program{Env: env, Parts: parts}
+	root := p.root()
+	root.SetArgs(env.Args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		p.report(err)
+	}
+	return exitCode(err)
+}
+
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "godwit",
+		Short: "One ONNX model, one handler, every serverless target",
+		Long: `godwit serves an ONNX model over the Open Inference Protocol, here and on
+every serverless target, from the same folder.`,
+		Example: `  godwit init fraud.onnx fraud/
+  godwit serve fraud/
+  godwit predict fraud/ fraud/requests/fraud/1.json`,
+		Version:       p.version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
+	root.PersistentFlags().BoolVar(&p.json, "json", false, "print one JSON document on stdout, errors as JSON on stderr")
+	root.PersistentFlags().BoolVar(&p.quiet, "quiet", false, "print no progress and no advice")
+	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "ship", Title: "Ship:"})
+	for _, c := range []*cobra.Command{p.newInit(), p.newServe(), p.newPredict(), p.newDoctor()} {
+		args := c.Args
+		c.Args = func(cmd *cobra.Command, a []string) error {
+			if err := args(cmd, a); err != nil {
+				return usage(cmd, err)
+			}
+			return nil
+		}
+		root.AddCommand(c)
+	}
+	return root
+}
+
+func (p *program) version() string {
+	return fmt.Sprintf("godwit %s %s/%s %s", app.Version(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+}
+
+// usage makes a command line that cannot be understood a Usage fault.
+func usage(cmd *cobra.Command, err error) error {
+	return fault.New(fault.Usage, "", "", "%s", strings.ToLower(err.Error()[:1])+err.Error()[1:]).
+		WithHint("%s --help", cmd.CommandPath())
+}
+
+func exitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	if fault.Of(err) == nil && isUsage(err) {
+		return fault.Usage.Exit()
+	}
+	return fault.CodeOf(err).Exit()
+}
+
+// isUsage recognises cobra's own errors, which have no type.
+func isUsage(err error) bool {
+	return strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "required flag")
+}
+
+// report prints err on stderr for people, or as JSON.
+func (p *program) report(err error) {
+	text, hint := describe(err)
+	if isUsage(err) && hint == "" {
+		text, hint = firstLine(text), "godwit --help"
+	}
+	if p.json {
+		code := fault.CodeOf(err)
+		if isUsage(err) {
+			code = fault.Usage
+		}
+		writeJSON(p.Stderr, struct {
+			Error string `json:"error"`
+			Code  string `json:"code"`
+			Hint  string `json:"hint,omitempty"`
+		}{text, code.String(), hint})
+		return
+	}
+	fmt.Fprintf(p.Stderr, "Error: %s\n", text)
+	if hint != "" {
+		fmt.Fprintf(p.Stderr, "Try: %s\n", hint)
+	}
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// describe is err for whoever sits at the terminal: nothing is hidden here.
+func describe(err error) (text, hint string) {
+	text = err.Error()
+	if e := fault.Of(err); e != nil && e.Op != "" && strings.HasPrefix(text, e.Op+" ") {
+		text = strings.TrimPrefix(text, e.Op+" ")
+	}
+	return text, fault.HintOf(err)
+}
+
+func writeJSON(w io.Writer, v any) {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	enc.Encode(v) // to a terminal or a pipe: there is nobody left to tell
+}
+
+// say prints advice for people on stderr, unless it is not wanted.
+func (p *program) say(format string, args ...any) {
+	if !p.quiet && !p.json {
+		fmt.Fprintf(p.Stderr, format, args...)
+	}
+}
+
+// tell writes a start failure where a platform shows it: Kubernetes reads the
+// file, if it mounted one, into the pod's status.
+func tell(err error) {
+	const file = "/dev/termination-log"
+	info, statErr := os.Stat(file)
+	if statErr != nil || !info.Mode().IsRegular() {
+		return
+	}
+	text, hint := describe(err)
+	if hint != "" {
+		text += "\nTry: " + hint
+	}
+	if err := os.WriteFile(file, []byte(text+"\n"), 0o644); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return // the same text is on stderr
+	}
+}

@@ -1,0 +1,182 @@
+package ort_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+
+	"godwit.dev/internal/testmodels"
+	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/onnx"
+	"godwit.dev/runtime/tensor"
+)
+
+// Memory of the whole process, native memory included, stays flat over runs
+// of every kind and over sessions that come and go. The bounds are far above
+// noise and far below what one leak of the smallest object here would cost.
+func TestMemoryIsFlat(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Log("resident memory is read from /proc; elsewhere this only runs the code")
+	}
+	ctx := t.Context()
+	maps := openFile(t, testmodels.SequenceOfMaps(onnx.String), "maps")
+	multi := openFile(t, testmodels.MultiIO(), "multi")
+	large := openFile(t, testmodels.Identity(onnx.Float, "N", 3), "large")
+	trap := open(t, path(t, "trap"))
+	names := func(s driver.Session) []tensor.Tensor {
+		var out []tensor.Tensor
+		for _, o := range s.Signature().Outputs {
+			out = append(out, tensor.Tensor{Name: o.Name})
+		}
+		return out
+	}
+	run := func(s driver.Session, ok bool, in ...tensor.Tensor) {
+		out := names(s)
+		if err := s.Run(ctx, in, out); (err == nil) != ok {
+			t.Fatalf("Run: %v", err)
+		}
+		for i := range out {
+			out[i].Release()
+		}
+	}
+	x := tensor.Of("x", []int64{5, 4}, make([]float32, 20))
+	big := tensor.Of("x", []int64{30000, 3}, make([]float32, 90000))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	round := func() {
+		run(maps, true, x)
+		run(multi, true, tensor.Of("a", []int64{1, 2}, []float32{1, 2}), tensor.Of("b", []int64{1, 3}, []int64{1, 2, 3}),
+			tensor.OfStrings("c", []int64{2}, strings.Repeat("grün", 50), "b"), tensor.Of("d", nil, []bool{true}))
+		run(large, true, big)
+		run(trap, false, tensor.Of("x", []int64{3}, []float32{1, 2, 3}), tensor.Of("i", []int64{1}, []int64{9}))
+	}
+	sessions := func(n int) {
+		file := testmodels.Small().File(t, "small")
+		for range n {
+			s, err := engine(t).Open(t.Context(), file, &driver.Options{IntraOp: 2, Runs: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			run(s, true, tensor.Of("x", []int64{1, 64}, make([]float32, 64)))
+			s.Close()
+		}
+	}
+	for range 1000 {
+		round()
+	}
+	sessions(20)
+	before := resident(t)
+	for range 4000 {
+		round()
+	}
+	runs := resident(t)
+	sessions(60)
+	after := resident(t)
+	t.Logf("resident after warm-up %d KiB, after 16000 runs %d KiB, after 60 sessions %d KiB", before>>10, runs>>10, after>>10)
+	if grown := runs - before; grown > 8<<20 {
+		t.Errorf("16000 runs grew the process by %d KiB", grown>>10)
+	}
+	if grown := after - runs; grown > 8<<20 {
+		t.Errorf("60 sessions grew the process by %d KiB", grown>>10)
+	}
+}
+
+func openFile(t testing.TB, m testmodels.Model, name string) driver.Session {
+	t.Helper()
+	return open(t, m.File(t, name))
+}
+
+func open(t testing.TB, path string) driver.Session {
+	t.Helper()
+	s, err := engine(t).Open(t.Context(), path, &driver.Options{IntraOp: 1, Runs: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// resident is the process's resident memory in bytes, after the Go heap gave
+// back what it does not need.
+func resident(t testing.TB) int64 {
+	t.Helper()
+	debug.FreeOSMemory()
+	data, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(data))[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+// The committed headers are those of the pinned binding, whose structs ours must match.
+func TestHeadersAreTheBindings(t *testing.T) {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/yalue/onnxruntime_go").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"onnxruntime_c_api.h", "onnxruntime_ep_c_api.h", "onnxruntime_error_code.h"} {
+		theirs, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours, err := os.ReadFile(filepath.Join("include", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(ours, theirs) {
+			t.Errorf("include/%s differs from the binding's", name)
+		}
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	model := testmodels.AddSub().File(t, "addsub")
+	tests := []struct {
+		name   string
+		engine driver.Engine
+		path   string
+		opts   driver.Options
+		code   fault.Code
+		hint   string
+	}{
+		{"no such provider", engine(t), model, driver.Options{Provider: driver.Provider{Name: "warp"}}, fault.BadConfig, "Use cpu, cuda"},
+		{"TensorRT without its library", engine(t), model, driver.Options{Provider: driver.Provider{Name: "tensorrt"}}, fault.Runtime, "GODWIT_ONNXRUNTIME"},
+		{"a folder", engine(t), filepath.Dir(model), driver.Options{}, fault.BadModel, ""},
+		{"cut short", engine(t), cutShort(t, model), driver.Options{}, fault.BadModel, "compare its size and digest"},
+		{"complex numbers", engine(t), testmodels.Identity(onnx.Float8E4M3FN, "N").File(t, "f8"), driver.Options{}, fault.BadModel, "Cast"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.opts.IntraOp, tt.opts.Runs = 1, 1
+			_, err := tt.engine.Open(t.Context(), tt.path, &tt.opts)
+			if fault.CodeOf(err) != tt.code || !strings.Contains(fault.HintOf(err), tt.hint) {
+				t.Errorf("Open: %v (hint %q), want code %v and a hint with %q", err, fault.HintOf(err), tt.code, tt.hint)
+			}
+		})
+	}
+}
+
+func cutShort(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := filepath.Join(t.TempDir(), "short.onnx")
+	if err := os.WriteFile(short, data[:len(data)-20], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return short
+}
