@@ -86,10 +86,11 @@ var rows = []row{
 	{folder: "", may: everything}, // the facade that binaries with a user's handler import
 	{folder: "cdk", may: []string{"infra/spec"}},
 
-	// What no binary of ours links: runnable examples and maintenance programs.
+	// What no binary of ours links: examples, maintenance programs, end-to-end runs.
 	{folder: "examples", may: everything},
 	{folder: "scripts", may: everything},
 	{folder: "docs", may: everything},
+	{folder: "e2e", may: everything},
 }
 
 var everything = []string{"*"}

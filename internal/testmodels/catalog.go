@@ -16,8 +16,8 @@ type Named struct {
 }
 
 // All returns every small model of this package under a name that fits a file:
-// for tests that walk all of them. Wide, ResNet50 and the random graphs are
-// left out; Slow is there with two steps.
+// for tests that walk all of them. Medium, Wide, ResNet50 and the random graphs
+// are left out; Slow is there with two steps.
 func All() []Named {
 	var all []Named
 	add := func(name string, m Model) { all = append(all, Named{name, m, true}) }
@@ -42,6 +42,17 @@ func All() []Named {
 	add("sequence-output", SequenceOutput())
 	add("sequence-input", SequenceInput())
 	add("optional-output", OptionalOutput())
+	add("gathertrap", GatherTrap())
+	add("reshapetrap", ReshapeTrap())
+	add("random", Random())
+	add("dropout-on", Dropout(true))
+	add("dropout-off", Dropout(false))
+	add("nan", NaN())
+	add("stringconcat", StringConcat())
+	add("stringstop", StringStop())
+	add("branches", Branches())
+	add("localfunction", LocalFunction())
+	all = append(all, Named{"customop", CustomOp(), false})
 	return all
 }
 
