@@ -27,9 +27,33 @@ type decoder struct {
 	name  string
 
 	depth  int
-	keys   []key // of every object that is open, the innermost last
-	params int   // parameters seen so far
+	keys   keys
+	params int // parameters seen so far
 	arena  []byte
+}
+
+// keys holds the keys of every object that is open, the innermost last. The
+// first few are in place: a slice of them would move the decoder to the heap.
+type keys struct {
+	n     int
+	first [16]key
+	more  []key
+}
+
+func (k *keys) at(i int) *key {
+	if i < len(k.first) {
+		return &k.first[i]
+	}
+	return &k.more[i-len(k.first)]
+}
+
+func (k *keys) push(key key) {
+	if k.n < len(k.first) {
+		k.first[k.n] = key
+	} else {
+		k.more = append(k.more[:k.n-len(k.first)], key)
+	}
+	k.n++
 }
 
 // key is one key of an open object. Keys that differ only in case share the hash.
@@ -133,7 +157,7 @@ func (d *decoder) leave() {
 }
 
 func (d *decoder) enterObject(what string) (object, error) {
-	return object{keys: len(d.keys)}, d.enter('{', what)
+	return object{keys: d.keys.n}, d.enter('{', what)
 }
 
 // nextKey moves to the value of the object's next key; ok is false after the last.
@@ -141,7 +165,7 @@ func (d *decoder) nextKey(o *object) (text []byte, ok bool, err error) {
 	d.space()
 	if d.at('}') {
 		d.leave()
-		d.keys = d.keys[:o.keys]
+		d.keys.n = o.keys
 		return nil, false, nil
 	}
 	if o.some {
@@ -173,23 +197,23 @@ func (d *decoder) nextKey(o *object) (text []byte, ok bool, err error) {
 
 // unique records a key of the object, whose keys must differ in more than case.
 func (d *decoder) unique(o *object, text []byte, at int) error {
-	open := d.keys[o.keys:]
-	if len(open) >= d.lim.Params {
+	if d.keys.n-o.keys >= d.lim.Params {
 		return d.fail(fault.Invalid, "byte %d: want at most %d keys in one object, got more", at, d.lim.Params)
 	}
 	hash := foldHash(text)
-	for i := range open {
-		if open[i].hash != hash {
+	for i := o.keys; i < d.keys.n; i++ {
+		other := d.keys.at(i)
+		if other.hash != hash {
 			continue
 		}
-		if bytes.Equal(open[i].text, text) {
+		if bytes.Equal(other.text, text) {
 			return d.fail(fault.Invalid, "byte %d: key %s occurs twice in one object", at, quote(text))
 		}
-		if bytes.EqualFold(open[i].text, text) {
-			return d.fail(fault.Invalid, "byte %d: keys %s and %s of one object differ only in case", at, quote(open[i].text), quote(text))
+		if bytes.EqualFold(other.text, text) {
+			return d.fail(fault.Invalid, "byte %d: keys %s and %s of one object differ only in case", at, quote(other.text), quote(text))
 		}
 	}
-	d.keys = append(d.keys, key{hash, text})
+	d.keys.push(key{hash, text})
 	return nil
 }
 

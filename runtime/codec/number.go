@@ -26,7 +26,8 @@ const (
 var (
 	pow10f = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
 		1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
-	pow10u = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
+	pow10u = [...]uint64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+		1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19}
 )
 
 // scan reads the JSON number at b[i:]: its value is ±mant × 10^exp. end is
@@ -37,17 +38,30 @@ func scan(b []byte, i int) (mant uint64, exp int, found uint8, end int) {
 		found = negative
 		i++
 	}
-	start := i
-	mant, n, i := digits(b, i, 0, 0)
-	whole := i - start
-	if whole == 0 || (whole > 1 && b[start] == '0') {
-		return 0, 0, 0, 0
+	n := 0 // significant digits
+	if i < len(b) && b[i] == '0' {
+		i++
+		if i < len(b) && b[i]-'0' <= 9 {
+			return 0, 0, 0, 0
+		}
+	} else {
+		start := i
+		for i < len(b) && b[i]-'0' <= 9 {
+			mant = mant*10 + uint64(b[i]-'0')
+			i++
+			if i == start+3 {
+				mant, n, i = digits(b, i, mant, 3)
+				break
+			}
+		}
+		if n = max(n, i-start); n == 0 {
+			return 0, 0, 0, 0
+		}
 	}
 	if i < len(b) && b[i] == '.' {
 		found |= notInt
 		point := i + 1
-		mant, n, i = digits(b, point, mant, n)
-		if i == point {
+		if mant, n, i = digits(b, point, mant, n); i == point {
 			return 0, 0, 0, 0
 		}
 		exp = point - i
@@ -151,20 +165,36 @@ func toFloat32(mant uint64, exp int, found uint8, text []byte) (v float32, ok bo
 
 // toFloat64 is toFloat32 for float64.
 func toFloat64(mant uint64, exp int, found uint8, text []byte) (v float64, ok bool) {
-	if found&truncated == 0 && mant < 1<<53 && uint(exp+22) <= 44 {
-		f := float64(mant)
+	switch {
+	case found&truncated != 0:
+	case mant < 1<<53 && uint(exp+22) <= 44: // two exact values, rounded once
+		v = float64(mant)
 		if exp < 0 {
-			f /= pow10f[-exp]
+			v /= pow10f[-exp]
 		} else {
-			f *= pow10f[exp]
+			v *= pow10f[exp]
 		}
-		if found&negative != 0 {
-			f = -f
-		}
-		return f, true
+		return math.Float64frombits(math.Float64bits(v) | uint64(found&negative)<<63), true
+	case uint(exp+maxDigits) < maxDigits: // the usual 17 digits after a point
+		v = divide(mant, pow10u[-exp])
+		return math.Float64frombits(math.Float64bits(v) | uint64(found&negative)<<63), true
 	}
 	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(text), len(text)), 64)
 	return f, err == nil
+}
+
+// divide is mant/by, rounded once; neither is 0.
+func divide(mant, by uint64) float64 {
+	shift, byShift := bits.LeadingZeros64(mant), bits.LeadingZeros64(by)
+	mant, by = mant<<shift, by<<byShift
+	// Both have their highest bit now, so the quotient has at least 62 bits.
+	// The last of them can stand for the remainder: rounding to 53 bits only
+	// asks whether anything follows.
+	q, rest := bits.Div64(mant>>1, mant<<63, by)
+	if rest != 0 {
+		q |= 1
+	}
+	return float64(q) * math.Float64frombits(uint64(1023-63+byShift-shift)<<52)
 }
 
 // toHalf rounds a number to FP16 or BF16 once: were the decimal rounded to

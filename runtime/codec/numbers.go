@@ -26,8 +26,16 @@ func numbers(t tensor.DType, b []byte, i int, dst []byte) (next, done int) {
 }
 
 // separator skips white space and, if comma, one comma. next is where the
-// value begins, or where the comma is missing.
+// value begins, or where the comma is missing. It is small enough to be
+// inlined for the usual "1,2".
 func separator(b []byte, i int, comma bool) (next int, ok bool) {
+	if comma && i+1 < len(b) && b[i] == ',' && b[i+1] > ' ' {
+		return i + 1, true
+	}
+	return separatorAndSpace(b, i, comma)
+}
+
+func separatorAndSpace(b []byte, i int, comma bool) (next int, ok bool) {
 	for ; i < len(b); i++ {
 		switch b[i] {
 		case ' ', '\n', '\t', '\r':
@@ -43,19 +51,11 @@ func separator(b []byte, i int, comma bool) (next int, ok bool) {
 	return i, false
 }
 
-// float32s is the loop that most requests spend their time in: the usual "1,2"
-// and "1, 2" skip the call of separator.
 func float32s(b []byte, i int, dst []byte) (next, done int) {
 	for k := 0; k+4 <= len(dst); k += 4 {
-		if k > 0 && i+2 < len(b) && b[i] == ',' && b[i+1] > ' ' {
-			i++
-		} else if k > 0 && i+2 < len(b) && b[i] == ',' && b[i+1] == ' ' && b[i+2] > ' ' {
-			i += 2
-		} else {
-			var ok bool
-			if i, ok = separator(b, i, k > 0); !ok {
-				return i, k / 4
-			}
+		var ok bool
+		if i, ok = separator(b, i, k > 0); !ok {
+			return i, k / 4
 		}
 		mant, exp, found, end := scan(b, i)
 		if end == 0 {

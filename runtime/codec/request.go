@@ -15,8 +15,7 @@ import (
 //
 // Errors: Invalid, TooLarge, Unsupported.
 func DecodeRequest(body []byte, header int, lim *Limits) (*infer.Request, error) {
-	var room [24]key
-	d := decoder{op: "codec.DecodeRequest", document: "request body", keys: room[:0]}
+	d := decoder{op: "codec.DecodeRequest", document: "request body"}
 	binary, err := d.split(body, header, lim)
 	if err != nil {
 		return nil, err

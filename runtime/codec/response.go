@@ -11,8 +11,7 @@ import (
 //
 // Errors: Invalid, TooLarge.
 func DecodeResponse(body []byte, header int, lim *Limits) (*infer.Response, error) {
-	var room [24]key
-	d := decoder{op: "codec.DecodeResponse", document: "response body", keys: room[:0], nan: true}
+	d := decoder{op: "codec.DecodeResponse", document: "response body", nan: true}
 	binary, err := d.split(body, header, lim)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,217 @@
+package codec
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/big"
+	"strconv"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"godwit.dev/runtime/tensor"
+)
+
+// read is the number that text holds, which must be all of text, also when
+// other bytes follow and the eight-digit loop may read on.
+func read(t *rapid.T, text string) (mant uint64, exp int, found uint8) {
+	mant, exp, found, end := scan([]byte(text), 0)
+	mant2, exp2, found2, end2 := scan([]byte(text+",0000000000"), 0)
+	if end != len(text) || end2 != end || mant != mant2 || exp != exp2 || found != found2 {
+		t.Fatalf("scan(%q) = %d %d %d %d, and before a comma %d %d %d %d", text, mant, exp, found, end, mant2, exp2, found2, end2)
+	}
+	return mant, exp, found
+}
+
+// drawDecimal draws decimals of every length, many near the limits of floats.
+func drawDecimal(t *rapid.T) string {
+	text := rapid.StringMatching(`-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,26})?`).Draw(t, "digits")
+	if rapid.Bool().Draw(t, "exponent") {
+		text += fmt.Sprintf("e%d", rapid.SampledFrom([]int{-400, -330, -60, -45, -30, -22, -8, -1, 0, 1, 8, 15, 22, 23, 38, 39, 308, 320}).Draw(t, "e")+
+			rapid.IntRange(-3, 3).Draw(t, "more"))
+	}
+	return text
+}
+
+// drawNear draws a decimal at, or a little beside, the midpoint between a
+// float32 and the next: where rounding twice goes wrong.
+func drawNear(t *rapid.T) string {
+	bits := rapid.Uint32Range(0, 0x7f7ffffe).Draw(t, "bits")
+	lo, hi := float64(math.Float32frombits(bits)), float64(math.Float32frombits(bits+1))
+	digits := rapid.IntRange(0, 120).Draw(t, "precision")
+	text := strconv.FormatFloat(lo+(hi-lo)/2, 'e', digits, 64)
+	if text[len(text)-4] == 'e' && digits > 0 && rapid.Bool().Draw(t, "nudge") {
+		text = text[:len(text)-4] + rapid.StringMatching(`0{0,30}1`).Draw(t, "tail") + text[len(text)-4:]
+	}
+	return text
+}
+
+func TestFloatsRoundAsStrconvDoes(t *testing.T) {
+	check := func(t *rapid.T, text string) {
+		mant, exp, found := read(t, text)
+		want64, err := strconv.ParseFloat(text, 64)
+		got64, ok := toFloat64(mant, exp, found, []byte(text))
+		if ok != (err == nil) || ok && math.Float64bits(got64) != math.Float64bits(want64) {
+			t.Errorf("FP64 %s: got %v %v, want %v %v", text, got64, ok, want64, err)
+		}
+		w, err := strconv.ParseFloat(text, 32)
+		got32, ok := toFloat32(mant, exp, found, []byte(text))
+		if ok != (err == nil) || ok && math.Float32bits(got32) != math.Float32bits(float32(w)) {
+			t.Errorf("FP32 %s: got %v %v, want %v %v", text, got32, ok, w, err)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		for range 20 {
+			f := math.Float32frombits(rapid.Uint32().Draw(t, "float32"))
+			if f != f || math.IsInf(float64(f), 0) {
+				f = 0
+			}
+			check(t, strconv.FormatFloat(float64(f), 'g', -1, 32))
+			check(t, strconv.FormatFloat(float64(f), 'f', -1, 64))
+			check(t, strconv.FormatFloat(rapid.Float64Range(-1e3, 1e3).Draw(t, "float64"), 'g', -1, 64))
+			check(t, drawDecimal(t))
+			check(t, drawNear(t))
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		for _, text := range []string{"0", "-0", "-0.0", "0e5", "0e-9999999999", "1e-9999999999999999999", "16777217", "16777219",
+			"9007199254740993", "18446744073709551615", "18446744073709551616", "184467440737095516160", "1844674407370955161.6",
+			"0.00000000000000000000018446744073709551616", "3.4028234e38", "3.40282351e38", "3.4028235677973366e38", "3.4028235677973367e38", "3.5e38", "-1e39", "1e309",
+			"1.17549435e-38", "1e-45", "7e-46", "2.2250738585072011e-308", "0.1", "123456789012345678", "1234567890123456789012", "100000000000000000000000"} {
+			check(t, text)
+		}
+	})
+}
+
+// halfOf rounds an exact rational to the nearest value of a 16-bit float by
+// looking at all positive ones around it.
+func halfOf(t *rapid.T, text string, value func(uint16) float32, infinity uint16) (want uint16, ok bool) {
+	r, fine := new(big.Rat).SetString(text)
+	if !fine {
+		t.Fatalf("big.Rat cannot read %q", text)
+	}
+	sign := uint16(0)
+	if text[0] == '-' {
+		sign = 0x8000
+		r.Neg(r)
+	}
+	rat := func(bits uint16) *big.Rat {
+		if bits == infinity { // as if the format went on
+			last := new(big.Rat).SetFloat64(float64(value(infinity - 1)))
+			before := new(big.Rat).SetFloat64(float64(value(infinity - 2)))
+			return new(big.Rat).Sub(new(big.Rat).Add(last, last), before)
+		}
+		return new(big.Rat).SetFloat64(float64(value(bits)))
+	}
+	lo, hi := uint16(0), infinity
+	if r.Cmp(rat(hi)) >= 0 {
+		return 0, false
+	}
+	for hi-lo > 1 { // rat(lo) <= r < rat(hi)
+		if mid := lo + (hi-lo)/2; r.Cmp(rat(mid)) >= 0 {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	twice := new(big.Rat).Add(r, r)
+	switch c := twice.Cmp(new(big.Rat).Add(rat(lo), rat(hi))); {
+	case c > 0, c == 0 && lo&1 == 1:
+		lo = hi
+	}
+	return lo | sign, lo != infinity
+}
+
+func TestHalvesRoundOnceFromTheDecimal(t *testing.T) {
+	check := func(t *rapid.T, text string) {
+		mant, exp, found := read(t, text)
+		f, fine := toFloat64(mant, exp, found, []byte(text))
+		if !fine {
+			return
+		}
+		for _, tt := range []struct {
+			d        tensor.DType
+			value    func(uint16) float32
+			infinity uint16
+		}{{tensor.FP16, tensor.Float16, 0x7c00}, {tensor.BF16, tensor.BFloat16, 0x7f80}} {
+			got, ok := toHalf(tt.d, f, []byte(text))
+			want, wantOK := halfOf(t, text, tt.value, tt.infinity)
+			if ok != wantOK || ok && got != want {
+				t.Errorf("%v %s: got %#04x %v, want %#04x %v", tt.d, text, got, ok, want, wantOK)
+			}
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		for range 3 {
+			// A midpoint between two halves, exactly or with a digit far behind.
+			bits := rapid.Uint16Range(0, 0x7bfe).Draw(t, "bits")
+			for _, value := range []func(uint16) float32{tensor.Float16, tensor.BFloat16} {
+				mid := (float64(value(bits)) + float64(value(bits+1))) / 2
+				text := strconv.FormatFloat(mid, 'f', -1, 64)
+				check(t, text)
+				check(t, "-"+text)
+				check(t, strconv.FormatFloat(mid, 'e', 130, 64))
+				check(t, strconv.FormatFloat(math.Nextafter(mid, 0), 'e', -1, 64))
+				check(t, strconv.FormatFloat(math.Nextafter(mid, math.Inf(1)), 'e', -1, 64))
+				exact := strconv.FormatFloat(mid, 'f', 140, 64)
+				check(t, exact+"1")
+				check(t, strconv.FormatFloat(math.Nextafter(mid, 0), 'e', 17, 64))
+			}
+			check(t, drawDecimal(t))
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		for _, text := range []string{"0", "-0", "2049", "2049.00000000000000000000000000001", "2048.99999999999999999999999999999", "2051", "65504", "65519.999999999999999999999", "65520",
+			"65520e0", "0.65520e5", "655200000e-4", "0.000000059604644775390625", "2.98023223876953125e-8", "2.980232238769531250000000000000001e-8", "2.9802322387695312e-8", "1e-400", "3.3961775292304601e38", "3.396177529230460e38", "1e39", "1e-41"} {
+			check(t, text)
+		}
+	})
+}
+
+func TestIntegersAreExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		for range 20 {
+			text := rapid.OneOf(
+				rapid.StringMatching(`-?(0|[1-9][0-9]{0,22})`),
+				rapid.Map(rapid.Int64(), func(v int64) string { return strconv.FormatInt(v, 10) }),
+				rapid.Map(rapid.Uint64(), func(v uint64) string { return strconv.FormatUint(v, 10) }),
+				rapid.SampledFrom([]string{"127", "128", "-128", "-129", "255", "256", "-1", "-0", "32767", "32768", "-32768", "-32769", "65535", "65536",
+					"2147483647", "2147483648", "-2147483648", "-2147483649", "4294967295", "4294967296", "9223372036854775807", "9223372036854775808",
+					"-9223372036854775808", "-9223372036854775809", "18446744073709551615", "18446744073709551616", "36893488147419103232", "-18446744073709551616"}),
+			).Draw(t, "text")
+			mant, _, found := read(t, text)
+			for d := tensor.Uint8; d <= tensor.Int64; d++ {
+				bits := 8 * d.Size()
+				var want uint64
+				var err error
+				if d >= tensor.Int8 {
+					var v int64
+					v, err = strconv.ParseInt(text, 10, bits)
+					want = uint64(v)
+				} else if text == "-0" {
+					want = 0
+				} else {
+					want, err = strconv.ParseUint(text, 10, bits)
+				}
+				got, ok := toInteger(d, mant, found, []byte(text))
+				if ok != (err == nil) || ok && got != want {
+					t.Errorf("%v %s: got %d %v, want %d %v", d, text, got, ok, want, err)
+				}
+			}
+		}
+	})
+}
+
+// scan takes exactly what JSON calls a number.
+func TestScanHasTheGrammarOfJSON(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		for range 50 {
+			text := rapid.StringMatching(`[-+.eE0-9]{1,12}|-?[0-9]{1,3}\.?[0-9]{0,10}[eE]?[-+]?[0-9]{0,2}`).Draw(t, "text")
+			_, _, _, end := scan([]byte(text), 0)
+			if got, want := end == len(text), json.Valid([]byte(text)); got != want {
+				t.Errorf("scan(%q) ends at %d of %d, but json.Valid is %v", text, end, len(text), want)
+			}
+		}
+	})
+}
