@@ -32,7 +32,9 @@ func (s *Server) serveInfer(ctx context.Context, x *Exchange, w http.ResponseWri
 	}
 	in, err := s.read(ctx, r)
 	if err != nil {
-		w.Header()["Connection"] = closeAfter // the rest of the body is of no use
+		if r.ProtoMajor == 1 { // the rest of the body is of no use; in HTTP/2 only this stream ends
+			w.Header()["Connection"] = closeAfter
+		}
 		return err
 	}
 	defer in.abandon()

@@ -1,0 +1,154 @@
+package httpserve
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	_ "google.golang.org/grpc/encoding/gzip" // callers may compress
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+
+	"godwit.dev/adapters/oip"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/telemetry"
+)
+
+// grpcServer is the gRPC side of one Serve. Its two servers have the same
+// services: direct owns its connections, and mixed answers single calls on
+// connections of net/http. They are two because stopping one that does both
+// cuts the calls on net/http's connections off.
+type grpcServer struct {
+	direct, mixed *grpc.Server
+	api           *oip.Server
+	base          context.Context // ends requests at the end of a drain
+
+	inFlight atomic.Int64
+	stopping chan struct{}  // closed when a drain begins: streams end
+	receives sync.WaitGroup // goroutines that wait for a stream's next message
+}
+
+// The windows within which a caller may send before it is acknowledged: a
+// tensor of some megabytes in one go.
+const (
+	streamWindow = 1 << 20
+	connWindow   = 4 << 20
+)
+
+// keepaliveEvery is how often a silent connection with calls is checked;
+// keepaliveMin is how often a caller may check without being sent away.
+const (
+	keepaliveEvery = time.Minute
+	keepaliveMin   = 10 * time.Second
+)
+
+func newGRPC(base context.Context, api *oip.Server, opts *Options) *grpcServer {
+	g := &grpcServer{api: api, base: base, stopping: make(chan struct{})}
+	limits := api.Options().Limits
+	common := []grpc.ServerOption{
+		grpc.ForceServerCodecV2(newCodec()),
+		grpc.MaxRecvMsgSize(int(limits.Body)),
+		grpc.MaxConcurrentStreams(uint32(opts.MaxStreams)),
+		grpc.MaxHeaderListSize(uint32(opts.MaxHeaderBytes)),
+		grpc.UnaryInterceptor(g.unary),
+		grpc.StreamInterceptor(g.stream),
+	}
+	if limits.Response > 0 {
+		common = append(common, grpc.MaxSendMsgSize(int(limits.Response)))
+	}
+	g.direct = grpc.NewServer(append(common,
+		// Workers keep their grown stacks; one for each core that waits for the
+		// engine and one that decodes meanwhile.
+		grpc.NumStreamWorkers(uint32(2*runtime.GOMAXPROCS(0))),
+		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow),
+		grpc.SharedWriteBuffer(true),
+		grpc.ConnectionTimeout(opts.HeaderTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: opts.IdleTimeout, Time: keepaliveEvery}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMin, PermitWithoutStream: true}),
+	)...)
+	g.mixed = grpc.NewServer(common...)
+	for _, s := range []*grpc.Server{g.direct, g.mixed} {
+		s.RegisterService(serviceDesc(), &service{grpcServer: g})
+		healthpb.RegisterHealthServer(s, &health{grpcServer: g})
+		reflection.Register(s)
+	}
+	return g
+}
+
+// stop ends streams, lets calls in progress end, and cuts them off with ctx.
+// Calls on net/http's connections are net/http's to wait for.
+func (g *grpcServer) stop(ctx context.Context) {
+	close(g.stopping)
+	done := make(chan struct{})
+	go func() { // ends with GracefulStop, which Stop ends
+		g.direct.GracefulStop()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		g.direct.Stop()
+		<-done
+	}
+}
+
+func (g *grpcServer) close() {
+	g.direct.Stop()
+	g.mixed.Stop()
+	g.receives.Wait()
+}
+
+// unary is around every call but ModelInfer, which has more to say.
+func (g *grpcServer) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
+	g.inFlight.Add(1)
+	defer g.inFlight.Add(-1)
+	ctx, x := g.begin(ctx)
+	func() {
+		defer oip.Recover(&err)
+		resp, err = handle(ctx, req)
+	}()
+	x.End(ctx, err)
+	return resp, g.status(ctx, err)
+}
+
+func (g *grpcServer) stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
+	g.inFlight.Add(1)
+	defer g.inFlight.Add(-1)
+	func() {
+		defer oip.Recover(&err)
+		err = handle(srv, stream)
+	}()
+	if e := fault.Of(err); e != nil && e.Code == fault.Internal {
+		g.api.Options().Log.Error("stream failed", "error", err)
+	}
+	return g.status(stream.Context(), err)
+}
+
+func (g *grpcServer) begin(ctx context.Context) (context.Context, *oip.Exchange) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	return g.api.Begin(ctx, telemetry.ProtocolGRPC, md.Get)
+}
+
+// codeTrailer carries the fault code, of which there are more than gRPC has.
+const codeTrailer = "godwit-code"
+
+// status is the gRPC status of err's code, with the text for callers.
+func (g *grpcServer) status(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := status.FromError(err); ok && fault.Of(err) == nil {
+		return err // made by grpc itself, as for a method that does not exist
+	}
+	code := fault.CodeOf(err)
+	// It fails only when the answer has been sent, and then there is no trailer to set.
+	_ = grpc.SetTrailer(ctx, metadata.Pairs(codeTrailer, code.String()))
+	return status.Error(codes.Code(code.GRPC()), fault.Public(err))
+}

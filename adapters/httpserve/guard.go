@@ -1,0 +1,152 @@
+package httpserve
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"godwit.dev/runtime/fault"
+)
+
+type connKey struct{}
+
+// guard holds requests over net/http to the server's limits, and sends gRPC
+// calls among them where they belong.
+func (s *server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.grpc != nil && r.ProtoMajor == 2 && isGRPC(r.Header.Get("Content-Type")) {
+			s.grpc.mixed.ServeHTTP(w, r)
+			return
+		}
+		s.inFlight.Add(1)
+		defer s.inFlight.Add(-1)
+		g := &writer{ResponseWriter: w, server: s, control: http.NewResponseController(w), http1: r.ProtoMajor == 1}
+		if fields := countFields(r.Header); fields > s.opts.MaxHeaderFields {
+			refuseHeader(g, r, fields, s.opts.MaxHeaderFields)
+			return
+		}
+		if r.ContentLength != 0 && r.Body != nil {
+			r.Body = s.guardBody(r, g.control)
+		}
+		next.ServeHTTP(g, r)
+	})
+}
+
+func countFields(h http.Header) int {
+	n := 0
+	for _, values := range h {
+		n += len(values)
+	}
+	return n
+}
+
+func refuseHeader(w http.ResponseWriter, r *http.Request, got, limit int) {
+	w.Header().Set("Content-Type", "application/json")
+	if r.ProtoMajor == 1 { // in HTTP/2 it would end the other requests' connection too
+		w.Header().Set("Connection", "close")
+	}
+	w.WriteHeader(http.StatusRequestHeaderFieldsTooLarge)
+	err := fault.New(fault.TooLarge, "httpserve", "header", "want at most %d fields, got %d", limit, got)
+	_, _ = io.WriteString(w, `{"error":"`+fault.Public(err)+`","code":"`+fault.TooLarge.String()+"\"}\n")
+}
+
+// writer gives each answer time according to its size, so that a caller who
+// does not read cannot hold a handler, and asks HTTP/1.1 callers of a server
+// that drains not to come back on this connection.
+type writer struct {
+	http.ResponseWriter
+	server  *server
+	control *http.ResponseController
+	http1   bool
+	begun   bool
+}
+
+func (w *writer) begin() {
+	if !w.begun {
+		w.begun = true
+		if w.http1 && w.server.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+	}
+}
+
+func (w *writer) patience(n int) {
+	// A connection that cannot have deadlines is not one of ours.
+	_ = w.control.SetWriteDeadline(time.Now().Add(patience(w.server.opts.BodyTimeout, n)))
+}
+
+func (w *writer) WriteHeader(status int) {
+	w.begin()
+	w.patience(0)
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	w.begin()
+	w.patience(len(p))
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach what is below.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Flush is for handlers that ask for http.Flusher.
+func (w *writer) Flush() { _ = w.control.Flush() }
+
+// maxFraming bounds the bytes around the data of a chunked body: 65,536 chunks
+// of one byte have more, by what net/http may have read ahead. A flood of tiny
+// chunks costs its sender next to nothing and every server on the way a lot.
+const maxFraming = 5*65536 - 8<<10
+
+// guardBody bounds how slowly and in how many pieces a body may arrive.
+func (s *server) guardBody(r *http.Request, control *http.ResponseController) io.ReadCloser {
+	b := &guardedBody{ReadCloser: r.Body, control: control, begun: time.Now(), base: s.opts.BodyTimeout}
+	if c, ok := r.Context().Value(connKey{}).(*conn); ok && r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+		b.wire, b.before = c, c.read.Load()
+	}
+	b.extend()
+	return b
+}
+
+type guardedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+	base    time.Duration
+	begun   time.Time
+
+	n        int64 // bytes read
+	extended int64 // n when the deadline was set
+	wire     *conn // of a chunked body, else nil
+	before   int64 // bytes taken off the wire before the body
+}
+
+// extend sets the deadline that the bytes so far have earned.
+func (b *guardedBody) extend() {
+	b.extended = b.n
+	_ = b.control.SetReadDeadline(b.begun.Add(patience(b.base, int(b.n))))
+}
+
+func (b *guardedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.n += int64(n)
+	switch {
+	case b.wire != nil && b.wire.read.Load()-b.before-b.n > maxFraming:
+		return n, fault.New(fault.TooLarge, "httpserve", "body", "want at most 65536 chunks, got more").
+			WithHint("Send the body in larger chunks, or with a Content-Length.")
+	case errors.Is(err, io.EOF):
+		// Else the deadline would end the wait for the caller to hang up, which
+		// net/http begins now, and with it the request.
+		_ = b.control.SetReadDeadline(time.Time{})
+	case err != nil:
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			return n, fault.New(fault.DeadlineExceeded, "httpserve", "body", "it arrived too slowly").
+				WithHint("Send at least %d bytes a second.", minRate)
+		}
+	case b.n-b.extended >= minRate:
+		b.extend()
+	}
+	return n, err
+}

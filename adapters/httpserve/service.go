@@ -1,0 +1,182 @@
+package httpserve
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"godwit.dev/adapters/httpserve/oippb"
+	"godwit.dev/adapters/oip"
+	"godwit.dev/runtime/codec"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+)
+
+// service is the protocol's gRPC service. All but inference is a translation
+// of what oip.Server says.
+type service struct {
+	*grpcServer
+	oippb.UnimplementedGRPCInferenceServiceServer
+}
+
+var _ oippb.GRPCInferenceServiceServer = (*service)(nil)
+
+// serviceDesc is the generated one with handlers of our own for infer
+// messages, which are not decoded into generated types.
+func serviceDesc() *grpc.ServiceDesc {
+	desc := oippb.GRPCInferenceService_ServiceDesc
+	desc.Methods, desc.Streams = slices.Clone(desc.Methods), slices.Clone(desc.Streams)
+	for i := range desc.Methods {
+		if desc.Methods[i].MethodName == "ModelInfer" {
+			desc.Methods[i].Handler = func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+				var in request
+				if err := decode(&in); err != nil {
+					return nil, err
+				}
+				return srv.(*service).infer(ctx, &in)
+			}
+		}
+	}
+	for i := range desc.Streams {
+		if desc.Streams[i].StreamName == "ModelStreamInfer" {
+			desc.Streams[i].Handler = func(srv any, stream grpc.ServerStream) error { return srv.(*service).streamInfer(stream) }
+		}
+	}
+	return &desc
+}
+
+// infer answers ModelInfer.
+func (s *service) infer(ctx context.Context, in *request) (any, error) {
+	s.inFlight.Add(1)
+	defer s.inFlight.Add(-1)
+	ctx, x := s.begin(ctx)
+	out, err := s.answer(ctx, x, in)
+	x.End(ctx, err)
+	header := metadata.MD{"x-request-id": {x.RequestID()}, "traceparent": {x.TraceParent()}}
+	_ = grpc.SetHeader(ctx, header) // it fails only when the caller is gone
+	if err != nil {
+		return nil, s.status(ctx, err)
+	}
+	return &reply{mem.BufferSlice{out}}, nil
+}
+
+// answer runs one infer message and gives its bytes back.
+func (s *service) answer(ctx context.Context, x *oip.Exchange, in *request) (out mem.Buffer, err error) {
+	defer func() {
+		// After a panic, a goroutine of the handler may still read the request:
+		// it stays out of the pool.
+		if fault.CodeOf(err) != fault.Internal {
+			in.free()
+		}
+	}()
+	defer oip.Recover(&err)
+	x.Asked("", "") // counted, even if it cannot be decoded
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.base, func() { cancel(context.Cause(s.base)) })()
+
+	limits := s.api.Options().Limits
+	req, raw, err := codec.DecodeInferGRPC(in.data, limits)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := x.Infer(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Release()
+	pool := mem.DefaultBufferPool()
+	buf := pool.Get(sizeHint(resp))
+	data, err := codec.AppendInferGRPC((*buf)[:0], req, resp, raw)
+	if err == nil && limits.Response > 0 && int64(len(data)) > limits.Response {
+		err = fault.New(fault.TooLarge, "httpserve.Infer", "response", "want at most %d bytes, got %d", limits.Response, len(data))
+	}
+	if err != nil {
+		pool.Put(buf)
+		return nil, err
+	}
+	if cap(data) != cap(*buf) { // it outgrew the hint
+		pool.Put(buf)
+		buf = new([]byte)
+	}
+	*buf = data
+	return mem.NewBuffer(buf, pool), nil
+}
+
+// sizeHint is about how many bytes resp has on the wire.
+func sizeHint(resp *infer.Response) int {
+	n := 512
+	for i := range resp.Outputs {
+		o := &resp.Outputs[i]
+		n += o.Bytes() + 4*len(o.Strings) + len(o.Name) + 8*len(o.Shape) + 64
+	}
+	return n
+}
+
+// streamInfer answers the requests of a stream one after another. It ends with
+// the caller's side of the stream, or between two requests when the server stops.
+func (s *service) streamInfer(stream grpc.ServerStream) error {
+	type received struct {
+		in  *request
+		err error
+	}
+	next := make(chan received)
+	ended := make(chan struct{})
+	defer close(ended)
+	s.receives.Go(func() { // ends with the stream, which ends with this handler
+		for {
+			r := received{in: new(request)}
+			r.err = stream.RecvMsg(r.in)
+			select {
+			case next <- r:
+			case <-ended:
+				r.in.free()
+				return
+			}
+			if r.err != nil {
+				return
+			}
+		}
+	})
+	for {
+		select {
+		case r := <-next:
+			if errors.Is(r.err, io.EOF) {
+				return nil
+			}
+			if r.err != nil {
+				return r.err
+			}
+			if err := s.streamAnswer(stream, r.in); err != nil {
+				return err
+			}
+		case <-s.stopping:
+			return errStopping()
+		}
+	}
+}
+
+// streamAnswer answers one request of a stream; its own failure is part of
+// the answer.
+func (s *service) streamAnswer(stream grpc.ServerStream, in *request) error {
+	ctx, x := s.begin(stream.Context())
+	out, err := s.answer(ctx, x, in)
+	x.End(ctx, err)
+	if err != nil {
+		return stream.SendMsg(&oippb.ModelStreamInferResponse{ErrorMessage: fault.Public(err)})
+	}
+	// The answer is field 2 of a ModelStreamInferResponse.
+	head := protowire.AppendVarint(protowire.AppendTag(nil, 2, protowire.BytesType), uint64(out.Len()))
+	return stream.SendMsg(&reply{mem.BufferSlice{mem.SliceBuffer(head), out}})
+}
+
+func errStopping() error {
+	return fault.New(fault.Unavailable, "httpserve.Serve", "", "the server is stopping").
+		WithHint("Open the stream again; another instance answers.")
+}
