@@ -36,6 +36,9 @@ type Options struct {
 	Sink      telemetry.Sink // nil discards
 	Quota     quota.Quota    // the zero value means one CPU
 	Timeout   time.Duration  // per request; 0 leaves it to the caller
+	// Provider is where operators run; the zero value leaves it to the
+	// target's block of the spec, which for Local is the CPU.
+	Provider driver.Provider
 }
 
 // Function is an opened function folder. Its methods may be called concurrently.
@@ -184,7 +187,16 @@ func inspect(path string, m *spec.Model) (string, error) {
 				WithHint("The file is not the one that godwit.yaml names; restore it, or write the new digest there.")
 		}
 	}
-	return onnx.DigestAll(path)
+	return onnx.DigestAll(path, nil)
+}
+
+// provider is what the options say, else what the target's block says.
+func (f *Function) provider() driver.Provider {
+	if f.opts.Provider.Name != "" {
+		return f.opts.Provider
+	}
+	common, _ := f.Spec.Targets.Common(f.opts.Target)
+	return driver.Provider{Name: common.Provider, Options: common.ProviderOptions}
 }
 
 // threads turns the spec's mode into numbers. On a platform with one request

@@ -65,6 +65,10 @@ func Main(ctx context.Context, env Env, parts Parts) int {
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	err := root.ExecuteContext(ctx)
+	var child exited
+	if errors.As(err, &child) {
+		return int(child)
+	}
 	if err != nil {
 		p.report(err)
 	}

@@ -11,8 +11,10 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"unsafe"
 
+	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/tensor"
 )
@@ -32,6 +34,7 @@ type call struct {
 	size int // of slab
 
 	wanted []wanted // one for each output of the current run
+	slots  []int    // the session's slot behind each slot of the current run
 }
 
 // wanted is where one asked-for output comes from in the current run.
@@ -68,26 +71,17 @@ func (c *call) free() {
 
 // setOutputs chooses the slots that out needs, each once.
 func (c *call) setOutputs(s *session, out []tensor.Tensor) error {
-	c.wanted = c.wanted[:0]
-	// The last run's outputs are counted in held; only new ones count here.
-	used := 0
-	where := make(map[int]int, len(out)) // slot of the session → slot of this run
+	c.wanted, c.slots = c.wanted[:0], c.slots[:0]
 	for i := range out {
-		at := -1
-		for j := range s.sig.Outputs {
-			if s.sig.Outputs[j].Name == out[i].Name {
-				at = j
-			}
-		}
+		at := slices.IndexFunc(s.sig.Outputs, func(o driver.TensorInfo) bool { return o.Name == out[i].Name })
 		if at < 0 {
 			return fault.New(fault.Internal, "ort.Run", fmt.Sprintf("output %q", out[i].Name), "not in the signature")
 		}
 		p := s.parts[at]
-		slot, seen := where[p.slot]
-		if !seen {
-			slot = used
-			used++
-			where[p.slot] = slot
+		slot := slices.Index(c.slots, p.slot)
+		if slot < 0 {
+			slot = len(c.slots)
+			c.slots = append(c.slots, p.slot)
 			c.outNames[slot] = s.slots[p.slot]
 			c.maps[slot] = 0
 			if p.maps {
@@ -97,7 +91,8 @@ func (c *call) setOutputs(s *session, out []tensor.Tensor) error {
 		p.slot = slot
 		c.wanted = append(c.wanted, wanted{p, s.sig.Outputs[at].Type})
 	}
-	c.c.outputs = C.size_t(used)
+	// The last run's outputs are counted in held; this is for the next one.
+	c.c.outputs = C.size_t(len(c.slots))
 	return nil
 }
 

@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"godwit.dev/internal/app"
+	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/onnx"
+)
+
+func (p *program) newDoctor() *cobra.Command {
+	return &cobra.Command{
+		Use:     "doctor MODEL|DIR",
+		GroupID: "ship",
+		Short:   "Tell what a model is and what is unusual about it",
+		Long: `doctor reads a model file, or every model of a function folder, without
+loading it into ONNX Runtime, and prints its inputs and outputs, opset,
+operators, size and external data, and what is worth knowing before it is
+served.
+
+Exit codes: 0 it can be served, 11 it cannot.`,
+		Example: `  godwit doctor fraud.onnx
+  godwit doctor fraud/ --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return p.doctor(args[0]) },
+	}
+}
+
+// diagnosis is what doctor tells of one model; its JSON is documented in docs/cli.md.
+type diagnosis struct {
+	Model     string           `json:"model"`
+	Version   string           `json:"version"`
+	Path      string           `json:"path"`
+	Format    string           `json:"format"`
+	Digest    string           `json:"digest"`
+	Bytes     int64            `json:"bytes"`
+	IR        int64            `json:"ir_version"`
+	Opsets    map[string]int64 `json:"opsets"`
+	Producer  string           `json:"producer,omitempty"`
+	Inputs    []value          `json:"inputs"`
+	Outputs   []value          `json:"outputs"`
+	Operators map[string]int   `json:"operators"`
+	Weights   weights          `json:"weights"`
+	External  []string         `json:"external_data"`
+	Findings  []finding        `json:"findings"`
+}
+
+type value struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+}
+
+type weights struct {
+	Tensors int   `json:"tensors"`
+	Bytes   int64 `json:"bytes"`
+}
+
+type finding struct {
+	Code  string `json:"code"`
+	Level string `json:"level"`
+	What  string `json:"what"`
+	Why   string `json:"why"`
+	Do    string `json:"do,omitempty"`
+}
+
+func (p *program) doctor(path string) error {
+	f, s, err := app.ReadSpec(path)
+	if err != nil {
+		return err
+	}
+	var all []diagnosis
+	bad := 0
+	for _, m := range s.Models {
+		if strings.Contains(m.Path, "://") {
+			return fault.New(fault.Unsupported, "", m.Path, "models behind a URL cannot be read yet").
+				WithHint("Download the file beside godwit.yaml and name it there.")
+		}
+		d, err := diagnose(filepath.Join(f, filepath.FromSlash(m.Path)))
+		if err != nil {
+			return err
+		}
+		d.Model, d.Version = m.Name, m.Version
+		for _, x := range d.Findings {
+			if x.Level == onnx.Problem.String() {
+				bad++
+			}
+		}
+		all = append(all, d)
+	}
+	if p.json {
+		writeJSON(p.Stdout, all)
+	} else {
+		for i := range all {
+			if i > 0 {
+				fmt.Fprintln(p.Stdout)
+			}
+			all[i].print(p.Stdout)
+		}
+	}
+	if bad > 0 {
+		return fault.New(fault.BadModel, "", path, "%d problems keep it from being served", bad).
+			WithHint("The findings above say what to do.")
+	}
+	return nil
+}
+
+func diagnose(path string) (diagnosis, error) {
+	m, err := onnx.Read(path, nil)
+	if err != nil {
+		return diagnosis{}, err
+	}
+	d := diagnosis{Path: path, Format: m.Format, Bytes: m.Size, IR: m.IRVersion, Producer: m.Producer,
+		Opsets: map[string]int64{}, Operators: map[string]int{}, External: []string{}, Findings: []finding{},
+		Weights: weights{m.Initializers.Count, m.Initializers.Bytes}, Inputs: values(m.Inputs), Outputs: values(m.Outputs)}
+	for _, o := range m.Opsets {
+		d.Opsets[domainName(o.Domain)] = o.Version
+	}
+	for _, o := range m.Ops {
+		d.Operators[o.Op.String()] += o.Count
+	}
+	for _, x := range m.External {
+		if n := len(d.External); n == 0 || d.External[n-1] != x.Location {
+			d.External = append(d.External, x.Location)
+		}
+	}
+	for _, x := range m.Unusual() {
+		d.Findings = append(d.Findings, finding{x.Code, x.Level.String(), x.What, x.Why, x.Do})
+	}
+	if err := m.CheckExternal(filepath.Dir(path)); err != nil {
+		d.Findings = append(d.Findings, finding{"external-data", onnx.Problem.String(), err.Error(),
+			"The model is refused before it is loaded.", fault.HintOf(err)})
+		return d, nil
+	}
+	if d.Digest, err = onnx.DigestAll(path, nil); err != nil {
+		return d, err
+	}
+	return d, nil
+}
+
+func domainName(domain string) string {
+	if domain == "" {
+		return "ai.onnx"
+	}
+	return domain
+}
+
+func values(vs []onnx.Value) []value {
+	out := make([]value, 0, len(vs))
+	for _, v := range vs {
+		out = append(out, value{v.Name, v.Type.String()})
+	}
+	return out
+}
+
+func (d *diagnosis) print(w io.Writer) {
+	fmt.Fprintf(w, "%s version %s, %s, %s\n", d.Model, d.Version, d.Path, sizeText(d.Bytes))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(t, "  %s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	for _, v := range d.Inputs {
+		line("input", "%s\t%s", v.Name, v.Type)
+	}
+	for _, v := range d.Outputs {
+		line("output", "%s\t%s", v.Name, v.Type)
+	}
+	t.Flush()
+	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if d.Digest != "" {
+		line("digest", "%s", d.Digest)
+	}
+	if d.Producer != "" {
+		line("producer", "%s", d.Producer)
+	}
+	line("format", "%s, IR version %d, opsets %s", d.Format, d.IR, counts(d.Opsets))
+	line("operators", "%s", counts(d.Operators))
+	line("weights", "%d tensors, %s", d.Weights.Tensors, sizeText(d.Weights.Bytes))
+	if len(d.External) > 0 {
+		line("external data", "%s", strings.Join(d.External, ", "))
+	}
+	t.Flush()
+	if len(d.Findings) == 0 {
+		fmt.Fprintln(w, "\n  Nothing unusual.")
+		return
+	}
+	for _, f := range d.Findings {
+		fmt.Fprintf(w, "\n  %s: %s\n    %s\n", f.Level, f.What, f.Why)
+		if f.Do != "" {
+			fmt.Fprintf(w, "    %s\n", f.Do)
+		}
+	}
+}
+
+// signature prints what a loaded model takes and gives, for people.
+func signature(w io.Writer, sig *driver.Signature) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for i := range sig.Inputs {
+		fmt.Fprintf(t, "  input\t%s\t%s\n", sig.Inputs[i].Name, infer.Describe(&sig.Inputs[i]))
+	}
+	for i := range sig.Outputs {
+		fmt.Fprintf(t, "  output\t%s\t%s\n", sig.Outputs[i].Name, infer.Describe(&sig.Outputs[i]))
+	}
+	t.Flush()
+}

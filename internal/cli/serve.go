@@ -1,0 +1,221 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"godwit.dev/adapters/httpserve"
+	"godwit.dev/adapters/oip"
+	"godwit.dev/internal/app"
+	"godwit.dev/internal/page"
+	"godwit.dev/internal/recorded"
+	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/telemetry/prom"
+)
+
+type serveOptions struct {
+	listen, metricsListen string
+	provider              string
+	providerOptions       map[string]string
+	behindProxy           bool
+}
+
+func (p *program) newServe() *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:     "serve [DIR|MODEL]",
+		GroupID: "run",
+		Short:   "Serve a function on this machine",
+		Long: `serve answers the Open Inference Protocol, REST and gRPC, for a function folder
+or a lone model file, with a page to try it on, metrics and an OpenAPI
+document. It listens at once and is ready when every model is loaded. On
+SIGTERM it finishes what it has begun; a second signal ends it at once.
+
+Without DIR the folder is GODWIT_FUNCTION, or the one the binary lies in.
+
+Exit codes: 0 stopped and drained, 2 cannot listen there, 11 a model does not
+load, 12 godwit.yaml is wrong, 13 ONNX Runtime or the provider is missing.`,
+		Example: `  godwit serve fraud/
+  godwit serve fraud.onnx --listen 127.0.0.1:9000`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := p.serve(cmd.Context(), args, &o)
+			var child exited
+			if err != nil && !errors.As(err, &child) {
+				tell(err)
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.listen, "listen", "", "HOST:PORT to listen on (default 127.0.0.1:8080, or the port in PORT)")
+	f.StringVar(&o.metricsListen, "metrics-listen", "", "HOST:PORT for /metrics (default: the same port as the rest)")
+	f.StringVar(&o.provider, "provider", "", "execution provider: cpu, cuda, tensorrt, … (default cpu)")
+	f.StringToStringVar(&o.providerOptions, "provider-option", nil, "option of the provider, KEY=VALUE; may be repeated")
+	f.BoolVar(&o.behindProxy, "behind-proxy", false, "a proxy puts gRPC and other requests on the same connections")
+	return cmd
+}
+
+func (p *program) serve(ctx context.Context, args []string, o *serveOptions) error {
+	path, err := p.function(args)
+	if err != nil {
+		return err
+	}
+	path, done, err := p.withHandler(ctx, path)
+	if done || err != nil {
+		return err
+	}
+	listen, err := p.listenAddress(o.listen)
+	if err != nil {
+		return err
+	}
+	log := p.logger(slog.LevelInfo)
+	metrics := prom.New(nil)
+	f, err := app.Open(path, p.engine(log), &app.Options{
+		Logger: log, Sink: metrics, Wrap: p.Wrap, Quota: p.quota(),
+		Provider: driver.Provider{Name: o.provider, Options: o.providerOptions},
+	})
+	if err != nil {
+		return err
+	}
+	requests, err := recorded.Load(f.Dir)
+	if err != nil {
+		return err
+	}
+	ln, err := httpserve.Listen(ctx, listen)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	if err := f.CheckAuth(ln.Addr()); err != nil {
+		return err
+	}
+	options := app.ServeOptions(&f.Spec.Limits)
+	options.Log, options.Mixed = log, o.behindProxy
+	routes := oip.Options{Page: page.Handler(), Examples: examples(requests)}
+	if o.metricsListen == "" {
+		routes.Metrics = metrics.Handler()
+	} else {
+		if options.MetricsListener, err = httpserve.Listen(ctx, o.metricsListen); err != nil {
+			return err
+		}
+		options.Metrics = metrics.Handler()
+	}
+	return p.run(ctx, f, f.Server(routes), ln, &options, requests)
+}
+
+// run serves and loads at the same time, so that probes are answered from the
+// first moment on, and ends when serving ends or a model does not load.
+func (p *program) run(ctx context.Context, f *app.Function, server *oip.Server, ln net.Listener, options *httpserve.Options, requests []recorded.Request) error {
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- httpserve.Serve(serving, ln, server, options) }()
+
+	show := p.working("loading " + f.Spec.Models[0].Name)
+	err := f.Load(ctx)
+	show()
+	if err != nil && ctx.Err() == nil {
+		stop()
+		return errors.Join(err, <-served)
+	}
+	if err == nil {
+		p.welcome(f, ln.Addr(), requests)
+	}
+	if err := <-served; err != nil {
+		return err
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
+	defer cancel()
+	return f.Close(end)
+}
+
+// closeWait bounds the wait for runs that outlive their cancelled requests: an
+// engine stops only between operators. The process ends either way.
+const closeWait = 2 * time.Second
+
+func (p *program) listenAddress(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	port := "8080"
+	if env := p.Getenv("PORT"); env != "" {
+		if n, err := strconv.ParseUint(env, 10, 16); err != nil || n == 0 {
+			return "", fault.New(fault.Usage, "", "PORT", "want a port from 1 to 65535, got %q", env).
+				WithHint("Correct PORT, or use --listen.")
+		}
+		port = env
+	}
+	return net.JoinHostPort("127.0.0.1", port), nil
+}
+
+func examples(requests []recorded.Request) []oip.Example {
+	var all []oip.Example
+	for _, r := range requests {
+		all = append(all, oip.Example{Model: r.Model, Name: r.Name, Request: r.Body})
+	}
+	return all
+}
+
+// welcome tells a person where the server is and what to do next.
+func (p *program) welcome(f *app.Function, addr net.Addr, requests []recorded.Request) {
+	url := "http://" + addr.String()
+	if p.json {
+		type model struct {
+			Name    string `json:"name"`
+			Version string `json:"version"`
+		}
+		models := []model{}
+		for _, m := range f.Spec.Models {
+			models = append(models, model{m.Name, m.Version})
+		}
+		writeJSON(p.Stdout, struct {
+			URL    string  `json:"url"`
+			Models []model `json:"models"`
+		}{url, models})
+		return
+	}
+	if p.quiet {
+		return
+	}
+	w := p.Stdout
+	fmt.Fprintf(w, "\n%s serves at %s\n\n", f.Spec.Name, url)
+	for _, m := range f.Spec.Models {
+		loaded, err := f.Models.Lookup(m.Name, m.Version)
+		if err != nil {
+			continue
+		}
+		intraOp, runs := loaded.Threads()
+		fmt.Fprintf(w, "  model %s, version %s, on %s, %d at once with %s each\n", m.Name, m.Version,
+			loaded.Providers()[0], runs, plural(intraOp, "thread"))
+		signature(w, loaded.Signature())
+	}
+	next(w, url, requests)
+}
+
+func next(w io.Writer, url string, requests []recorded.Request) {
+	fmt.Fprintln(w, "\nTry:")
+	if len(requests) > 0 {
+		r := requests[0]
+		fmt.Fprintf(w, "  curl -s %s/v2/models/%s/infer -d @%s\n", url, r.Model, r.Path)
+	}
+	fmt.Fprintf(w, "  open %s/ in a browser, %s/openapi.json, %s/metrics\n", url, url, url)
+	fmt.Fprintf(w, "  Ctrl-C stops it.\n\n")
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
