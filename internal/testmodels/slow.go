@@ -10,7 +10,7 @@ import (
 // [1] = x to the power of n+1, by n MatMuls of 512×512 in a chain. Both
 // factors come from x, so that no optimiser folds them and nothing is packed
 // ahead. x = 1 gives exactly 1 for every n. One MatMul is 0.27 GFLOP, so n is
-// the only knob: 100 of them take about half a second on one core.
+// the only knob: 100 of them take about 0.4 s on one core.
 func Slow(n int) Model {
 	const k = 512
 	g := Graph{

@@ -40,6 +40,7 @@ type Model struct {
 	Training  bool      // the file carries training information, which serving ignores
 
 	Initializers Initializers
+	Constants    int64 // bytes of tensors in operators' attributes, as Constant's value
 	// External lists every tensor whose data are in another file, in the
 	// file's order. Read does not look at those files; see CheckExternal.
 	External []External

@@ -86,6 +86,8 @@ func (p *parser) tensor(f field, what string, initializer bool) (info tensorInfo
 	}
 	if initializer {
 		p.sum(s.elem, bytes)
+	} else {
+		p.m.Constants = addSat(p.m.Constants, bytes)
 	}
 	if n, _ := tensor.Elements(s.dims); n == 1 && s.elem == Bool && !s.external {
 		info.isFlag, info.flag = true, s.first != 0

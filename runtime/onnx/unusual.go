@@ -204,29 +204,35 @@ func (m *Model) signature() (all []Finding) {
 	return all
 }
 
-// batch tells why rows of several requests cannot share a run.
+// batch tells why rows of several requests cannot share a run: that needs a
+// dynamic first dimension of one name on everything.
 func (m *Model) batch() []Finding {
-	fixed := func(what string, values []Value) (Finding, bool) {
-		for _, v := range values {
-			if v.Type.Kind != KindTensor {
-				continue
-			}
-			if !v.Type.Ranked || len(v.Type.Shape) == 0 || v.Type.Shape[0].Size >= 0 {
-				return Finding{"no-batch", Note,
-					fmt.Sprintf("The first dimension of %s %q, %v, is not dynamic.", what, v.Name, v.Type),
-					"Requests are run one by one and never share a run.",
-					"If its rows are independent, export the model with a dynamic first dimension (dynamic_axes, dynamic_shapes)."}, true
-			}
+	if len(m.Inputs) == 0 {
+		return nil
+	}
+	const why = "Requests are run one by one and never share a run."
+	symbols := map[string]bool{}
+	for i, v := range slices.Concat(m.Inputs, m.Outputs) {
+		if v.Type.Kind != KindTensor {
+			continue
 		}
-		return Finding{}, false
+		if !v.Type.Ranked || len(v.Type.Shape) == 0 || v.Type.Shape[0].Size >= 0 {
+			what := "input"
+			if i >= len(m.Inputs) {
+				what = "output"
+			}
+			return []Finding{{"no-batch", Note,
+				fmt.Sprintf("The first dimension of %s %q, %v, is not dynamic.", what, v.Name, v.Type), why,
+				"If its rows are independent, export the model with a dynamic first dimension (dynamic_axes, dynamic_shapes)."}}
+		}
+		symbols[v.Type.Shape[0].Symbol] = true
 	}
-	if f, ok := fixed("input", m.Inputs); ok {
-		return []Finding{f}
+	if len(symbols) <= 1 && !symbols[""] {
+		return nil
 	}
-	if f, ok := fixed("output", m.Outputs); ok && len(m.Inputs) > 0 {
-		return []Finding{f}
-	}
-	return nil
+	return []Finding{{"no-batch", Note,
+		fmt.Sprintf("The first dimensions of inputs and outputs do not have one name in common: %s.", quoted(slices.Sorted(maps.Keys(symbols)))), why,
+		"If its rows are independent, give that dimension the same name everywhere when you export the model."}}
 }
 
 func (m *Model) values() (all []Finding) {
@@ -268,9 +274,9 @@ func (m *Model) weights() (all []Finding) {
 			"The model works only with these files beside it, and its digest covers them too.",
 			"Copy and package them together."})
 	}
-	if m.Initializers.Bytes >= huge {
+	if bytes := addSat(m.Initializers.Bytes, m.Constants); bytes >= huge {
 		all = append(all, Finding{"huge", Warning,
-			fmt.Sprintf("The weights have %.1f GiB.", float64(m.Initializers.Bytes)/(1<<30)),
+			fmt.Sprintf("The weights have %.1f GiB.", float64(bytes)/(1<<30)),
 			"Loading needs up to twice as much memory and takes seconds, which many serverless targets do not allow.",
 			"Choose the function's memory accordingly, or quantise the model."})
 	}
