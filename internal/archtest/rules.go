@@ -33,7 +33,7 @@ var (
 	portable = join(core, "runtime/codec", "runtime/rows", "runtime/store", "runtime/manifest", "runtime/telemetry")
 	platform = join(portable, "adapters/oip", "adapters/httpserve")
 	conform  = []string{"adapters/adaptertest", "adapters/oip", "adapters/httpserve", "internal/emulate"}
-	joined   = join(portable, "functions", "adapters", "infra", "internal/emulate")
+	joined   = join(portable, "functions", "adapters", "infra", "internal/emulate", "internal/recorded", "internal/samples")
 
 	// aids are what every test may import: engines to run against, and helpers
 	// that import nothing above the runtime.
@@ -71,6 +71,8 @@ var rows = []row{
 	{folder: "knative", may: []string{"runtime/fault", "infra/spec"}},
 
 	{folder: "internal/emulate", may: portable},
+	{folder: "internal/recorded", may: portable},
+	{folder: "internal/samples", may: portable},
 	{folder: "internal/app", may: joined},
 	{folder: "internal/pack", may: join(joined, "internal/app")},
 	{folder: "internal/bake", may: join(joined, "internal/app")},
