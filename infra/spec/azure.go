@@ -24,8 +24,8 @@ func (t *AzureFunctions) keys() []key {
 	return append([]key{
 		{name: "plan", to: oneOf(&t.Plan, "flex", "containerapps", "premium"), doc: "Flex Consumption, Functions on Container Apps (images, GPU), or Premium.", why: "the one that goes to zero and takes a plain folder"},
 		{name: "location", to: text(&t.Location, region), doc: "The region.", shown: "the resource group's"},
-		{name: "memory", to: size(&t.Memory, 512*MiB, 220*GiB, MiB), doc: "Memory of one instance: 512MiB, 2048MiB or 4096MiB on flex.", why: "Azure's own for flex", shown: "2048MiB, with a GPU the whole machine's"},
-		{name: "cpu", to: cpus(&t.CPU, 250, 24_000), doc: "CPUs of one replica, in steps of 0.25; for containerapps.", why: "Container Apps give half as many CPUs as GiB", shown: "1 on containerapps, with a GPU the whole machine's"},
+		{name: "memory", to: size(&t.Memory, 512*MiB, 220*GiB, MiB), doc: "Memory of one instance: 512MiB, 2048MiB or 4096MiB on flex.", why: "Azure's own for flex", shown: "2048MiB, on containerapps twice the CPUs in GiB, with a GPU the whole machine's"},
+		{name: "cpu", to: cpus(&t.CPU, 250, 24_000), doc: "CPUs of one replica, in steps of 0.25; for containerapps.", why: "the pairs that Container Apps offer", shown: "half of memory's GiB on containerapps, with a GPU the whole machine's"},
 		{name: "gpu", to: oneOf(&t.GPU, "t4", "a100"), doc: "The GPU of each replica, whole; for containerapps."},
 		{name: "maxInstances", to: integer(&t.MaxInstances, 1, 1000), doc: "The most instances.", why: "a bound on cost"},
 		{name: "alwaysReady", to: integer(&t.AlwaysReady, 0, 1000), doc: "Instances that are kept; minReplicas on Container Apps.", why: "nothing is paid while nothing is asked"},
@@ -49,8 +49,12 @@ func (t *AzureFunctions) setDefaults(d *defaults) {
 	t.setProvider(d, t.GPU != "")
 	set(d, "plan", &t.Plan, "flex")
 	set(d, "memory", &t.Memory, 2048*MiB)
-	if t.Plan == "containerapps" {
-		set(d, "cpu", &t.CPU, 1_000)
+	if t.Plan == "containerapps" { // 2GiB for each CPU, in quarters
+		set(d, "memory", &t.Memory, max(512*MiB, Bytes(t.CPU)*2*GiB/1000))
+		if t.CPU == 0 {
+			set(d, "memory", &t.Memory, 2*GiB)
+		}
+		set(d, "cpu", &t.CPU, CPU((t.Memory+GiB/2-1)/(GiB/2))*250)
 	}
 	if t.GPU != "" {
 		cpu, memory := t.machine()

@@ -44,7 +44,7 @@ func (d *decoder) entries(m *ast.MappingNode, path string, fn func(name string, 
 			continue
 		}
 		if first, dup := seen[name]; dup {
-			d.add(at, join(path, name), "Leave one of them out.", "duplicate key %s, given first in line %d", quote(name), first.line)
+			d.add(at, join(path, label(name)), "Leave one of them out.", "duplicate key %s, given first in line %d", quote(name), first.line)
 			continue
 		}
 		seen[name] = at
@@ -52,14 +52,28 @@ func (d *decoder) entries(m *ast.MappingNode, path string, fn func(name string, 
 	}
 }
 
-// block fills b from n and returns how many known keys n has.
-func (d *decoder) block(n ast.Node, path string, b block) (known int) {
+// label is name as it stands in a path: as it is, or quoted where it could
+// break a line or pass for more than one name.
+func label(name string) string {
+	for _, c := range name {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '/') {
+			return quote(name)
+		}
+	}
+	return name
+}
+
+// block fills b from n.
+func (d *decoder) block(n ast.Node, path string, b block) {
 	m, ok := n.(*ast.MappingNode)
 	if !ok {
 		d.add(placeOf(n), path, "Keys are "+quoted(names(b))+".", "want a mapping, got %s", found(n))
-		return 0
+		return
 	}
 	keys := b.keys()
+	for _, k := range keys {
+		d.docs[join(path, k.name)] = k.doc
+	}
 	given := map[string]bool{}
 	d.entries(m, path, func(name string, at place, n ast.Node) {
 		for _, k := range keys {
@@ -78,7 +92,6 @@ func (d *decoder) block(n ast.Node, path string, b block) (known int) {
 			d.add(placeOf(n), path, fmt.Sprintf("%s: %s", k.name, k.doc), "key %q is missing", k.name)
 		}
 	}
-	return len(given)
 }
 
 // unknownHint says what was likely meant: a key of the same mapping, else the

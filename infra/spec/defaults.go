@@ -105,8 +105,8 @@ func (s *Spec) listDefaults(applied map[string]bool) []Default {
 	var all []Default
 	e := &encoder{all: true}
 	walk("", s, func(path string, k key) {
-		if o := k.to.encode(e, path); o != nil && applied[path] {
-			all = append(all, Default{Path: path, Value: o.flow(), Why: k.why})
+		if applied[path] {
+			all = append(all, Default{Path: path, Value: k.to.encode(e, path).flow(), Why: k.why})
 		}
 	})
 	return all

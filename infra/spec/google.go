@@ -161,7 +161,7 @@ func (t *CloudRun) check(d *decoder, path string, s *Spec) {
 		d.add(at, p, "", "want 0.08 to 1, or 1, 2, 4, 6 or 8 CPUs, got %s", t.CPU)
 	} else if t.Memory < lo || t.Memory > hi {
 		at, p := at("memory")
-		d.add(at, p, "", "want %s to %s with %s CPUs, got %s", lo, hi, t.CPU, t.Memory)
+		d.add(at, p, "", "want %s to %s with cpu %s, got %s", lo, hi, t.CPU, t.Memory)
 	}
 	if t.CPU < 1000 && t.Concurrency != 1 {
 		at, p := at("concurrency")

@@ -132,8 +132,8 @@ type either struct {
 }
 
 func (v either) decode(d *decoder, n ast.Node, path string) {
-	if _, ok := n.(*ast.MappingNode); ok {
-		if d.block(n, path, v.body) == 0 {
+	if m, ok := n.(*ast.MappingNode); ok {
+		if d.block(n, path, v.body); len(m.Values) == 0 && !v.body.keys()[0].required {
 			d.add(placeOf(n), path, "Keys are "+quoted(names(v.body))+".", "want at least one key, got an empty mapping")
 		}
 		*v.word = v.inBody

@@ -21,7 +21,7 @@ const maxItems = 1000
 func (l list[T, B]) decode(d *decoder, n ast.Node, path string) {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok || len(seq.Values) == 0 || len(seq.Values) > maxItems {
-		d.add(placeOf(n), path, "", "want a list of 1 to %d mappings, got %s", maxItems, found(n))
+		d.add(placeOf(n), path, "Write one mapping for each after a dash.", "want a list of 1 to %d mappings, got %s", maxItems, found(n))
 		return
 	}
 	*l.p = make([]T, len(seq.Values))
@@ -61,7 +61,11 @@ type texts struct {
 func (t texts) decode(d *decoder, n ast.Node, path string) {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok || len(seq.Values) == 0 || len(seq.Values) > maxItems {
-		d.add(placeOf(n), path, "", "want a list of 1 to %d texts, got %s", maxItems, found(n))
+		hint := ""
+		if s, kind := scalar(n); kind == isText {
+			hint = "Write [" + s + "]."
+		}
+		d.add(placeOf(n), path, hint, "want a list of 1 to %d texts, got %s", maxItems, found(n))
 		return
 	}
 	*t.p = nil
@@ -69,6 +73,7 @@ func (t texts) decode(d *decoder, n ast.Node, path string) {
 	for i, item := range seq.Values {
 		p := fmt.Sprintf("%s[%d]", path, i)
 		d.at[p] = placeOf(item)
+		d.docs[p] = d.docs[path]
 		var s string
 		text(&s, t.r).decode(d, item, p)
 		if s != "" && seen[s] {
@@ -111,10 +116,11 @@ func (t textMap) decode(d *decoder, n ast.Node, path string) {
 	}
 	got := map[string]string{}
 	d.entries(m, path, func(name string, at place, n ast.Node) {
-		p := join(path, name)
+		p := join(path, label(name))
 		d.at[p] = placeOf(n)
+		d.docs[p] = d.docs[path]
 		if bad := t.key.test(name); bad != nil {
-			d.add(at, path, bad.hint, "%s", bad.msg)
+			d.add(at, p, bad.hint, "%s", bad.msg)
 			return
 		}
 		if s, kind := scalar(n); t.lax && (kind == isNumber || kind == isBool) {

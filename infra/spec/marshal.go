@@ -2,7 +2,6 @@ package spec
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -163,12 +162,29 @@ func (s *Spec) short(models *out) *out {
 // yamlText writes s so that every YAML reader takes it for this text: plain
 // where that is beyond doubt, else in double quotes.
 func yamlText(s string) string {
-	if regexp.MustCompile(`^[A-Za-z_/][A-Za-z0-9_./@:+-]*$|^\./[A-Za-z0-9_./-]+$`).MatchString(s) && !strings.HasSuffix(s, ":") {
-		switch strings.ToLower(s) {
-		case "null", "true", "false", "yes", "no", "on", "y", "n":
-		default: // off stands unquoted: every word of ours is read as a text
-			return s
+	if !plain(s) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// plain reports whether s may stand without quotes: it begins as no number,
+// list or sign of YAML does, and is none of the words that some reader of YAML
+// takes for true, false or nothing. "off" may, though readers of YAML 1.1 take
+// it for false: it is a word of this format, and its quotes would look odd.
+func plain(s string) bool {
+	switch strings.ToLower(s) {
+	case "", "null", "true", "false", "yes", "no", "on", "y", "n":
+		return false
+	}
+	letter := func(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == '/' }
+	if !letter(s[0]) && !strings.HasPrefix(s, "./") || strings.HasSuffix(s, ":") {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		if c := s[i]; !letter(c) && (c < '0' || c > '9') && !strings.ContainsRune(".@:+-", rune(c)) {
+			return false
 		}
 	}
-	return strconv.Quote(s)
+	return true
 }

@@ -5,9 +5,9 @@ import "strings"
 // nearest is the known word that was most likely meant by got, or "". The
 // order of known decides between equally near ones.
 func nearest(got string, known []string) string {
-	plain := func(s string) string {
-		return strings.ToLower(strings.NewReplacer("_", "", "-", "", ".", "", " ", "").Replace(s))
-	}
+	// Platforms have several words for the number of copies that run.
+	copies := strings.NewReplacer("_", "", "-", "", ".", "", " ", "", "instances", "#", "replicas", "#", "environments", "#", "scale", "#")
+	plain := func(s string) string { return copies.Replace(strings.ToLower(s)) }
 	g := plain(got)
 	if g == "" || len(g) > 64 {
 		return ""
@@ -16,8 +16,8 @@ func nearest(got string, known []string) string {
 	for _, k := range known {
 		p := plain(k)
 		cost := distance(g, p)
-		// memorySize for memory, timeoutSeconds for timeout, max for maxRows.
-		if len(p) >= 3 && strings.HasPrefix(g, p) || len(g) >= 3 && strings.HasPrefix(p, g) {
+		// memorySize for memory, max for maxRows, containerConcurrency for concurrency.
+		if len(p) >= 3 && strings.HasPrefix(g, p) || len(g) >= 3 && strings.HasPrefix(p, g) || len(p) >= 5 && strings.HasSuffix(g, p) {
 			cost = min(cost, 1)
 		}
 		if cost < bestCost || cost == bestCost && best == "" {

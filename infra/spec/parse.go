@@ -50,7 +50,7 @@ func Load(dir string) (*Spec, error) {
 	}
 	// Opening a pipe would wait for its writer for ever.
 	if !info.Mode().IsRegular() {
-		return nil, fail("", "want a regular file, got %s", info.Mode().Type())
+		return nil, fail("A function is a folder with a "+FileName+".", "want a regular file, got one of mode %s", info.Mode())
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -230,5 +230,5 @@ func syntaxHint(message string) string {
 	case strings.Contains(message, "end token"), strings.Contains(message, "end character"):
 		return "Close what is opened here."
 	}
-	return ""
+	return "Check this line and the one before it."
 }

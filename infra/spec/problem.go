@@ -34,7 +34,7 @@ func (p *Problem) Error() string {
 }
 
 // Problems lists the faults that an error of this package joins, in the order
-// of the file; nil for nil. Each has code BadConfig and, mostly, a hint.
+// of the file; nil for nil. Each has code BadConfig and a hint.
 func Problems(err error) []*fault.Error {
 	if err == nil {
 		return nil
@@ -64,19 +64,24 @@ type report struct {
 	lines []string
 	list  []*fault.Error
 	more  int // problems beyond maxProblems
+	// docs is what each key is for, by path: the hint where there is no better one.
+	docs map[string]string
 }
 
 func newReport(file string, data []byte) *report {
 	text := strings.TrimPrefix(string(data), "\ufeff")
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
-	return &report{file: file, lines: strings.Split(text, "\n")}
+	return &report{file: file, lines: strings.Split(text, "\n"), docs: map[string]string{}}
 }
 
-// add notes one problem; hint may be "".
+// add notes one problem; with hint "" the key's own sentence is the hint.
 func (r *report) add(at place, path, hint, format string, args ...any) {
 	if len(r.list) == maxProblems {
 		r.more++
 		return
+	}
+	if doc := r.docs[path]; hint == "" && doc != "" {
+		hint = path[strings.LastIndexByte(path, '.')+1:] + ": " + doc
 	}
 	subject := r.file
 	if at.line > 0 {

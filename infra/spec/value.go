@@ -132,6 +132,10 @@ func (l *leaf[T]) decodeOr(d *decoder, n ast.Node, path, or string) {
 		} else {
 			hint = "Put it in quotes: " + strconv.Quote(text) + "."
 		}
+	case kind == isText && l.kinds[0] != isText:
+		if _, bad := l.parse(text); bad == nil && (l.kinds[0] == isNumber || strings.EqualFold(text, "true") || strings.EqualFold(text, "false")) {
+			hint = "Leave the quotes out: " + text + "."
+		}
 	case kind == isBool && l.kinds[0] == isText:
 		hint = "Put it in quotes: " + strconv.Quote(text) + "."
 	}
