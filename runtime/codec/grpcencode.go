@@ -31,7 +31,7 @@ func AppendInferGRPC(dst []byte, req *infer.Request, resp *infer.Response, raw b
 	if b, err = appendParams(b, op, fieldParams, resp.Params); err != nil {
 		return dst, err
 	}
-	if b, err = appendTensors(b, op, "output", outs, nil, raw, fieldRawOut); err != nil {
+	if b, err = appendTensors(b, op, "output", outs, nil, nil, raw, fieldRawOut); err != nil {
 		return dst, err
 	}
 	return b, nil
@@ -51,28 +51,30 @@ func AppendInferRequestGRPC(dst []byte, req *infer.Request, raw bool) ([]byte, e
 	if err != nil {
 		return dst, err
 	}
+	var wanted []byte
 	for i := range req.Outputs {
 		out := appendText(nil, fieldName, req.Outputs[i].Name)
 		if out, err = appendParams(out, op, fieldOParams, req.Outputs[i].Params); err != nil {
 			return dst, err
 		}
-		b = protowire.AppendTag(b, fieldOutputs, protowire.BytesType)
-		b = protowire.AppendBytes(b, out)
+		wanted = protowire.AppendTag(wanted, fieldOutputs, protowire.BytesType)
+		wanted = protowire.AppendBytes(wanted, out)
 	}
 	for i := range req.Inputs {
 		if err := req.Inputs[i].Check(); err != nil {
 			return dst, fault.New(fault.Internal, op, subjectOf("input", i, req.Inputs[i].Name), "%w", err)
 		}
 	}
-	if b, err = appendTensors(b, op, "input", req.Inputs, req.InputParams, raw, fieldRawIn); err != nil {
+	if b, err = appendTensors(b, op, "input", req.Inputs, req.InputParams, wanted, raw, fieldRawIn); err != nil {
 		return dst, err
 	}
 	return b, nil
 }
 
-// appendTensors writes all tensors and then, if they are raw, their elements.
-func appendTensors(b []byte, op, kind string, ts []tensor.Tensor, params []infer.Params, raw bool, rawField protowire.Number) ([]byte, error) {
-	size := 0
+// appendTensors writes all tensors, then other fields, then, if the tensors are
+// raw, their elements: so fields are in the order of their numbers.
+func appendTensors(b []byte, op, kind string, ts []tensor.Tensor, params []infer.Params, others []byte, raw bool, rawField protowire.Number) ([]byte, error) {
+	size := len(others)
 	for i := range ts {
 		raw = raw || typedFormOf(ts[i].Type).num == 0
 		size += binarySize(&ts[i]) + len(ts[i].Name) + 64
@@ -120,6 +122,7 @@ func appendTensors(b []byte, op, kind string, ts []tensor.Tensor, params []infer
 			b = appendContents(b, t)
 		}
 	}
+	b = append(b, others...)
 	if raw {
 		for i := range ts {
 			b = protowire.AppendTag(b, rawField, protowire.BytesType)
