@@ -17,7 +17,6 @@ const headerLength = "Inference-Header-Content-Length"
 // serveInfer answers POST …/infer: read, decode, run, encode, write.
 func (s *Server) serveInfer(ctx context.Context, x *Exchange, w http.ResponseWriter, r *http.Request) error {
 	model, version := r.PathValue("model"), r.PathValue("version")
-	x.Asked(model, version)
 	if err := checkContentType(r.Header["Content-Type"]); err != nil {
 		return err
 	}

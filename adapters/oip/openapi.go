@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"godwit.dev/runtime/codec"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
@@ -26,6 +27,7 @@ func (s *Server) OpenAPI() ([]byte, error) {
 		"/v2/models/stats":     object{"get": operation("statistics", "Statistics of every model that is ready.", reply("The statistics.", ref("Statistics")))},
 		"/v2/repository/index": object{"post": operation("index", "The model versions and their states.", reply("The index.", object{"type": "array", "items": ref("IndexEntry")}))},
 	}
+	components := schemas(s.opts.NaN)
 	newest := map[string]*infer.Model{}
 	for _, status := range s.registry.Index() { // from the oldest version to the newest
 		if status.State != infer.Ready {
@@ -36,7 +38,9 @@ func (s *Server) OpenAPI() ([]byte, error) {
 			continue // unloaded meanwhile
 		}
 		newest[status.Name] = m
-		s.describe(paths, "/v2/models/"+status.Name+"/versions/"+status.Version, m)
+		components[schemaName("Request", m)] = inferRequest(m.Signature())
+		components[schemaName("Response", m)] = inferResponse(m.Signature())
+		s.describe(paths, "/v2/models/"+m.Name()+"/versions/"+m.Version(), m)
 	}
 	for name, m := range newest {
 		s.describe(paths, "/v2/models/"+name, m)
@@ -49,7 +53,7 @@ func (s *Server) OpenAPI() ([]byte, error) {
 		},
 		"servers":    []any{object{"url": "/"}},
 		"paths":      paths,
-		"components": object{"schemas": schemas(), "responses": object{"Error": errorResponse()}},
+		"components": object{"schemas": components, "responses": object{"Error": errorResponse()}},
 	}
 	return json.MarshalIndent(doc, "", "  ")
 }
@@ -62,8 +66,8 @@ func (s *Server) describe(paths object, prefix string, m *infer.Model) {
 	paths[prefix+"/config"] = object{"get": operation("config_"+id, "The configuration of "+m.Name()+" as Triton writes it.", reply("The configuration.", object{"type": "object"}))}
 	paths[prefix+"/stats"] = object{"get": operation("stats_"+id, "Statistics of "+m.Name()+".", reply("The statistics.", ref("Statistics")))}
 
-	request := object{"schema": inferRequest(m.Signature())}
-	answer := object{"schema": inferResponse(m.Signature())}
+	request := object{"schema": ref(schemaName("Request", m))}
+	answer := object{"schema": ref(schemaName("Response", m))}
 	asked, answered := object{}, object{}
 	for _, e := range s.opts.Examples {
 		if e.Model != m.Name() {
@@ -95,6 +99,12 @@ func (s *Server) describe(paths object, prefix string, m *infer.Model) {
 		"content":  object{"application/json": request, "application/octet-stream": binary},
 	}
 	paths[prefix+"/infer"] = object{"post": infer}
+}
+
+// schemaName names a schema of one model version; names of models and
+// versions have no characters that such a name may not have.
+func schemaName(kind string, m *infer.Model) string {
+	return kind + "_" + m.Name() + "_" + m.Version()
 }
 
 func operation(id, summary string, ok object) object {
@@ -188,7 +198,7 @@ func tensorNames(infos []driver.TensorInfo) []any {
 }
 
 // schemas are the components that every document has.
-func schemas() object {
+func schemas(nan codec.NaNPolicy) object {
 	text, number := object{"type": "string"}, object{"type": "integer"}
 	list := func(items object) object { return object{"type": "array", "items": items} }
 	record := func(properties object) object { return object{"type": "object", "properties": properties} }
@@ -210,19 +220,25 @@ func schemas() object {
 	for _, d := range tensor.DTypes() {
 		name := "Data_" + d.String()
 		// Flat in row-major order, or nested like the shape.
-		all[name] = object{"type": "array", "items": object{"anyOf": []any{element(d), ref(name)}}}
+		all[name] = object{"type": "array", "items": object{"anyOf": []any{element(d, nan), ref(name)}}}
 	}
 	return all
 }
 
 // element is the JSON schema of one element as codec writes and reads it.
-func element(d tensor.DType) object {
+func element(d tensor.DType, nan codec.NaNPolicy) object {
 	switch d {
 	case tensor.Bool:
 		return object{"type": "boolean"}
 	case tensor.Bytes:
 		return object{"type": "string"}
 	case tensor.FP16, tensor.BF16, tensor.FP32, tensor.FP64:
+		switch nan {
+		case codec.NaNNull:
+			return object{"type": []any{"number", "null"}}
+		case codec.NaNString:
+			return object{"anyOf": []any{object{"type": "number"}, object{"enum": []any{"NaN", "Infinity", "-Infinity"}}}}
+		}
 		return object{"type": "number"}
 	}
 	bits := 8 * d.Size()

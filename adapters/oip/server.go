@@ -169,7 +169,7 @@ func cleanPath(p string) bool {
 	if !strings.HasPrefix(p, "/") || !utf8.ValidString(p) || strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return false
 	}
-	return p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/")
+	return p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/") && !strings.HasSuffix(p, "//")
 }
 
 // serve wraps a route's endpoints: method, names in the path, panics, error
@@ -207,6 +207,9 @@ func (s *Server) serve(endpoints map[string]endpoint, allow string) http.Handler
 func (s *Server) call(ctx context.Context, x *Exchange, w http.ResponseWriter, r *http.Request, e endpoint) (err error) {
 	defer Recover(&err)
 	model, version := r.PathValue("model"), r.PathValue("version")
+	if strings.HasSuffix(r.Pattern, "/infer") {
+		x.Asked(model, version)
+	}
 	if strings.Contains(r.Pattern, "{model}") && !infer.ValidName(model) {
 		return badName("model", model)
 	}
