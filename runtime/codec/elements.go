@@ -159,7 +159,7 @@ func (d *decoder) run(t *tensor.Tensor, from, n, all int) error {
 
 // nonFinite reads what stands for NaN and the infinities, in responses only.
 func (d *decoder) nonFinite(t *tensor.Tensor, k int) bool {
-	if !d.nan {
+	if !d.nan || t.Type < tensor.FP16 || t.Type > tensor.FP64 {
 		return false
 	}
 	var v float64
@@ -182,8 +182,6 @@ func (d *decoder) nonFinite(t *tensor.Tensor, k int) bool {
 		binary.LittleEndian.PutUint16(t.Data[2*k:], tensor.ToFloat16(v))
 	case tensor.BF16:
 		binary.LittleEndian.PutUint16(t.Data[2*k:], tensor.ToBFloat16(v))
-	default:
-		return false
 	}
 	return true
 }

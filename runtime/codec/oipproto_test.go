@@ -18,7 +18,9 @@ import (
 
 // oip describes the protocol's two messages to protobuf's own library, the
 // second opinion about what our parser reads and writes.
-type oip struct{ request, response protoreflect.MessageDescriptor }
+type oip struct {
+	request, response protoreflect.MessageDescriptor
+}
 
 func newOIP(t testing.TB) oip {
 	type typ = descriptorpb.FieldDescriptorProto_Type
