@@ -60,7 +60,7 @@ func (s *Server) OpenAPI() ([]byte, error) {
 
 // describe adds the routes of one model under the path prefix.
 func (s *Server) describe(paths object, prefix string, m *infer.Model) {
-	id := strings.NewReplacer("/v2/models/", "", "/versions/", "_").Replace(prefix)
+	id := strings.NewReplacer("/v2/models/", "", "/versions/", "@").Replace(prefix) // no name has an @
 	paths[prefix] = object{"get": operation("metadata_"+id, "Inputs and outputs of "+m.Name()+".", reply("The model's metadata.", ref("ModelMetadata")))}
 	paths[prefix+"/ready"] = object{"get": operation("ready_"+id, "Whether "+m.Name()+" is ready; 503 when not.", reply("It is ready.", object{"type": "object"}))}
 	paths[prefix+"/config"] = object{"get": operation("config_"+id, "The configuration of "+m.Name()+" as Triton writes it.", reply("The configuration.", object{"type": "object"}))}
@@ -102,9 +102,10 @@ func (s *Server) describe(paths object, prefix string, m *infer.Model) {
 }
 
 // schemaName names a schema of one model version; names of models and
-// versions have no characters that such a name may not have.
+// versions have no characters that such a name may not have. The length keeps
+// version 1_2 of a apart from version 2 of a_1.
 func schemaName(kind string, m *infer.Model) string {
-	return kind + "_" + m.Name() + "_" + m.Version()
+	return fmt.Sprintf("%s_%s_%s_%d", kind, m.Name(), m.Version(), len(m.Name()))
 }
 
 func operation(id, summary string, ok object) object {
