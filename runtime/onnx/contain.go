@@ -69,7 +69,7 @@ func (m *Model) openExternal(dir string) (*externals, error) {
 			problems = append(problems, errors.New("and more"))
 			break
 		}
-		problems = append(problems, fmt.Errorf("external data of tensor %q in %q: %w", e.Tensor, e.Location, err))
+		problems = append(problems, fmt.Errorf("external data of tensor %s in %s: %w", short(e.Tensor), short(e.Location), err))
 	}
 	if len(problems) > 0 {
 		root.Close()
@@ -126,7 +126,7 @@ func (x *externals) contained(location string) (fs.FileInfo, error) {
 			if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
 				err = pe.Err
 			}
-			return nil, fmt.Errorf("look at %q: %w", at, err)
+			return nil, fmt.Errorf("look at %s: %w", short(at), err)
 		}
 		last := i == len(steps)-1
 		switch {

@@ -18,7 +18,7 @@ func (p *parser) external(s *stored, name string, bytes int64) {
 	seen := map[string]bool{}
 	for _, kv := range s.entries {
 		if seen[kv.key] {
-			e.refuse("key %q is there twice", kv.key)
+			e.refuse("key %s is there twice", short(kv.key))
 		}
 		seen[kv.key] = true
 		switch kv.key {
@@ -31,11 +31,11 @@ func (p *parser) external(s *stored, name string, bytes int64) {
 		case "checksum":
 			e.Checksum = kv.value
 		default:
-			e.refuse("want keys location, offset, length and checksum, got %q", kv.key)
+			e.refuse("want keys location, offset, length and checksum, got %s", short(kv.key))
 		}
 	}
 	if strings.Contains(e.Location, memoryMarker) {
-		e.refuse("location %q is an address in memory, which no file may hold", e.Location)
+		e.refuse("location %s is an address in memory, which no file may hold", short(e.Location))
 	}
 	if e.Location == "" {
 		e.refuse("it has no location")
@@ -50,7 +50,7 @@ func (p *parser) external(s *stored, name string, bytes int64) {
 func (e *External) number(kv entry) int64 {
 	n, err := strconv.ParseInt(kv.value, 10, 64)
 	if err != nil || n < 0 {
-		e.refuse("%s: want a number of bytes, got %q", kv.key, kv.value)
+		e.refuse("%s: want a number of bytes, got %s", kv.key, short(kv.value))
 		return 0
 	}
 	return n

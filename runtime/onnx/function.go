@@ -28,9 +28,9 @@ func (p *parser) function(f field) {
 			p.node(s, f)
 		}
 	})
-	p.sorted(s, "function "+op.String(), nil)
+	p.sorted(s, "function "+shorten(op.String()), nil)
 	if _, twice := p.bodies[op]; twice {
-		p.fail("function %v is defined twice", op).Hint = hintCorrupt
+		p.fail("function %s is defined twice", shorten(op.String())).Hint = hintCorrupt
 	}
 	p.bodies[op] = p.calls
 	p.calls = outer
@@ -55,7 +55,7 @@ func (p *parser) expand() {
 				known, done := sizes[op]
 				switch {
 				case known == open && done, depth > maxCalls:
-					p.fail("function %v calls itself, or functions nest deeper than %d", op, maxCalls).
+					p.fail("function %s calls itself, or functions nest deeper than %d", shorten(op.String()), maxCalls).
 						Hint = "Export the model again with its functions inlined."
 					return 0
 				case !done:

@@ -2,7 +2,8 @@ package onnx
 
 // Limits bound what Read accepts, and so the memory that it needs. A nil
 // *Limits and zero fields mean the defaults, which leave large public models
-// (tens of thousands of operators) room to grow.
+// (tens of thousands of operators) room to grow; the worst file that they let
+// pass costs some 100 MB for a moment.
 type Limits struct {
 	Nodes        int // operators, those of subgraphs and functions included; 0 means 250,000
 	Edges        int // names of operators' inputs and outputs together; 0 means 1,000,000

@@ -12,7 +12,9 @@ const (
 )
 
 // Model is what a model file says about itself. Of an ORT-format file only
-// Format and Size are known.
+// Format and Size are known. Its methods do not change it and may be called
+// concurrently. Names come from the file, which may be hostile: they can hold
+// anything.
 type Model struct {
 	Path   string // as given to Read
 	Format string // FormatONNX or FormatORT

@@ -71,6 +71,19 @@ func TestTruncated(t *testing.T) {
 	wantBad(t, err, "are left", "cut off")
 }
 
+// A field that runs over its message into the next one is no field.
+func TestFieldLongerThanItsMessage(t *testing.T) {
+	model := func(name int) []byte {
+		b := []byte{0x08, 0x08, 0x3a, 0x03, 0x12, byte(name), 'g'} // IR version 8, a graph of 3 bytes: its name
+		return append(b, 0x42, 0x02, 0x10, 0x11)                   // opset 17
+	}
+	if m, err := read(t, model(1), nil); err != nil || m.GraphName != "g" {
+		t.Errorf("the name fits: %+v, %v", m, err)
+	}
+	_, err := read(t, model(2), nil)
+	wantBad(t, err, "field 2 at byte 4 is said to have 2 bytes, but 1 are left", "damaged")
+}
+
 // A flipped bit may leave a model that reads; it never does more than that.
 func TestBitFlips(t *testing.T) {
 	whole := everything().Bytes()

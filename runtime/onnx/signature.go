@@ -82,11 +82,11 @@ func (t Type) maps() (values Type, ok bool) {
 func (v Value) info(what string) (driver.TensorInfo, error) {
 	t := driver.TensorInfo{Name: v.Name, Unranked: !v.Type.Ranked}
 	if v.Type.Kind != KindTensor {
-		return t, fmt.Errorf("%s %q: want a tensor, got %v", what, v.Name, v.Type)
+		return t, fmt.Errorf("%s %s: want a tensor, got %s", what, short(v.Name), shorten(v.Type.String()))
 	}
 	var ok bool
 	if t.Type, ok = v.Type.Elem.DType(); !ok {
-		return t, fmt.Errorf("%s %q: element type %v is not in the Open Inference Protocol", what, v.Name, v.Type.Elem)
+		return t, fmt.Errorf("%s %s: element type %v is not in the Open Inference Protocol", what, short(v.Name), v.Type.Elem)
 	}
 	if t.Unranked {
 		return t, nil
@@ -101,7 +101,7 @@ func (v Value) info(what string) (driver.TensorInfo, error) {
 		t.Symbols = symbols
 	}
 	if _, ok := tensor.ByteSize(t.Type, fixed(t.Shape)); !ok {
-		return t, fmt.Errorf("%s %q: shape %s is larger than any memory", what, v.Name, tensor.FormatShape(t.Shape))
+		return t, fmt.Errorf("%s %s: shape %s is larger than any memory", what, short(v.Name), tensor.FormatShape(t.Shape))
 	}
 	return t, nil
 }
@@ -127,7 +127,7 @@ func names(what string, infos []driver.TensorInfo) error {
 		case t.Name == "":
 			problems = append(problems, fmt.Errorf("%s number %d has no name", what, i+1))
 		case seen[t.Name]:
-			problems = append(problems, fmt.Errorf("two %ss are named %q", what, t.Name))
+			problems = append(problems, fmt.Errorf("two %ss are named %s", what, short(t.Name)))
 		}
 		seen[t.Name] = true
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
 )
 
@@ -83,11 +84,19 @@ func printable(head []byte) bool {
 
 func line(text string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
-	if len(text) > 60 {
-		text = text[:60]
-	}
-	return strings.ToValidUTF8(text, "?")
+	return shorten(strings.ToValidUTF8(text, "?"))
 }
+
+// shorten cuts what a file says for an error message; the file may be hostile.
+func shorten(text string) string {
+	if len(text) > 100 {
+		return strings.ToValidUTF8(text[:100], "") + "…"
+	}
+	return text
+}
+
+// short is shorten, quoted.
+func short(name string) string { return strconv.Quote(shorten(name)) }
 
 func kindOf(mode fs.FileMode) string {
 	switch {

@@ -3,7 +3,6 @@ package onnx
 import (
 	"math"
 	"math/bits"
-	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -98,7 +97,7 @@ func (p *parser) tensor(f field, what string, initializer bool) (info tensorInfo
 // fits fails when a tensor's data contradict its type and shape, and returns
 // the bytes that they need.
 func (p *parser) fits(s *stored, what, name string) int64 {
-	describe := func() string { return what + " " + strconv.Quote(name) }
+	describe := func() string { return what + " " + short(name) }
 	elements, ok := tensor.Elements(s.dims)
 	size, fits := bytesOf(s.elem, int64(elements))
 	switch {

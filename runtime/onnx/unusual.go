@@ -183,8 +183,8 @@ func (m *Model) signature() (all []Finding) {
 	for _, v := range m.Outputs {
 		if _, ok := v.Type.maps(); ok {
 			all = append(all, Finding{"maps", Note,
-				fmt.Sprintf("Output %q is a sequence of maps, as scikit-learn's classifiers have.", v.Name),
-				fmt.Sprintf("It is served as two tensors: %q with a row of values for each item, and %q with the keys.", v.Name, v.Name+KeysSuffix),
+				fmt.Sprintf("Output %s is a sequence of maps, as scikit-learn's classifiers have.", short(v.Name)),
+				fmt.Sprintf("It is served as two tensors: %s with a row of values for each item, and %s with the keys.", short(v.Name), short(v.Name+KeysSuffix)),
 				"For one plain tensor export with the option zipmap: False."})
 		}
 	}
@@ -222,7 +222,7 @@ func (m *Model) batch() []Finding {
 				what = "output"
 			}
 			return []Finding{{"no-batch", Note,
-				fmt.Sprintf("The first dimension of %s %q, %v, is not dynamic.", what, v.Name, v.Type), why,
+				fmt.Sprintf("The first dimension of %s %s, %s, is not dynamic.", what, short(v.Name), shorten(v.Type.String())), why,
 				"If its rows are independent, export the model with a dynamic first dimension (dynamic_axes, dynamic_shapes)."}}
 		}
 		symbols[v.Type.Shape[0].Symbol] = true
@@ -298,7 +298,7 @@ const maxListed = 8
 func join(ops []Op) string {
 	var names []string
 	for _, o := range ops {
-		names = append(names, o.String())
+		names = append(names, shorten(o.String()))
 	}
 	return listed(names)
 }
@@ -306,7 +306,7 @@ func join(ops []Op) string {
 func quoted(names []string) string {
 	q := make([]string, len(names))
 	for i, n := range names {
-		q[i] = fmt.Sprintf("%q", n)
+		q[i] = short(n)
 	}
 	return listed(q)
 }
