@@ -73,13 +73,17 @@ var rows = []row{
 	{folder: "internal/emulate", may: portable},
 	{folder: "internal/recorded", may: portable},
 	{folder: "internal/samples", may: portable},
+	{folder: "internal/client", may: portable},       // the protocol from the caller's side
+	{folder: "internal/handlerbuild", may: portable}, // compiles a user's handler by running go
+	{folder: "internal/page", may: portable},         // the static page of GET /
 	{folder: "internal/app", may: joined},
 	{folder: "internal/pack", may: join(joined, "internal/app")},
 	{folder: "internal/bake", may: join(joined, "internal/app")},
 	{folder: "internal/doctor", may: join(joined, "internal/app")},
 	{folder: "internal/loadtest", may: join(joined, "internal/app")},
 	{folder: "loadtest", may: join(joined, "internal/app")},
-	{folder: "internal/cli", may: join(joined, "internal/app", "internal/pack", "internal/bake", "internal/doctor", "internal/loadtest", "loadtest")},
+	{folder: "internal/cli", may: join(joined, "internal/app", "internal/pack", "internal/bake", "internal/doctor", "internal/loadtest", "loadtest",
+		"internal/client", "internal/handlerbuild", "internal/page")},
 	{folder: "internal/golden"},
 	{folder: "internal/archtest"},
 	{folder: "internal/testmodels", may: file},
