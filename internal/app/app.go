@@ -11,11 +11,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"godwit.dev/functions/predict"
 	"godwit.dev/infra/spec"
+	"godwit.dev/internal/recorded"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
@@ -222,3 +224,23 @@ func (f *Function) threads(m *spec.Model) (intraOp, runs int) {
 
 // Close unloads the models once the runs in flight have ended; ctx bounds that.
 func (f *Function) Close(ctx context.Context) error { return f.Models.Close(ctx) }
+
+// ModelNames lists the names of the models, each once, in the spec's order.
+func (f *Function) ModelNames() []string {
+	var names []string
+	for _, m := range f.Spec.Models {
+		if !slices.Contains(names, m.Name) {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
+// Requests reads the function's recorded requests; a function without any has none.
+func (f *Function) Requests() ([]recorded.Request, error) {
+	all, err := recorded.Load(filepath.Join(f.Dir, "requests"), f.ModelNames()...)
+	if fault.CodeOf(err) == fault.NotFound {
+		return nil, nil
+	}
+	return all, err
+}

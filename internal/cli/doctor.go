@@ -10,9 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"godwit.dev/internal/app"
-	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
-	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/onnx"
 )
 
@@ -197,16 +195,4 @@ func (d *diagnosis) print(w io.Writer) {
 			fmt.Fprintf(w, "    %s\n", f.Do)
 		}
 	}
-}
-
-// signature prints what a loaded model takes and gives, for people.
-func signature(w io.Writer, sig *driver.Signature) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for i := range sig.Inputs {
-		fmt.Fprintf(t, "  input\t%s\t%s\n", sig.Inputs[i].Name, infer.Describe(&sig.Inputs[i]))
-	}
-	for i := range sig.Outputs {
-		fmt.Fprintf(t, "  output\t%s\t%s\n", sig.Outputs[i].Name, infer.Describe(&sig.Outputs[i]))
-	}
-	t.Flush()
 }

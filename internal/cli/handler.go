@@ -35,10 +35,11 @@ func (p *program) withHandler(ctx context.Context, path string) (dir string, don
 	return "", true, p.become(ctx, binary)
 }
 
-// source is the checkout that this binary was built in, if it lies in one.
+// source is a checkout of Godwit: the one named, else the one that this binary
+// was built in, if it lies in one.
 func (p *program) source() string {
-	if p.Executable == "" {
-		return ""
+	if dir := p.Getenv("GODWIT_SOURCE"); dir != "" || p.Executable == "" {
+		return dir
 	}
 	dir := filepath.Dir(filepath.Dir(p.Executable))
 	if _, err := os.Stat(filepath.Join(dir, "godwit.go")); err != nil {

@@ -87,7 +87,7 @@ func (p *program) serve(ctx context.Context, args []string, o *serveOptions) err
 	if err != nil {
 		return err
 	}
-	requests, err := recorded.Load(f.Dir)
+	requests, err := f.Requests()
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (p *program) run(ctx context.Context, f *app.Function, server *oip.Server, 
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	served := make(chan error, 1)
-	go func() { served <- httpserve.Serve(serving, ln, server, options) }()
+	go func() { served <- httpserve.Serve(serving, ln, nil, server, options) }()
 
 	show := p.working("loading " + f.Spec.Models[0].Name)
 	err := f.Load(ctx)
@@ -195,9 +195,9 @@ func (p *program) welcome(f *app.Function, addr net.Addr, requests []recorded.Re
 			continue
 		}
 		intraOp, runs := loaded.Threads()
-		fmt.Fprintf(w, "  model %s, version %s, on %s, %d at once with %s each\n", m.Name, m.Version,
-			loaded.Providers()[0], runs, plural(intraOp, "thread"))
-		signature(w, loaded.Signature())
+		fmt.Fprintf(w, "  model %s, version %s, on %s, %s at once on %s each\n", m.Name, m.Version,
+			loaded.Providers()[0], plural(runs, "run"), plural(intraOp, "thread"))
+		signature(w, "    ", loaded.Signature())
 	}
 	next(w, url, requests)
 }
@@ -211,11 +211,3 @@ func next(w io.Writer, url string, requests []recorded.Request) {
 	fmt.Fprintf(w, "  open %s/ in a browser, %s/openapi.json, %s/metrics\n", url, url, url)
 	fmt.Fprintf(w, "  Ctrl-C stops it.\n\n")
 }
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-

@@ -81,7 +81,7 @@ func Build(ctx context.Context, dir string, opts Options) (string, error) {
 		return "", bad(dir, "%w", err)
 	}
 	binary := filepath.Join(home, "godwit")
-	cmd := o.goTool(ctx, "build", "-trimpath", "-overlay", o.file(), "-o", binary, "./"+mainDir)
+	cmd := o.goTool(ctx, "build", "-overlay", o.file(), "-o", binary, "./"+mainDir)
 	cmd.Stdout, cmd.Stderr = opts.Stderr, opts.Stderr
 	if err := cmd.Run(); err != nil {
 		return "", ended(ctx, bad(dir, "the handler does not compile: %w", err).
