@@ -42,7 +42,7 @@ func (c *conn) take(p []byte) (int, error) {
 func (c *conn) Write(p []byte) (int, error) {
 	c.settle()
 	if c.stall > 0 {
-		if err := c.Conn.SetWriteDeadline(time.Now().Add(patience(c.stall, len(p)))); err != nil {
+		if err := c.Conn.SetWriteDeadline(time.Now().Add(patience(c.stall, int64(len(p))))); err != nil {
 			return 0, err
 		}
 	}

@@ -60,33 +60,37 @@ type writer struct {
 	server  *server
 	control *http.ResponseController
 	http1   bool
-	begun   bool
+	begun   time.Time // when the answer began, or zero
+	n       int64     // bytes written
 }
 
-func (w *writer) begin() {
-	if !w.begun {
-		w.begun = true
+// extend sets the deadline for the next stride.
+func (w *writer) extend() {
+	if w.begun.IsZero() {
+		w.begun = time.Now()
 		if w.http1 && w.server.draining.Load() {
 			w.Header().Set("Connection", "close")
 		}
 	}
-}
-
-func (w *writer) patience(n int) {
 	// A connection that cannot have deadlines is not one of ours.
-	_ = w.control.SetWriteDeadline(time.Now().Add(patience(w.server.opts.BodyTimeout, n)))
+	_ = w.control.SetWriteDeadline(deadline(w.begun, w.server.opts.BodyTimeout, w.n))
 }
 
 func (w *writer) WriteHeader(status int) {
-	w.begin()
-	w.patience(0)
+	w.extend()
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *writer) Write(p []byte) (int, error) {
-	w.begin()
-	w.patience(len(p))
-	return w.ResponseWriter.Write(p)
+	total := 0
+	for {
+		w.extend()
+		n, err := w.ResponseWriter.Write(p[:min(len(p), stride)])
+		total, w.n, p = total+n, w.n+int64(n), p[n:]
+		if err != nil || len(p) == 0 {
+			return total, err
+		}
+	}
 }
 
 // Unwrap lets http.ResponseController reach what is below.
@@ -122,10 +126,10 @@ type guardedBody struct {
 	before   int64 // bytes taken off the wire before the body
 }
 
-// extend sets the deadline that the bytes so far have earned.
+// extend sets the deadline for the next stride.
 func (b *guardedBody) extend() {
 	b.extended = b.n
-	_ = b.control.SetReadDeadline(b.begun.Add(patience(b.base, int(b.n))))
+	_ = b.control.SetReadDeadline(deadline(b.begun, b.base, b.n))
 }
 
 func (b *guardedBody) Read(p []byte) (int, error) {
@@ -145,7 +149,7 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 			return n, fault.New(fault.DeadlineExceeded, "httpserve", "body", "it arrived too slowly").
 				WithHint("Send at least %d bytes a second.", minRate)
 		}
-	case b.n-b.extended >= minRate:
+	case b.n-b.extended >= stride:
 		b.extend()
 	}
 	return n, err

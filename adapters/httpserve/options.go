@@ -79,10 +79,25 @@ func (o *Options) withDefaults() Options {
 	return d
 }
 
-// minRate is the slowest caller that is waited for, in bytes a second.
-const minRate = 64 << 10
+// minRate is the slowest caller that is waited for, in bytes a second, and
+// stride how many bytes are moved under one deadline.
+const (
+	minRate = 64 << 10
+	stride  = 64 << 10
+)
 
 // patience is how long a transfer of n bytes may take.
-func patience(base time.Duration, n int) time.Duration {
+func patience(base time.Duration, n int64) time.Duration {
 	return base + time.Duration(n)*time.Second/minRate
+}
+
+// deadline is when the next stride of a transfer, of which n bytes are done,
+// must be over: the whole keeps to the rate, and no stride takes longer than
+// a slow caller needs for it, however fast the ones before it were.
+func deadline(begun time.Time, base time.Duration, n int64) time.Time {
+	whole, next := begun.Add(patience(base, n+stride)), time.Now().Add(patience(base, stride))
+	if next.Before(whole) {
+		return next
+	}
+	return whole
 }
