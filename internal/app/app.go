@@ -197,8 +197,10 @@ func (f *Function) provider() driver.Provider {
 	if f.opts.Provider.Name != "" {
 		return f.opts.Provider
 	}
-	common, _ := f.Spec.Targets.Common(f.opts.Target)
-	return driver.Provider{Name: common.Provider, Options: common.ProviderOptions}
+	if t := f.Spec.Targets.Common(f.opts.Target); t != nil {
+		return driver.Provider{Name: t.Provider, Options: t.ProviderOptions}
+	}
+	return driver.Provider{}
 }
 
 // threads turns the spec's mode into numbers. On a platform with one request
