@@ -121,6 +121,12 @@ func TestDesignsFullSpec(t *testing.T) {
 	if k := got.Targets.Knative; k.MaxScale != 20 || k.GPU != 1 || k.Provider != "cuda" || k.ProgressDeadline != 20*minute {
 		t.Errorf("knative = %+v", k)
 	}
+	if c := got.Targets.Common("cloudrun"); c == nil || c.Provider != "cuda" {
+		t.Errorf("common of cloudrun = %+v", c)
+	}
+	if c := got.Targets.Common("edge"); c != nil {
+		t.Errorf("common of a target that is not there = %+v", c)
+	}
 	if !got.Given("targets.knative.minScale") || got.Given("targets.knative.cpu") {
 		t.Error("Given: want minScale given and cpu not")
 	}

@@ -33,6 +33,7 @@ func (t *Targets) keys() []key {
 // target is what every target's block can do.
 type target interface {
 	block
+	shared() *Common
 	// setDefaults fills what was not given.
 	setDefaults(d *defaults)
 	// check notes what no single key can tell.
@@ -86,6 +87,19 @@ type Common struct {
 	// Secrets are environment variables whose values stay in the platform's
 	// secret store: variable → name there.
 	Secrets map[string]string
+}
+
+func (c *Common) shared() *Common { return c }
+
+// Common is what the named target shares with all others; nil where the spec
+// does not have the target.
+func (t *Targets) Common(name string) *Common {
+	for _, one := range t.list() {
+		if one.name == name {
+			return one.shared()
+		}
+	}
+	return nil
 }
 
 // Providers of the clouds' machines.

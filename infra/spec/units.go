@@ -156,9 +156,7 @@ func (d Duration) String() string {
 			b.WriteString(strconv.FormatInt(rest/u.times, 10) + u.suffix)
 			rest %= u.times
 		case u.times == int64(second):
-			whole, part := rest/u.times, strconv.FormatInt(rest%u.times, 10)
-			part = strings.TrimRight(strings.Repeat("0", 9-len(part))+part, "0")
-			b.WriteString(strconv.FormatInt(whole, 10) + "." + part + u.suffix)
+			b.WriteString(decimals(rest, u.times, 9) + u.suffix)
 			rest = 0
 		}
 	}
@@ -185,7 +183,7 @@ func ParseCPU(s string) (CPU, error) {
 }
 
 // String is the number in decimals: 4, 0.5.
-func (c CPU) String() string { return strconv.FormatFloat(float64(c)/1000, 'f', -1, 64) }
+func (c CPU) String() string { return decimals(int64(c), 1000, 3) }
 
 // Percent is a whole number of hundredths, written with its sign: 70%.
 type Percent int
@@ -205,6 +203,16 @@ func ParsePercent(s string) (Percent, error) {
 }
 
 func (p Percent) String() string { return strconv.Itoa(int(p)) + "%" }
+
+// decimals is n/scale in decimals, exactly; scale is ten to the power of places.
+func decimals(n, scale int64, places int) string {
+	whole, part := strconv.FormatInt(n/scale, 10), strconv.FormatInt(n%scale, 10)
+	part = strings.TrimRight(strings.Repeat("0", places-len(part))+part, "0")
+	if part == "" {
+		return whole
+	}
+	return whole + "." + part
+}
 
 // maxNumber is far more text than any number in a spec needs; longer ones would only cost time.
 const maxNumber = 40
