@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/binary"
 	"maps"
 	"math"
@@ -261,7 +262,11 @@ func (e *encoder) param(name string, value any) error {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return fault.New(fault.Unprocessable, e.op, "parameter "+quote([]byte(name)), "want a number that JSON can hold, got %v", v)
 		}
+		from := len(e.dst)
 		e.dst = appendFloat(e.dst, v, 64)
+		if !bytes.ContainsAny(e.dst[from:], ".e") {
+			e.raw(".0") // or it would be read as an integer
+		}
 	default:
 		return fault.New(fault.Internal, e.op, "parameter "+quote([]byte(name)), "want a string, bool, int64, uint64 or float64, got %T", value)
 	}

@@ -96,6 +96,9 @@ func (d *wire) next(b []byte, f *field) (rest []byte, err error) {
 	if n < 0 {
 		return nil, d.malformed(n)
 	}
+	if !num.IsValid() {
+		return nil, d.fail(fault.Invalid, "want a protobuf message, got malformed bytes: field number %d", num)
+	}
 	b = b[n:]
 	*f = field{num: num, typ: typ}
 	switch typ {
@@ -411,8 +414,8 @@ func (d *wire) param(params infer.Params, outer *field) (infer.Params, error) {
 			return nil, d.fail(fault.Invalid, "want parameters that differ in more than case, got %s and %s", quote([]byte(other)), quote([]byte(name)))
 		}
 	}
-	if value == nil {
-		return params, nil // as null in JSON: not set
+	if value == nil || name == paramSize {
+		return params, nil // not set, as null in JSON; or without a meaning here
 	}
 	if err := checkParam([]byte(name), value, d.kind != ""); err != nil {
 		return nil, d.fail(err.Code, "%w", err.Err).WithHint("%s", err.Hint)
@@ -458,7 +461,10 @@ func (d *wire) paramValue(outer *field) (value any, err error) {
 		case 4:
 			value = math.Float64frombits(f.n)
 		case 5:
-			value = f.n
+			// As in JSON, which does not tell the two apart.
+			if value = f.n; f.n <= math.MaxInt64 {
+				value = int64(f.n)
+			}
 		}
 	}
 	return value, nil

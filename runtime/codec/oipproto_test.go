@@ -114,6 +114,9 @@ func paramsOf(m protoreflect.Message) infer.Params {
 				p = infer.Params{}
 			}
 			p[k.String()] = choice.Interface()
+			if u, ok := p[k.String()].(uint64); ok && u <= math.MaxInt64 {
+				p[k.String()] = int64(u) // as in JSON
+			}
 			return true
 		})
 		return true

@@ -61,6 +61,9 @@ func (d *decoder) parameters(size *int) (infer.Params, error) {
 		if err := checkParam(key, value, d.kind != ""); err != nil {
 			return nil, d.fail(err.Code, "%w", err.Err).WithHint("%s", err.Hint)
 		}
+		if string(key) == paramSize {
+			continue // not of a tensor with binary data: it says nothing
+		}
 		if params == nil {
 			params = infer.Params{}
 		}

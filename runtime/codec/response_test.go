@@ -31,8 +31,8 @@ func TestEncodeResponse(t *testing.T) {
 		want string
 	}{
 		{"no outputs", nil, respond(), nil, `{"model_name":"m","outputs":[]}`},
-		{"all", nil, &infer.Response{Model: "m", Version: "1", ID: "i\"", Params: infer.Params{"z": true, "a": "\u2028é", "i": int64(-5), "u": uint64(math.MaxUint64), "f": 1e21}, Outputs: []tensor.Tensor{a}}, nil,
-			`{"model_name":"m","model_version":"1","id":"i\"","parameters":{"a":"` + "\u2028é" + `","f":1e+21,"i":-5,"u":18446744073709551615,"z":true},"outputs":[{"name":"a","shape":[1],"datatype":"INT8","data":[-1]}]}`},
+		{"all", nil, &infer.Response{Model: "m", Version: "1", ID: "i\"", Params: infer.Params{"z": true, "a": "\u2028é", "i": int64(-5), "u": uint64(math.MaxUint64), "f": 1e21, "w": 2.0}, Outputs: []tensor.Tensor{a}}, nil,
+			`{"model_name":"m","model_version":"1","id":"i\"","parameters":{"a":"` + "\u2028é" + `","f":1e+21,"i":-5,"u":18446744073709551615,"w":2.0,"z":true},"outputs":[{"name":"a","shape":[1],"datatype":"INT8","data":[-1]}]}`},
 		{"the request's id", &infer.Request{ID: "7"}, respond(), nil, `{"model_name":"m","id":"7","outputs":[]}`},
 		{"requested order", &infer.Request{Outputs: []infer.OutputRequest{{Name: "b"}, {Name: "a"}}}, respond(a, b), nil,
 			`{"model_name":"m","outputs":[{"name":"b","shape":[2,1],"datatype":"UINT64","data":[0,18446744073709551615]},{"name":"a","shape":[1],"datatype":"INT8","data":[-1]}]}`},
