@@ -186,13 +186,12 @@ const tries = 48
 // record asks the model and writes requests with answers; it returns their names.
 func (p *program) record(ctx context.Context, dir string, m *infer.Model, o *initOptions) ([]string, error) {
 	requests := samples.Generate(m.Signature(), tries, 1)
+	var mapping *samples.Mapping
 	if o.sample != "" {
-		from, mapping, err := samples.FromFile(o.sample, m.Signature(), tries+o.max)
-		if err != nil {
+		var err error
+		if requests, mapping, err = samples.FromFile(o.sample, m.Signature(), tries+o.max); err != nil {
 			return nil, err
 		}
-		requests = from
-		p.say("%s\n", mapping)
 	}
 	var names []string
 	var last error
@@ -212,6 +211,11 @@ func (p *program) record(ctx context.Context, dir string, m *infer.Model, o *ini
 		default:
 			last = err
 		}
+	}
+	if mapping != nil {
+		// Rows were read in reserve, for those that JSON cannot hold.
+		mapping.More, mapping.Requests = mapping.More || mapping.Requests > len(names), len(names)
+		p.say("%s\n", mapping)
 	}
 	if len(names) == 0 && last != nil {
 		if o.sample != "" {

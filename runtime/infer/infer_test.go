@@ -2,7 +2,8 @@ package infer_test
 
 import (
 	"context"
-	"os"
+	"crypto/sha256"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
@@ -239,16 +241,14 @@ func TestLoadRefusesBadNames(t *testing.T) {
 }
 
 func TestDigestComesFromTheFile(t *testing.T) {
-	path := t.TempDir() + "/m.onnx"
-	if err := os.WriteFile(path, []byte("abc"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	model := testmodels.AddSub()
+	path := model.File(t, "m")
 	m, err := infer.Load(t.Context(), memengine.New(map[string]memengine.Model{path: memengine.AddSub()}), path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close(t.Context())
-	if want := "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"; m.Digest() != want {
+	if want := fmt.Sprintf("sha256:%x", sha256.Sum256(model.Bytes())); m.Digest() != want {
 		t.Errorf("digest = %s, want %s", m.Digest(), want)
 	}
 	if m.Name() != "m" || m.Version() != "1" {

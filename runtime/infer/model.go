@@ -2,11 +2,8 @@ package infer
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -15,6 +12,7 @@ import (
 
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/onnx"
 	"godwit.dev/runtime/tensor"
 )
 
@@ -65,7 +63,7 @@ func (o *Options) withDefaults(path string) (Options, error) {
 		}
 	}
 	if d.Digest == "" {
-		digest, err := fileDigest(path)
+		digest, err := onnx.DigestAll(path, nil)
 		if err != nil {
 			return d, fmt.Errorf("infer.Load: %w", err)
 		}
@@ -273,17 +271,4 @@ func rows(in []tensor.Tensor) int {
 		return 1
 	}
 	return int(in[0].Shape[0])
-}
-
-func fileDigest(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fault.New(fault.BadModel, "infer.Load", path, "%w", err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fault.New(fault.BadModel, "infer.Load", path, "%w", err)
-	}
-	return fmt.Sprintf("sha256:%x", h.Sum(nil)), nil
 }
