@@ -1,0 +1,56 @@
+# What the parts share; each part's run.sh sources it. Bash.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$here")
+cache=${GODWIT_E2E_CACHE:-$HOME/.cache/godwit/e2e}
+mkdir -p "$cache"
+work=$(mktemp -d "${TMPDIR:-/tmp}/godwit-e2e.XXXXXX")
+pids=()
+finish() {
+	local pid
+	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" || :; done
+	rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 1' HUP INT TERM
+
+# npm_install NAME@VERSION...: npm packages into $cache/npm, without their install scripts.
+npm_install() {
+	npm install --prefix "$cache/npm" --no-save --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error "$@" >&2
+}
+
+# venv NAME REQUIREMENTS: a virtual environment in $cache/NAME with just these packages; prints its python.
+venv() {
+	local dir=$cache/$1 python=
+	if ! cmp -s "$2" "$dir/installed"; then
+		for python in python3.11 python3; do command -v "$python" >/dev/null && break; done
+		rm -rf "$dir"
+		"$python" -m venv "$dir" >&2 || { deb python3-venv && "$python" -m venv "$dir" >&2; }
+		"$dir/bin/pip" install --quiet --disable-pip-version-check -r "$2" >&2
+		cp "$2" "$dir/installed"
+	fi
+	echo "$dir/bin/python"
+}
+
+# deb PACKAGE...: Debian packages; only root can.
+deb() {
+	[ "$(id -u)" = 0 ] || { echo "want $*: run as root, or install it" >&2 && return 1; }
+	apt-get install -qq -y --no-install-recommends "$@" >&2 || { apt-get update -qq >&2 && apt-get install -qq -y --no-install-recommends "$@" >&2; }
+}
+
+# serve DIR [COMMAND...]: starts bin/godwit (or GODWIT) on a free port, by COMMAND if given; sets $address and $server (its pid).
+serve() {
+	local dir=$1 log=$work/serve.$#.$RANDOM
+	shift
+	"$@" "${GODWIT:-$root/bin/godwit}" serve "$dir" --listen 127.0.0.1:0 --json >"$log.out" 2>"$log.err" &
+	server=$! && pids+=("$server")
+	for _ in $(seq 600); do
+		address=$(sed -n 's#.*"url": "http://\([^"]*\)".*#\1#p' "$log.out")
+		[ -z "$address" ] || return 0
+		kill -0 "$server" 2>/dev/null || break
+		sleep 0.1
+	done
+	cat "$log.err" >&2
+	echo "the server for $dir is not ready after 60 s" >&2
+	return 1
+}
