@@ -240,9 +240,5 @@ func (f *Function) ModelNames() []string {
 
 // Requests reads the function's recorded requests; a function without any has none.
 func (f *Function) Requests() ([]recorded.Request, error) {
-	all, err := recorded.Load(filepath.Join(f.Dir, "requests"), f.ModelNames()...)
-	if fault.CodeOf(err) == fault.NotFound {
-		return nil, nil
-	}
-	return all, err
+	return recorded.Load(f.Dir, f.ModelNames()...)
 }
