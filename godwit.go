@@ -1,6 +1,6 @@
-// Package godwit is the facade for binaries that contain a user's handler. A
-// Go team that wants only the library imports runtime/infer, runtime/ort and
-// functions/predict instead: see the example of functions/predict.
+// Package godwit is the facade for other people's binaries: Main for one that
+// contains a user's handler, Engine for a program that uses the packages of
+// runtime and functions as a library.
 package godwit
 
 import (
@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"godwit.dev/internal/cli"
+	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/ort"
 )
@@ -22,4 +23,13 @@ func Main(wrap func(infer.Handler) infer.Handler) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal kills at once
 	os.Exit(cli.Main(ctx, cli.OS(), cli.Parts{Engine: ort.New, Wrap: wrap}))
+}
+
+// Engine is ONNX Runtime, found as the command line finds it: the library that
+// GODWIT_ONNXRUNTIME names, else lib/ beside the binary, else the one that
+// `make onnxruntime` put into the user's cache. Nothing is loaded before the
+// first model is.
+func Engine() driver.Engine {
+	env := cli.OS()
+	return ort.New(env.Setup(nil))
 }

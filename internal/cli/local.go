@@ -16,15 +16,17 @@ import (
 	"godwit.dev/runtime/telemetry"
 )
 
-// engine makes the engine with the library that this machine has: the one
-// named, else lib/ beside the binary, else the one in the user's cache.
-func (p *program) engine(log *slog.Logger) driver.Engine {
-	setup := &driver.Setup{Library: p.Getenv("GODWIT_ONNXRUNTIME"), CacheDir: p.CacheDir, Logger: log}
-	if p.Executable != "" {
-		setup.LibraryDirs = []string{filepath.Join(filepath.Dir(p.Executable), "lib")}
+// Setup is where a process with this environment finds ONNX Runtime: the
+// library named, else lib/ beside the binary, else the one in the user's cache.
+func (e *Env) Setup(log *slog.Logger) *driver.Setup {
+	setup := &driver.Setup{Library: e.Getenv("GODWIT_ONNXRUNTIME"), CacheDir: e.CacheDir, Logger: log}
+	if e.Executable != "" {
+		setup.LibraryDirs = []string{filepath.Join(filepath.Dir(e.Executable), "lib")}
 	}
-	return p.Engine(setup)
+	return setup
 }
+
+func (p *program) engine(log *slog.Logger) driver.Engine { return p.Engine(p.Setup(log)) }
 
 func (p *program) quota() quota.Quota {
 	return quota.Read(quota.Source{FS: os.DirFS("/"), Getenv: p.Getenv, CPUs: runtime.NumCPU()})
