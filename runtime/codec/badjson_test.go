@@ -53,6 +53,8 @@ func TestDecodeRequestRefuses(t *testing.T) {
 		{"swapped surrogates", `{"inputs":[],"id":"\udd86\ud83e"}`, fault.Invalid, []string{"want a valid escape"}},
 		{"high surrogate and text", `{"inputs":[],"id":"\ud83e\u0041"}`, fault.Invalid, []string{"want a valid escape"}},
 		{"id not UTF-8", "{\"inputs\":[],\"id\":\"a\xff\"}", fault.Invalid, []string{`want a string in UTF-8, got "a\xff"`}},
+		{"not UTF-8, then text", "{\"inputs\":[],\"id\":\"\xffa\"}", fault.Invalid, []string{`want a string in UTF-8`}},
+		{"not UTF-8 beside an escape", "{\"inputs\":[],\"id\":\"\\n\xff\"}", fault.Invalid, []string{`want a string in UTF-8`}},
 		{"key not UTF-8", "{\"inputs\":[],\"\xff\":1}", fault.Invalid, []string{"UTF-8"}},
 		{"skipped string not UTF-8", "{\"inputs\":[],\"x\":[\"\xc0\x80\"]}", fault.Invalid, []string{"UTF-8"}},
 		{"skipped value malformed", `{"inputs":[],"x":[1,{"a":tru}]}`, fault.Invalid, []string{`want a value, got "tru"`}},
