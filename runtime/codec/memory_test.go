@@ -39,6 +39,7 @@ var greedy = []struct{ name, fragment, body string }{
 	{"rows of one", "[0]", `{"inputs":[{"name":"x","datatype":"FP64","shape":[%[2]d,1],"data":[%[1]s]}]}`},
 	{"empty rows", "[]", `{"inputs":[{"name":"x","datatype":"FP64","shape":[%[2]d,0],"data":[%[1]s]}]}`},
 	{"empty strings", `""`, `{"inputs":[{"name":"x","datatype":"BYTES","shape":[%[2]d],"data":[%[1]s]}]}`},
+	{"empty strings of another count", `""`, `{"inputs":[{"name":"x","datatype":"BYTES","shape":[2,%[2]d],"data":[%[1]s]}]}`},
 	{"escaped strings", `"\n"`, `{"inputs":[{"name":"x","datatype":"BYTES","shape":[%[2]d],"data":[%[1]s]}]}`},
 	{"long escaped strings", `"\u00e9` + strings.Repeat("a", 9000) + `"`, `{"inputs":[{"name":"x","datatype":"BYTES","shape":[%[2]d],"data":[%[1]s]}]}`},
 	{"bools", "true", `{"inputs":[{"name":"x","datatype":"BOOL","shape":[%[2]d],"data":[%[1]s]}]}`},

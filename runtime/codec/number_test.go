@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"math/rand/v2"
 	"strconv"
 	"testing"
 
@@ -74,6 +75,22 @@ func TestFloatsRoundAsStrconvDoes(t *testing.T) {
 			check(t, drawNear(t))
 		}
 	})
+	// One in some thousand decimals of 19 digits has a midpoint of two float64s
+	// in its first 20 digits and more behind them.
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 100_000 {
+		digits := strconv.FormatUint(1e18+rng.Uint64N(9e18), 10)
+		point := rng.IntN(19)
+		text := "0." + digits
+		if point > 0 {
+			text = digits[:point] + "." + digits[point:]
+		}
+		mant, exp, found, end := scan([]byte(text), 0)
+		got, ok := toFloat64(mant, exp, found, []byte(text))
+		if want, err := strconv.ParseFloat(text, 64); err != nil || !ok || end != len(text) || got != want {
+			t.Fatalf("FP64 %s: got %v %v, want %v %v", text, got, ok, want, err)
+		}
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		for _, text := range []string{"0", "-0", "-0.0", "0e5", "0e-9999999999", "1e-9999999999999999999", "16777217", "16777219",
 			"9007199254740993", "18446744073709551615", "18446744073709551616", "184467440737095516160", "1844674407370955161.6",
