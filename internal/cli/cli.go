@@ -133,27 +133,45 @@ func isUsage(err error) bool {
 	return strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "required flag")
 }
 
-// report prints err on stderr for people, or as JSON.
-func (p *program) report(err error) {
-	text, hint := describe(err)
-	if isUsage(err) && hint == "" {
-		text, hint = firstLine(text), "godwit --help"
-	}
-	if p.json {
-		code := fault.CodeOf(err)
-		if isUsage(err) {
-			code = fault.Usage
+// problem is one thing that is wrong, as it is printed.
+type problem struct {
+	Error string `json:"error"`
+	Code  string `json:"code"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// problems splits err into what is wrong, each with its own advice.
+func problems(err error) []problem {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []problem
+		for _, e := range many.Unwrap() {
+			all = append(all, problems(e)...)
 		}
+		return all
+	}
+	text, hint := describe(err)
+	if fault.Of(err) == nil && isUsage(err) {
+		return []problem{{firstLine(text), fault.Usage.String(), "godwit --help"}}
+	}
+	return []problem{{text, fault.CodeOf(err).String(), hint}}
+}
+
+// report prints err on stderr for people, or as JSON: one document, with the
+// further problems in it where there are several.
+func (p *program) report(err error) {
+	all := problems(err)
+	if p.json {
 		writeJSON(p.Stderr, struct {
-			Error string `json:"error"`
-			Code  string `json:"code"`
-			Hint  string `json:"hint,omitempty"`
-		}{text, code.String(), hint})
+			problem
+			More []problem `json:"more,omitempty"`
+		}{all[0], all[1:]})
 		return
 	}
-	fmt.Fprintf(p.Stderr, "Error: %s\n", text)
-	if hint != "" {
-		fmt.Fprintf(p.Stderr, "Try: %s\n", hint)
+	for _, one := range all {
+		fmt.Fprintf(p.Stderr, "Error: %s\n", one.Error)
+		if one.Hint != "" {
+			fmt.Fprintf(p.Stderr, "Try: %s\n", one.Hint)
+		}
 	}
 }
 
@@ -185,19 +203,24 @@ func (p *program) say(format string, args ...any) {
 	}
 }
 
-// tell writes a start failure where a platform shows it: Kubernetes reads the
-// file, if it mounted one, into the pod's status.
-func tell(err error) {
-	const file = "/dev/termination-log"
+// terminationLog is where Kubernetes and Cloud Run mount a file that they show
+// as the reason why a container ended.
+const terminationLog = "/dev/termination-log"
+
+// tell writes why a start failed to file, if a platform has put it there.
+func tell(file string, err error) {
 	info, statErr := os.Stat(file)
 	if statErr != nil || !info.Mode().IsRegular() {
 		return
 	}
-	text, hint := describe(err)
-	if hint != "" {
-		text += "\nTry: " + hint
+	var text strings.Builder
+	for _, one := range problems(err) {
+		fmt.Fprintf(&text, "%s\n", one.Error)
+		if one.Hint != "" {
+			fmt.Fprintf(&text, "Try: %s\n", one.Hint)
+		}
 	}
-	if err := os.WriteFile(file, []byte(text+"\n"), 0o644); err != nil && !errors.Is(err, fs.ErrPermission) {
+	if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return // the same text is on stderr
 	}
 }

@@ -51,7 +51,7 @@ load, 12 godwit.yaml is wrong, 13 ONNX Runtime or the provider is missing.`,
 			err := p.serve(cmd.Context(), args, &o)
 			var child exited
 			if err != nil && !errors.As(err, &child) {
-				tell(err)
+				tell(terminationLog, err)
 			}
 			return err
 		},
