@@ -3,6 +3,7 @@ package httpserve
 import (
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -64,7 +65,7 @@ func (s *server) accept(ln net.Listener) error {
 		case err == nil:
 			pause = 0
 			s.admit(raw)
-		case errors.Is(err, net.ErrClosed):
+		case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded): // see stopAccepting
 			return nil
 		case !passing(err):
 			return fault.New(fault.Internal, "httpserve.Serve", "accept", "%w", err)

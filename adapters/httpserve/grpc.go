@@ -87,7 +87,7 @@ func newGRPC(base context.Context, api *oip.Server, opts *Options) *grpcServer {
 func (g *grpcServer) stop(ctx context.Context) {
 	close(g.stopping)
 	done := make(chan struct{})
-	go func() { // ends with GracefulStop, which Stop ends
+	go func() { // ends with the last handler, which nothing can force
 		g.direct.GracefulStop()
 		close(done)
 	}()
@@ -95,7 +95,6 @@ func (g *grpcServer) stop(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done():
 		g.direct.Stop()
-		<-done
 	}
 }
 

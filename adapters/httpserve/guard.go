@@ -28,7 +28,8 @@ func (s *server) guard(next http.Handler) http.Handler {
 			return
 		}
 		if r.ContentLength != 0 && r.Body != nil {
-			r.Body = s.guardBody(r, g.control)
+			g.body = s.guardBody(r, g.control)
+			r.Body = g.body
 		}
 		next.ServeHTTP(g, r)
 	})
@@ -60,15 +61,18 @@ type writer struct {
 	server  *server
 	control *http.ResponseController
 	http1   bool
-	begun   time.Time // when the answer began, or zero
-	n       int64     // bytes written
+	body    *guardedBody // nil when there is none
+	begun   time.Time    // when the answer began, or zero
+	n       int64        // bytes written
 }
 
 // extend sets the deadline for the next stride.
 func (w *writer) extend() {
 	if w.begun.IsZero() {
 		w.begun = time.Now()
-		if w.http1 && w.server.draining.Load() {
+		// An answer before the body's end must not wait for the rest of it, as
+		// net/http would, to use the connection again.
+		if w.http1 && (w.server.draining.Load() || w.body != nil && !w.body.ended) {
 			w.Header().Set("Connection", "close")
 		}
 	}
@@ -105,7 +109,7 @@ func (w *writer) Flush() { _ = w.control.Flush() }
 const maxFraming = 5*65536 - 8<<10
 
 // guardBody bounds how slowly and in how many pieces a body may arrive.
-func (s *server) guardBody(r *http.Request, control *http.ResponseController) io.ReadCloser {
+func (s *server) guardBody(r *http.Request, control *http.ResponseController) *guardedBody {
 	b := &guardedBody{ReadCloser: r.Body, control: control, begun: time.Now(), base: s.opts.BodyTimeout}
 	if c, ok := r.Context().Value(connKey{}).(*conn); ok && r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
 		b.wire, b.before = c, c.read.Load()
@@ -121,6 +125,7 @@ type guardedBody struct {
 	begun   time.Time
 
 	n        int64 // bytes read
+	ended    bool
 	extended int64 // n when the deadline was set
 	wire     *conn // of a chunked body, else nil
 	before   int64 // bytes taken off the wire before the body
@@ -140,6 +145,7 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 		return n, fault.New(fault.TooLarge, "httpserve", "body", "want at most 65536 chunks, got more").
 			WithHint("Send the body in larger chunks, or with a Content-Length.")
 	case errors.Is(err, io.EOF):
+		b.ended = true
 		// Else the deadline would end the wait for the caller to hang up, which
 		// net/http begins now, and with it the request.
 		_ = b.control.SetReadDeadline(time.Time{})

@@ -26,8 +26,9 @@ type server struct {
 	open       atomic.Int64 // connections
 	sniffing   connSet
 	sniffers   sync.WaitGroup
-	unsettled  atomic.Int64 // connections handed over that their server does not know yet
-	stopAccept chan struct{}
+	unsettled  atomic.Int64  // connections handed over that their server does not know yet
+	stopAccept chan struct{} // closed to end the accept loop
+	accepted   chan struct{} // closed when it has ended
 	stopOnce   sync.Once
 
 	draining atomic.Bool
@@ -54,7 +55,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, api *oip.Server
 	s := &server{
 		opts: opts.withDefaults(), api: api, cut: cut,
 		httpConns: newHandoff(ln.Addr()), grpcConns: newHandoff(ln.Addr()),
-		stopAccept: make(chan struct{}), failed: make(chan error, 4),
+		stopAccept: make(chan struct{}), accepted: make(chan struct{}), failed: make(chan error, 4),
 	}
 	if !s.opts.NoGRPC {
 		s.grpc = newGRPC(base, api, &s.opts)
@@ -62,7 +63,10 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, api *oip.Server
 	}
 	s.http = s.newHTTP(base, h)
 	s.run(func() error { return s.http.Serve(s.httpConns) })
-	s.run(func() error { return s.accept(ln) })
+	s.run(func() error {
+		defer close(s.accepted)
+		return s.accept(ln)
+	})
 	metrics := s.serveMetrics()
 
 	var err error
@@ -192,8 +196,17 @@ func (s *server) settle(ctx context.Context) {
 	}
 }
 
+// lastCall is how long connections that wait in the kernel's queue get to be
+// accepted: closing the port resets those that are still in it.
+const lastCall = 20 * time.Millisecond
+
 func (s *server) stopAccepting(ln net.Listener) {
-	s.stopOnce.Do(func() { close(s.stopAccept) })
+	s.stopOnce.Do(func() {
+		close(s.stopAccept)
+		if l, ok := ln.(interface{ SetDeadline(time.Time) error }); ok && l.SetDeadline(time.Now().Add(lastCall)) == nil {
+			<-s.accepted
+		}
+	})
 	_ = ln.Close()
 }
 

@@ -131,12 +131,12 @@ func readError(ctx context.Context, err error) error {
 	switch {
 	case fault.Of(err) != nil:
 		return err
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return fault.New(fault.Invalid, "oip.Read", "body", "it ended too early")
 	case ctx.Err() != nil:
 		return fault.New(fault.Canceled, "oip.Read", "body", "the caller went away")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fault.New(fault.DeadlineExceeded, "oip.Read", "body", "it arrived too slowly")
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return fault.New(fault.Invalid, "oip.Read", "body", "it ended too early")
 	}
 	return fault.New(fault.Invalid, "oip.Read", "body", "%w", err)
 }
