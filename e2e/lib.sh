@@ -14,9 +14,10 @@ finish() {
 trap finish EXIT
 trap 'exit 1' HUP INT TERM
 
-# npm_install NAME@VERSION...: npm packages into $cache/npm, without their install scripts.
+# npm_install NAME@VERSION...: npm packages into $cache/npm/node_modules, without their install scripts.
 npm_install() {
-	npm install --prefix "$cache/npm" --no-save --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error "$@" >&2
+	mkdir -p "$cache/npm" # and saved in its package.json: npm removes what is not
+	npm install --prefix "$cache/npm" --save-exact --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error "$@" >/dev/null
 }
 
 # venv NAME REQUIREMENTS: a virtual environment in $cache/NAME with just these packages; prints its python.
