@@ -101,7 +101,7 @@ func (s *server) admit(raw net.Conn) {
 		_ = raw.Close()
 		return
 	}
-	c := &conn{Conn: raw, onClose: func() { s.open.Add(-1) }}
+	c := &conn{Conn: raw, since: time.Now(), onClose: func() { s.open.Add(-1) }}
 	s.sniffing.add(c)
 	s.sniffers.Go(func() {
 		k := sniff(c, &s.opts, s.grpc != nil && !s.opts.Mixed)
@@ -142,8 +142,25 @@ func (s *connSet) remove(c *conn) {
 	delete(s.conns, c)
 }
 
-// closeQuiet closes those that have no request on its way.
-func (s *connSet) closeQuiet() { s.closeIf(func(c *conn) bool { return c.quiet.Load() }) }
+// newcomer is how long a connection may be open without a byte of a request
+// before nothing is expected of it: its caller may still be writing.
+const newcomer = 500 * time.Millisecond
+
+// empty waits until no connection is being sniffed. Those that stay quiet are
+// closed once they are no newcomers any more.
+func (s *connSet) empty() {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for ; s.size() > 0; <-tick.C {
+		s.closeIf(func(c *conn) bool { return c.quiet.Load() && time.Since(c.since) > newcomer })
+	}
+}
+
+func (s *connSet) size() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
 
 // closeAll closes all of them.
 func (s *connSet) closeAll() { s.closeIf(func(*conn) bool { return true }) }

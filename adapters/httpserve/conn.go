@@ -11,6 +11,7 @@ import (
 // back when it is closed, and replays what the sniffer has read.
 type conn struct {
 	net.Conn
+	since   time.Time    // when it was accepted
 	read    atomic.Int64 // bytes taken off the wire
 	quiet   atomic.Bool  // the sniffer waits, and nothing of a request is there
 	replay  replay

@@ -152,8 +152,8 @@ func (s *server) drain(ctx context.Context, ln net.Listener) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Drain)
 	defer cancel()
 	// What has been accepted is known to its server before that is told to stop.
-	s.sniffing.closeQuiet()
-	s.sniffers.Wait() // each ends within HeaderTimeout
+	s.sniffing.empty() // each ends within HeaderTimeout
+	s.sniffers.Wait()
 	s.settle(ctx)
 
 	// Callers whose requests would be cut off get an answer instead.
