@@ -17,7 +17,7 @@ const headerLength = "Inference-Header-Content-Length"
 // serveInfer answers POST …/infer: read, decode, run, encode, write.
 func (s *Server) serveInfer(ctx context.Context, x *Exchange, w http.ResponseWriter, r *http.Request) error {
 	model, version := r.PathValue("model"), r.PathValue("version")
-	if err := checkContentType(r.Header["Content-Type"]); err != nil {
+	if err := checkContentType(r.Header); err != nil {
 		return err
 	}
 	header, err := parseHeaderLength(r.Header[headerLength])
@@ -91,23 +91,37 @@ func (s *Server) writeInfer(w http.ResponseWriter, r *http.Request, x *Exchange,
 	_, _ = w.Write(body)
 }
 
-// checkContentType accepts JSON and octets, and nothing at all. It refuses
-// what a browser's form can send to another site's server without asking.
-func checkContentType(values []string) error {
-	if len(values) == 0 || len(values) == 1 && (values[0] == typeJSON[0] || values[0] == typeBinary[0]) {
+// checkContentType accepts JSON and octets. It accepts nothing at all and what
+// curl -d says of every body too, unless a browser sends it: a form or a script
+// of another site may send these without being asked whether it may.
+func checkContentType(h http.Header) error {
+	values := h["Content-Type"]
+	if len(values) == 1 && (values[0] == typeJSON[0] || values[0] == typeBinary[0]) {
+		return nil
+	}
+	if len(values) == 0 && !fromBrowser(h) {
 		return nil
 	}
 	joined := strings.Join(values, ",")
 	name, params, err := mime.ParseMediaType(joined)
+	if name == typeForm && err == nil && !fromBrowser(h) {
+		return nil
+	}
 	if err != nil || name != typeJSON[0] && name != typeBinary[0] {
 		return fault.New(fault.UnsupportedMedia, "oip.Infer", "Content-Type", "want %s or %s, got %q", typeJSON[0], typeBinary[0], clip(joined)).
-			WithHint("With curl, add: -H 'Content-Type: application/json'")
+			WithHint("Send the header Content-Type: application/json.")
 	}
 	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
 		return fault.New(fault.UnsupportedMedia, "oip.Infer", "Content-Type", "want charset utf-8, got %q", clip(charset))
 	}
 	return nil
 }
+
+// typeForm is the type that curl -d gives every body.
+const typeForm = "application/x-www-form-urlencoded"
+
+// fromBrowser reports whether a page or a script sent the request: browsers say so.
+func fromBrowser(h http.Header) bool { return h["Origin"] != nil || h["Sec-Fetch-Site"] != nil }
 
 // parseHeaderLength reads Inference-Header-Content-Length; -1 is its absence.
 func parseHeaderLength(values []string) (int, error) {

@@ -117,7 +117,7 @@ func TestContentTypes(t *testing.T) {
 	f := newFixture(t, nil)
 	for ct, want := range map[string]int{
 		"application/json": 200, "application/json; charset=UTF-8": 200, "Application/JSON": 200, "application/octet-stream": 200,
-		"application/json; charset=latin1": 415, "text/plain": 415, "application/x-www-form-urlencoded": 415,
+		"application/json; charset=latin1": 415, "text/plain": 415, "application/x-www-form-urlencoded": 200,
 		"multipart/form-data; boundary=x": 415, "application/jsonx": 415, ";;": 415,
 	} {
 		w := do(f, "POST", "/v2/models/addsub/infer", addsubBody, "Content-Type", ct)
@@ -127,6 +127,17 @@ func TestContentTypes(t *testing.T) {
 	}
 	if w := do(f, "POST", "/v2/models/addsub/infer", addsubBody); w.Code != 200 {
 		t.Errorf("no content type: %d, want 200", w.Code)
+	}
+	for _, mark := range []string{"Origin", "Sec-Fetch-Site"} {
+		if w := do(f, "POST", "/v2/models/addsub/infer", addsubBody, mark, "cross-site"); w.Code != 415 {
+			t.Errorf("a browser without a content type: %d, want 415", w.Code)
+		}
+		if w := do(f, "POST", "/v2/models/addsub/infer", addsubBody, mark, "x", "Content-Type", "application/x-www-form-urlencoded"); w.Code != 415 {
+			t.Errorf("a browser's form: %d, want 415", w.Code)
+		}
+		if w := infers(f, "addsub", addsubBody, mark, "same-origin"); w.Code != 200 {
+			t.Errorf("a page that sends JSON: %d, want 200", w.Code)
+		}
 	}
 	w := infers(f, "addsub", addsubBody, "Accept", "image/png")
 	if w.Code != 200 || w.Header().Get("Content-Type") != "application/json" {
