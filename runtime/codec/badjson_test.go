@@ -135,7 +135,7 @@ func TestDecodeRequestRefuses(t *testing.T) {
 		{"row too short", data("FP32", "[2,3]", "[[1,2,3],[4,5]]"), fault.Invalid, []string{`want 3 elements in each row of shape [2 3], got 2`}},
 		{"row too long", data("FP32", "[2,2]", "[[1,2],[3,4,5]]"), fault.Invalid, []string{`want 2 elements in each row of shape [2 2], got more`}},
 		{"too few rows", data("FP32", "[2,2]", "[[1,2]]"), fault.Invalid, []string{`want 2 rows in dimension 0 of shape [2 2], got 1`}},
-		{"too many rows", data("FP32", "[1,2]", "[[1,2],[3,4]]"), fault.Invalid, []string{`want 1 rows in dimension 0 of shape [1 2], got more`}},
+		{"too many rows", data("FP32", "[1,2]", "[[1,2],[3,4]]"), fault.Invalid, []string{`want 1 row in dimension 0 of shape [1 2], got more`}},
 		{"rows for no rows", data("FP32", "[0,2]", "[[1,2]]"), fault.Invalid, []string{`want 0 rows in dimension 0`}},
 		{"nested too deep", data("FP32", "[2]", "[[1],[2]]"), fault.Invalid, []string{`element 0`, "got an array", "Nest data as deep as its shape"}},
 		{"nested too little", data("FP32", "[2,1,1]", "[[1],[2]]"), fault.Invalid, []string{`element 0: want a row, as nested as shape [2 1 1], got "1"`}},

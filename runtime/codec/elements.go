@@ -76,7 +76,7 @@ func (d *decoder) nested(t *tensor.Tensor, dim, from, all int) (next int, err er
 			return 0, err
 		}
 		if !ok {
-			return 0, d.fail(fault.Invalid, "want %d rows in dimension %d of shape %s, got %d", n, dim, tensor.FormatShape(t.Shape), i)
+			return 0, d.fail(fault.Invalid, "want %s in dimension %d of shape %s, got %d", plural(n, "row"), dim, tensor.FormatShape(t.Shape), i)
 		}
 		if !d.at('[') {
 			return 0, d.fail(fault.Invalid, "element %d: want a row, as nested as shape %s, got %s", from, tensor.FormatShape(t.Shape), d.found())
@@ -90,7 +90,7 @@ func (d *decoder) nested(t *tensor.Tensor, dim, from, all int) (next int, err er
 	}
 	ok, err := d.nextElement(n > 0)
 	if err == nil && ok {
-		err = d.fail(fault.Invalid, "want %d rows in dimension %d of shape %s, got more", n, dim, tensor.FormatShape(t.Shape))
+		err = d.fail(fault.Invalid, "want %s in dimension %d of shape %s, got more", plural(n, "row"), dim, tensor.FormatShape(t.Shape))
 	}
 	return from, err
 }

@@ -104,7 +104,7 @@ func EncodeRequest(dst []byte, req *infer.Request, binary bool) (body []byte, he
 			e.raw(",")
 		}
 		var params infer.Params
-		if req.InputParams != nil {
+		if i < len(req.InputParams) {
 			params = req.InputParams[i]
 		}
 		if err := e.tensor(&req.Inputs[i], params, binary); err != nil {

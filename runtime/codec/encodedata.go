@@ -14,12 +14,12 @@ import (
 // chunk is how many elements are written between two looks at the limit.
 const chunk = 1024
 
-// usual is about how many bytes an element takes in JSON, its comma included.
+// usual is about how many bytes a number or bool takes in JSON, with its comma.
 func usual(t tensor.DType) int {
 	switch t {
 	case tensor.FP64:
 		return 20
-	case tensor.FP32, tensor.FP16, tensor.BF16, tensor.Bytes:
+	case tensor.FP32, tensor.FP16, tensor.BF16:
 		return 12
 	case tensor.Bool, tensor.Int32, tensor.Int64, tensor.Uint32, tensor.Uint64:
 		return 6
@@ -30,10 +30,14 @@ func usual(t tensor.DType) int {
 // elements writes all elements of t, flat, without the brackets.
 func (e *encoder) elements(t *tensor.Tensor) error {
 	n := t.Len()
-	if err := e.full(2*n - 1); err != nil {
+	least, room := 2*n-1, n*usual(t.Type)
+	if t.Type == tensor.Bytes {
+		least = t.Bytes() + 3*n - 1
+		room = least
+	}
+	if err := e.full(least); err != nil {
 		return err
 	}
-	room := n * usual(t.Type)
 	if e.most > 0 {
 		room = int(min(int64(room), e.most))
 	}

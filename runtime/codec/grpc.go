@@ -2,7 +2,6 @@ package codec
 
 import (
 	"math"
-	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -169,6 +168,7 @@ func (d *wire) message(m *wireMessage, msg []byte) error {
 	raws := room[:0]
 	var f field
 	var seen uint
+	var names keys
 	for rest := msg; len(rest) > 0; {
 		var err error
 		if rest, err = d.next(rest, &f); err != nil {
@@ -182,7 +182,7 @@ func (d *wire) message(m *wireMessage, msg []byte) error {
 		case fieldID:
 			m.id, err = d.text(&f, "id", &seen)
 		case fieldParams:
-			m.params, err = d.param(m.params, &f)
+			m.params, err = d.param(m.params, &names, &f)
 		case fieldTensors:
 			d.kind, d.index, d.name = m.kind, len(m.list.tensors), ""
 			err = d.tensor(m, &f)
@@ -257,6 +257,7 @@ func (d *wire) tensor(m *wireMessage, outer *field) error {
 		shape     = dims[:0]
 		f         field
 		hasValues bool
+		names     keys
 	)
 	for rest := outer.bytes; len(rest) > 0; {
 		var err error
@@ -272,7 +273,7 @@ func (d *wire) tensor(m *wireMessage, outer *field) error {
 		case fieldShape:
 			shape, err = d.dims(shape, &f)
 		case fieldTParams:
-			params, err = d.param(params, &f)
+			params, err = d.param(params, &names, &f)
 		case fieldContents:
 			if err = d.once(&f, "contents", &seen); err == nil {
 				err = d.want(&f, "contents", protowire.BytesType)
@@ -349,6 +350,7 @@ func (d *wire) output(m *wireMessage, outer *field) error {
 	var out infer.OutputRequest
 	var seen uint
 	var f field
+	var names keys
 	for rest := outer.bytes; len(rest) > 0; {
 		var err error
 		if rest, err = d.next(rest, &f); err != nil {
@@ -359,7 +361,7 @@ func (d *wire) output(m *wireMessage, outer *field) error {
 			out.Name, err = d.text(&f, "name", &seen)
 			d.name = out.Name
 		case fieldOParams:
-			out.Params, err = d.param(out.Params, &f)
+			out.Params, err = d.param(out.Params, &names, &f)
 		}
 		if err != nil {
 			return err
@@ -377,8 +379,9 @@ func (d *wire) output(m *wireMessage, outer *field) error {
 	return nil
 }
 
-// param reads one entry of a map<string, InferParameter> into params.
-func (d *wire) param(params infer.Params, outer *field) (infer.Params, error) {
+// param reads one entry of a map<string, InferParameter> into params; names
+// has the keys of those before.
+func (d *wire) param(params infer.Params, names *keys, outer *field) (infer.Params, error) {
 	if err := d.want(outer, "parameters", protowire.BytesType); err != nil {
 		return nil, err
 	}
@@ -406,13 +409,11 @@ func (d *wire) param(params infer.Params, outer *field) (infer.Params, error) {
 			return nil, err
 		}
 	}
-	if len(params) >= d.lim.Params {
+	if names.n >= d.lim.Params {
 		return nil, d.fail(fault.Invalid, "want at most %d parameters, got more", d.lim.Params)
 	}
-	for other := range params {
-		if strings.EqualFold(other, name) {
-			return nil, d.fail(fault.Invalid, "want parameters that differ in more than case, got %s and %s", quote([]byte(other)), quote([]byte(name)))
-		}
+	if other, ok := names.clash(0, d.hashSeed(), []byte(name)); ok {
+		return nil, d.fail(fault.Invalid, "want parameters that differ in more than case, got %s and %s", quote(other), quote([]byte(name)))
 	}
 	if value == nil || name == paramSize {
 		return params, nil // not set, as null in JSON; or without a meaning here

@@ -3,6 +3,7 @@ package codec_test
 import (
 	"bytes"
 	"math"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -161,6 +162,12 @@ func TestDecodeInferGRPCRefuses(t *testing.T) {
 		}
 		return string(b)
 	}
+	params := func(num protowire.Number, n int) (all string) {
+		for i := range n {
+			all += f(num, f(1, strconv.Itoa(i)))
+		}
+		return all
+	}
 	tests := []struct {
 		name string
 		msg  string
@@ -186,7 +193,8 @@ func TestDecodeInferGRPCRefuses(t *testing.T) {
 		{"same name twice", f(5, ok, f(5, v(2, 1))) + f(5, ok, f(5, v(2, 1))), fault.Invalid, []string{`input "x": want unique names`}},
 		{"257 inputs", many(257, f(5, ok)), fault.Invalid, []string{"want at most 256 inputs, got 257"}},
 		{"257 outputs", many(257, f(6)), fault.Invalid, []string{"want at most 256 outputs, got 257"}},
-		{"1025 parameters", many(1025, f(4, f(1, "a"))), fault.Invalid, []string{"want at most 1024 parameters in all"}},
+		{"257 parameters", params(4, 257), fault.Invalid, []string{"want at most 256 parameters, got more"}},
+		{"1025 parameters", f(6, f(1, "a"), params(2, 256)) + f(6, f(1, "b"), params(2, 256)) + f(6, f(1, "c"), params(2, 256)) + f(6, f(1, "d"), params(2, 256)) + params(4, 1), fault.Invalid, []string{"want at most 1024 parameters in all"}},
 		{"unknown datatype", f(5, in("x", "fp32", 1)), fault.Invalid, []string{`input "x": want a datatype among`, `Did you mean "FP32"?`}},
 		{"no datatype", f(5, f(1, "x")), fault.Invalid, []string{`want a datatype among`, `got ""`}},
 		{"negative dimension", f(5, in("x", "INT8", 1, -1)), fault.Invalid, []string{"shape[1]: want a whole number of at least 0, got -1"}},

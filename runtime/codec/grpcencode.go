@@ -84,7 +84,7 @@ func appendTensors(b []byte, op, kind string, ts []tensor.Tensor, params []infer
 		t := &ts[i]
 		var err error
 		var encoded []byte
-		if params != nil {
+		if i < len(params) {
 			if encoded, err = appendParams(nil, op, fieldTParams, params[i]); err != nil {
 				err.(*fault.Error).Subject = subjectOf(kind, i, t.Name) + " " + err.(*fault.Error).Subject
 				return b, err

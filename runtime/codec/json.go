@@ -2,6 +2,8 @@ package codec
 
 import (
 	"bytes"
+	"math/bits"
+	"math/rand/v2"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
@@ -28,7 +30,8 @@ type decoder struct {
 
 	depth  int
 	keys   keys
-	params int // parameters seen so far
+	seed   uint64 // of the keys' hashes
+	params int    // parameters seen so far
 	arena  []byte
 }
 
@@ -58,8 +61,21 @@ func (k *keys) push(key key) {
 
 // key is one key of an open object. Keys that differ only in case share the hash.
 type key struct {
-	hash uint32
+	hash uint64
 	text []byte
+}
+
+// clash is the key, from number from on, that equals text or differs from it
+// only in case. When there is none, text is added.
+func (k *keys) clash(from int, seed uint64, text []byte) (other []byte, ok bool) {
+	hash := foldHash(seed, text)
+	for i := from; i < k.n; i++ {
+		if other := k.at(i); other.hash == hash && bytes.EqualFold(other.text, text) {
+			return other.text, true
+		}
+	}
+	k.push(key{hash, text})
+	return nil, false
 }
 
 // object is the state of an object that is being read.
@@ -200,26 +216,28 @@ func (d *decoder) unique(o *object, text []byte, at int) error {
 	if d.keys.n-o.keys >= d.lim.Params {
 		return d.fail(fault.Invalid, "byte %d: want at most %d keys in one object, got more", at, d.lim.Params)
 	}
-	hash := foldHash(text)
-	for i := o.keys; i < d.keys.n; i++ {
-		other := d.keys.at(i)
-		if other.hash != hash {
-			continue
-		}
-		if bytes.Equal(other.text, text) {
-			return d.fail(fault.Invalid, "byte %d: key %s occurs twice in one object", at, quote(text))
-		}
-		if bytes.EqualFold(other.text, text) {
-			return d.fail(fault.Invalid, "byte %d: keys %s and %s of one object differ only in case", at, quote(other.text), quote(text))
-		}
+	switch other, ok := d.keys.clash(o.keys, d.hashSeed(), text); {
+	case !ok:
+		return nil
+	case bytes.Equal(other, text):
+		return d.fail(fault.Invalid, "byte %d: key %s occurs twice in one object", at, quote(text))
+	default:
+		return d.fail(fault.Invalid, "byte %d: keys %s and %s of one object differ only in case", at, quote(other), quote(text))
 	}
-	d.keys.push(key{hash, text})
-	return nil
 }
 
-// foldHash is FNV-1a over text with each rune replaced by the least that it folds to.
-func foldHash(text []byte) uint32 {
-	h := uint32(2166136261)
+// hashSeed is an odd number that a caller cannot know, who could otherwise
+// send keys that all share one hash and make finding duplicates slow.
+func (d *decoder) hashSeed() uint64 {
+	if d.seed == 0 {
+		d.seed = rand.Uint64() | 1
+	}
+	return d.seed
+}
+
+// foldHash hashes text with each rune replaced by the least that it folds to.
+func foldHash(seed uint64, text []byte) uint64 {
+	h := seed
 	for i := 0; i < len(text); {
 		r, n := rune(text[i]), 1
 		if r >= utf8.RuneSelf {
@@ -233,7 +251,7 @@ func foldHash(text []byte) uint32 {
 		} else if 'a' <= r && r <= 'z' {
 			r -= 'a' - 'A'
 		}
-		h = (h ^ uint32(r)) * 16777619
+		h = bits.RotateLeft64((h^uint64(r))*seed, 32)
 		i += n
 	}
 	return h

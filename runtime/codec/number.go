@@ -200,7 +200,11 @@ func divide(mant, by uint64) float64 {
 // toHalf rounds a number to FP16 or BF16 once: were the decimal rounded to
 // float64 first, one that lies just beside the midpoint of two halves could
 // land on it and then go the wrong way.
-func toHalf(d tensor.DType, f float64, text []byte) (half uint16, ok bool) {
+func toHalf(d tensor.DType, mant uint64, exp int, found uint8, text []byte) (half uint16, ok bool) {
+	f, ok := toFloat64(mant, exp, found, text)
+	if !ok {
+		return 0, false
+	}
 	round, infinity := tensor.ToFloat16, uint16(0x7c00)
 	if d == tensor.BF16 {
 		round, infinity = tensor.ToBFloat16, 0x7f80
@@ -215,7 +219,7 @@ func toHalf(d tensor.DType, f float64, text []byte) (half uint16, ok bool) {
 	outer := round(math.Nextafter(f, math.Copysign(math.MaxFloat64, f)))
 	half = inner
 	if inner != outer {
-		switch compareDecimal(text, f) {
+		switch compare(mant, exp, found, text, f) {
 		case 0:
 			half = round(f)
 		case 1:
@@ -223,6 +227,21 @@ func toHalf(d tensor.DType, f float64, text []byte) (half uint16, ok bool) {
 		}
 	}
 	return half, half&0x7fff != infinity
+}
+
+// compare compares the magnitudes of a scanned number and of f, the float64
+// nearest to it: -1 when the number is nearer to zero.
+func compare(mant uint64, exp int, found uint8, text []byte, f float64) int {
+	if found&truncated != 0 || mant >= 1<<53 || uint(exp+22) > 44 {
+		return compareDecimal(text, f)
+	}
+	// Both sides times a power of ten are exact here, and so is the sign of
+	// their difference. The decimals of most midpoints are this short.
+	diff := math.FMA(float64(mant), pow10f[max(exp, 0)], -math.Abs(f))
+	if exp < 0 {
+		diff = -math.FMA(math.Abs(f), pow10f[-exp], -float64(mant))
+	}
+	return boolInt(diff > 0) - boolInt(diff < 0)
 }
 
 // toInteger gives the scanned number as bits of a d. ok is false when it is

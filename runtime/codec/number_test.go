@@ -143,8 +143,7 @@ func halfOf(t *rapid.T, text string, value func(uint16) float32, infinity uint16
 func TestHalvesRoundOnceFromTheDecimal(t *testing.T) {
 	check := func(t *rapid.T, text string) {
 		mant, exp, found := read(t, text)
-		f, fine := toFloat64(mant, exp, found, []byte(text))
-		if !fine {
+		if _, fine := toFloat64(mant, exp, found, []byte(text)); !fine {
 			return
 		}
 		for _, tt := range []struct {
@@ -152,7 +151,7 @@ func TestHalvesRoundOnceFromTheDecimal(t *testing.T) {
 			value    func(uint16) float32
 			infinity uint16
 		}{{tensor.FP16, tensor.Float16, 0x7c00}, {tensor.BF16, tensor.BFloat16, 0x7f80}} {
-			got, ok := toHalf(tt.d, f, []byte(text))
+			got, ok := toHalf(tt.d, mant, exp, found, []byte(text))
 			want, wantOK := halfOf(t, text, tt.value, tt.infinity)
 			if ok != wantOK || ok && got != want {
 				t.Errorf("%v %s: got %#04x %v, want %#04x %v", tt.d, text, got, ok, want, wantOK)
@@ -176,10 +175,13 @@ func TestHalvesRoundOnceFromTheDecimal(t *testing.T) {
 				check(t, strconv.FormatFloat(math.Nextafter(mid, 0), 'e', 17, 64))
 			}
 			check(t, drawDecimal(t))
+			// Short decimals at and around midpoints.
+			check(t, strconv.Itoa(rapid.IntRange(-66000, 66000).Draw(t, "whole")))
+			check(t, fmt.Sprintf("%d.%dE%d", rapid.IntRange(0, 70000).Draw(t, "whole"), rapid.IntRange(0, 99).Draw(t, "part"), rapid.IntRange(-9, 30).Draw(t, "e")))
 		}
 	})
 	rapid.Check(t, func(t *rapid.T) {
-		for _, text := range []string{"0", "-0", "2049", "2049.00000000000000000000000000001", "2048.99999999999999999999999999999", "2051", "65504", "65519.999999999999999999999", "65520",
+		for _, text := range []string{"0", "-0", "2049", "2049.0", "2049.00000001", "2050.99999999", "-2051.0000000001", "2049e0", "20490e-1", "2049.00000000000000000000000000001", "2048.99999999999999999999999999999", "2051", "65504", "65519.999999999999999999999", "65520",
 			"65520e0", "0.65520e5", "655200000e-4", "0.000000059604644775390625", "2.98023223876953125e-8", "2.980232238769531250000000000000001e-8", "2.9802322387695312e-8", "1e-400", "3.3961775292304601e38", "3.396177529230460e38", "1e39", "1e-41"} {
 			check(t, text)
 		}

@@ -101,11 +101,7 @@ func halves(t tensor.DType, b []byte, i int, dst []byte) (next, done int) {
 		if end == 0 {
 			return i, k / 2
 		}
-		v, ok := toFloat64(mant, exp, found, b[i:end])
-		if !ok {
-			return i, k / 2
-		}
-		half, ok := toHalf(t, v, b[i:end])
+		half, ok := toHalf(t, mant, exp, found, b[i:end])
 		if !ok {
 			return i, k / 2
 		}
