@@ -9,7 +9,8 @@ import (
 	"godwit.dev/runtime/tensor"
 )
 
-func grpcRequest(model string, in []tensor.Tensor, raw bool) *oippb.ModelInferRequest {
+// Message is a request over gRPC, with raw contents or typed ones.
+func Message(model string, in []tensor.Tensor, raw bool) *oippb.ModelInferRequest {
 	req := &oippb.ModelInferRequest{ModelName: model}
 	for i := range in {
 		t := &in[i]
@@ -61,7 +62,8 @@ func contents(t *tensor.Tensor) *oippb.InferTensorContents {
 	return c
 }
 
-func fromGRPC(resp *oippb.ModelInferResponse) ([]tensor.Tensor, error) {
+// Tensors are the outputs of an answer over gRPC.
+func Tensors(resp *oippb.ModelInferResponse) ([]tensor.Tensor, error) {
 	raw := resp.GetRawOutputContents()
 	if len(raw) > 0 && len(raw) != len(resp.GetOutputs()) {
 		return nil, fmt.Errorf("%d raw contents for %d outputs", len(raw), len(resp.GetOutputs()))

@@ -19,6 +19,12 @@ type restTensor struct {
 	Data       any            `json:"data,omitempty"`
 }
 
+// Body is a request over REST in JSON.
+func Body(in []tensor.Tensor) ([]byte, error) {
+	body, _, err := restRequest(in, false)
+	return body, err
+}
+
 // restRequest is a body, and the length of its JSON or -1 without binary tensors.
 func restRequest(in []tensor.Tensor, asBinary bool) (body []byte, jsonLength int, err error) {
 	req := map[string]any{}

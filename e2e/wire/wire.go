@@ -73,11 +73,11 @@ func (c *Client) Close() {
 func (c *Client) Infer(ctx context.Context, form Form, model string, in []tensor.Tensor) ([]tensor.Tensor, error) {
 	switch form {
 	case GRPCRaw, GRPCTyped:
-		resp, err := c.oip.ModelInfer(ctx, grpcRequest(model, in, form == GRPCRaw))
+		resp, err := c.oip.ModelInfer(ctx, Message(model, in, form == GRPCRaw))
 		if err != nil {
 			return nil, err
 		}
-		return fromGRPC(resp)
+		return Tensors(resp)
 	}
 	body, jsonLength, err := restRequest(in, form == Binary)
 	if err != nil {

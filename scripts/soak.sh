@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Serves examples/digits under a mixed load (every form, errors, callers that leave) and prints what memory, threads
+# and descriptors of the process do; fails when they grow or an answer is wrong. `make soak` calls it.
+#   SOAK_SECONDS  how long (default 1800)    SOAK_RATE  calls a second (default 300)
+#   SOAK_CSV      where the samples go (default dist/soak.csv)
+source "$(dirname "$0")/../e2e/lib.sh"
+cd "$root"
+go build -o "$work/soak" ./e2e/soak
+serve examples/digits
+"$work/soak" -server "$address" -pid "$server" -for "${SOAK_SECONDS:-1800}s" -rate "${SOAK_RATE:-300}" -csv "${SOAK_CSV:-dist/soak.csv}"
+
+# The load is gone, and so must its goroutines be: Go prints all of them when it gets SIGQUIT.
+log=$(ls "$work"/serve.*.err) before=$(wc -l <"$log")
+sleep 2
+kill -QUIT "$server" && wait "$server" || :
+goroutines=$(tail -n "+$before" "$log" | grep -c '^goroutine ' || :)
+echo "$goroutines goroutines are left; samples in ${SOAK_CSV:-dist/soak.csv}"
+[ "$goroutines" -gt 0 ] && [ "$goroutines" -lt 40 ] || { tail -n "+$before" "$log" | grep -A2 '^goroutine ' | head -200 >&2; exit 1; }
