@@ -33,7 +33,7 @@ left=$(find "$work/home" "$work/tmp" -mindepth 1)
 GODWIT_E2E_MODULE=$cache/npm/node_modules/onnxruntime-node "${watched[@]}" control.trace \
 	node "$here/netns/control.cjs" "$digits/digits.onnx" "$seconds" 2>/dev/null &
 control=$!
-sleep "$((seconds - (SECONDS - started)))"
+rest=$((seconds - (SECONDS - started))) && sleep "$((rest > 0 ? rest : 0))"
 curl -sf --noproxy '*' -o "$work/ready" "http://$address/v2/health/ready"
 "$here/netns/threads.sh" "$server"
 kill "$server" && wait "$server"
