@@ -72,6 +72,39 @@ func BenchmarkDecodeJSON(b *testing.B) {
 	}
 }
 
+// What takes the longest for each byte: it bounds the time of any body.
+func BenchmarkDecodeHostile(b *testing.B) {
+	numbers := func(datatype, number string) []byte {
+		all, n := fill(number, 1<<20)
+		return []byte(data(datatype, fmt.Sprintf("[%d]", n), "["+all+"]"))
+	}
+	objects, _ := fill("{"+keys(255)[1:]+"}", 1<<20)
+	long, _ := fill(`{"`+repeat("\u017f", 10000)+`":0}`, 1<<20)
+	for _, bb := range []struct {
+		name string
+		body []byte
+	}{
+		{"many keys", []byte(`{"inputs":[],"x":[` + objects + `]}`)},
+		{"keys to fold", []byte(`{"inputs":[],"x":[` + long + `]}`)},
+		{"subnormals", numbers("FP64", "1e-320")},
+		{"midpoints", numbers("FP64", "2.47032822920623272088e-324")},
+		{"midpoints of many digits", numbers("FP64", "9007199254740993."+repeat("0", 900)+"1")},
+		{"midpoints of halves", numbers("FP16", "2049.0")},
+		{"midpoints of FP32", numbers("FP32", "16777217")},
+		{"strings", numbers("BYTES", `"\n"`)},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.SetBytes(int64(len(bb.body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := codec.DecodeRequest(bb.body, -1, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkDecodeBinary(b *testing.B) {
 	for _, n := range sizes {
 		body, header, err := codec.EncodeRequest(nil, &infer.Request{Inputs: []tensor.Tensor{tensor.Of("x", []int64{1, int64(n)}, floats(n))}}, true)

@@ -159,15 +159,13 @@ func toFloat32(mant uint64, exp int, found uint8, text []byte) (v float32, ok bo
 			return math.Float32frombits(math.Float32bits(float32(f)) | uint32(found&negative)<<31), true
 		}
 	}
-	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(text), len(text)), 32)
-	return float32(f), err == nil
+	bits, ok := formatFP32.round(mant, exp, found, text)
+	return math.Float32frombits(uint32(bits) | uint32(found&negative)<<31), ok
 }
 
 // toFloat64 is toFloat32 for float64.
 func toFloat64(mant uint64, exp int, found uint8, text []byte) (v float64, ok bool) {
-	switch {
-	case found&truncated != 0:
-	case mant < 1<<53 && uint(exp+22) <= 44: // two exact values, rounded once
+	if found&truncated == 0 && mant < 1<<53 && uint(exp+22) <= 44 { // two exact values, rounded once
 		v = float64(mant)
 		if exp < 0 {
 			v /= pow10f[-exp]
@@ -175,73 +173,20 @@ func toFloat64(mant uint64, exp int, found uint8, text []byte) (v float64, ok bo
 			v *= pow10f[exp]
 		}
 		return math.Float64frombits(math.Float64bits(v) | uint64(found&negative)<<63), true
-	case uint(exp+maxDigits) < maxDigits: // the usual 17 digits after a point
-		v = divide(mant, pow10u[-exp])
-		return math.Float64frombits(math.Float64bits(v) | uint64(found&negative)<<63), true
 	}
-	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(text), len(text)), 64)
-	return f, err == nil
+	bits, ok := formatFP64.round(mant, exp, found, text)
+	return math.Float64frombits(bits | uint64(found&negative)<<63), ok
 }
 
-// divide is mant/by, rounded once; neither is 0.
-func divide(mant, by uint64) float64 {
-	shift, byShift := bits.LeadingZeros64(mant), bits.LeadingZeros64(by)
-	mant, by = mant<<shift, by<<byShift
-	// Both have their highest bit now, so the quotient has at least 62 bits.
-	// The last of them can stand for the remainder: rounding to 53 bits only
-	// asks whether anything follows.
-	q, rest := bits.Div64(mant>>1, mant<<63, by)
-	if rest != 0 {
-		q |= 1
-	}
-	return float64(q) * math.Float64frombits(uint64(1023-63+byShift-shift)<<52)
-}
-
-// toHalf rounds a number to FP16 or BF16 once: were the decimal rounded to
-// float64 first, one that lies just beside the midpoint of two halves could
-// land on it and then go the wrong way.
+// toHalf is toFloat32 for FP16 and BF16. Rounding to float64 first would go
+// wrong for a decimal just beside the midpoint of two halves.
 func toHalf(d tensor.DType, mant uint64, exp int, found uint8, text []byte) (half uint16, ok bool) {
-	f, ok := toFloat64(mant, exp, found, text)
-	if !ok {
-		return 0, false
-	}
-	round, infinity := tensor.ToFloat16, uint16(0x7c00)
+	f := formatFP16
 	if d == tensor.BF16 {
-		round, infinity = tensor.ToBFloat16, 0x7f80
+		f = formatBF16
 	}
-	// A midpoint has at most 12 significant bits. The float64s beside it have
-	// all 53, and each of them already lies on the right side.
-	if math.Float64bits(f)&(1<<40-1) != 0 {
-		half = round(f)
-		return half, half&0x7fff != infinity
-	}
-	inner := round(math.Nextafter(f, 0))
-	outer := round(math.Nextafter(f, math.Copysign(math.MaxFloat64, f)))
-	half = inner
-	if inner != outer {
-		switch compare(mant, exp, found, text, f) {
-		case 0:
-			half = round(f)
-		case 1:
-			half = outer
-		}
-	}
-	return half, half&0x7fff != infinity
-}
-
-// compare compares the magnitudes of a scanned number and of f, the float64
-// nearest to it: -1 when the number is nearer to zero.
-func compare(mant uint64, exp int, found uint8, text []byte, f float64) int {
-	if found&truncated != 0 || mant >= 1<<53 || uint(exp+22) > 44 {
-		return compareDecimal(text, f)
-	}
-	// Both sides times a power of ten are exact here, and so is the sign of
-	// their difference. The decimals of most midpoints are this short.
-	diff := math.FMA(float64(mant), pow10f[max(exp, 0)], -math.Abs(f))
-	if exp < 0 {
-		diff = -math.FMA(math.Abs(f), pow10f[-exp], -float64(mant))
-	}
-	return boolInt(diff > 0) - boolInt(diff < 0)
+	bits, ok := f.round(mant, exp, found, text)
+	return uint16(bits) | uint16(found&negative)<<15, ok
 }
 
 // toInteger gives the scanned number as bits of a d. ok is false when it is

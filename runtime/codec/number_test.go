@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -31,6 +32,21 @@ func drawDecimal(t *rapid.T) string {
 	if rapid.Bool().Draw(t, "exponent") {
 		text += fmt.Sprintf("e%d", rapid.SampledFrom([]int{-400, -330, -60, -45, -30, -22, -8, -1, 0, 1, 8, 15, 22, 23, 38, 39, 308, 320}).Draw(t, "e")+
 			rapid.IntRange(-3, 3).Draw(t, "more"))
+	}
+	return text
+}
+
+// drawNear64 draws a decimal at the midpoint between a float64 and the next,
+// exactly or cut to some digits, perhaps with one more far behind.
+func drawNear64(t *rapid.T) string {
+	b := rapid.OneOf(rapid.Uint64Range(0, 0x7feffffffffffffe), rapid.Uint64Range(0, 1<<52+10), rapid.Uint64Range(0, 99)).Draw(t, "bits64")
+	lo, hi := new(big.Float).SetFloat64(math.Float64frombits(b)), new(big.Float).SetFloat64(math.Float64frombits(b+1))
+	mid := new(big.Float).SetPrec(60).Add(lo, hi)
+	mid.Quo(mid, big.NewFloat(2))
+	digits := rapid.OneOf(rapid.IntRange(15, 40), rapid.IntRange(700, 900)).Draw(t, "precision64")
+	text := mid.Text('e', digits)
+	if e := strings.IndexByte(text, 'e'); rapid.Bool().Draw(t, "nudge64") {
+		text = text[:e] + rapid.StringMatching(`0{0,30}1`).Draw(t, "tail64") + text[e:]
 	}
 	return text
 }
@@ -73,6 +89,8 @@ func TestFloatsRoundAsStrconvDoes(t *testing.T) {
 			check(t, strconv.FormatFloat(rapid.Float64Range(-1e3, 1e3).Draw(t, "float64"), 'g', -1, 64))
 			check(t, drawDecimal(t))
 			check(t, drawNear(t))
+			check(t, drawNear64(t))
+			check(t, strconv.FormatFloat(math.Float64frombits(rapid.Uint64Range(0, 1<<52).Draw(t, "subnormal")), 'g', -1, 64))
 		}
 	})
 	// One in some thousand decimals of 19 digits has a midpoint of two float64s
@@ -95,10 +113,25 @@ func TestFloatsRoundAsStrconvDoes(t *testing.T) {
 		for _, text := range []string{"0", "-0", "-0.0", "0e5", "0e-9999999999", "1e-9999999999999999999", "16777217", "16777219",
 			"9007199254740993", "18446744073709551615", "18446744073709551616", "184467440737095516160", "1844674407370955161.6",
 			"0.00000000000000000000018446744073709551616", "3.4028234e38", "3.40282351e38", "3.4028235677973366e38", "3.4028235677973367e38", "3.5e38", "-1e39", "1e309",
-			"1.17549435e-38", "1e-45", "7e-46", "2.2250738585072011e-308", "0.1", "123456789012345678", "1234567890123456789012", "100000000000000000000000"} {
+			"1.17549435e-38", "1e-45", "7e-46", "1e-320", "2.47e-324", "2.4703282292062327e-324", "2.4703282292062328e-324", "2.4703282292062327208299e-324", "4.9e-324", "1.7976931348623158e308", "1.7976931348623159e308", "1.79769313486231580793e308", "1e-342", "1e-344", "1e-345", "1e310",
+			"0." + strings.Repeat("0", 1000) + "1e1000", strings.Repeat("9", 400) + "e-300", "2.2250738585072011e-308", "0.1", "123456789012345678", "1234567890123456789012", "100000000000000000000000"} {
 			check(t, text)
 		}
 	})
+}
+
+// strconv reads more than 800 digits before the point wrongly.
+func TestFloatsOfManyDigits(t *testing.T) {
+	zeros := strings.Repeat("0", 5000)
+	for text, want := range map[string]float64{
+		"1" + zeros + "e-5000": 1, "-1" + zeros + ".0e-5001": -0.1, "9007199254740993" + zeros + "e-5000": 9007199254740992,
+		"9007199254740993" + zeros + "1e-5001": 9007199254740994, "9007199254740993." + zeros + "1": 9007199254740994, "0." + zeros + "15e5001": 1.5,
+	} {
+		mant, exp, found, end := scan([]byte(text), 0)
+		if got, ok := toFloat64(mant, exp, found, []byte(text)); !ok || got != want || end != len(text) {
+			t.Errorf("%.20s…%s: got %v %v, want %v", text, text[len(text)-8:], got, ok, want)
+		}
+	}
 }
 
 // halfOf rounds an exact rational to the nearest value of a 16-bit float by
@@ -220,6 +253,29 @@ func TestIntegersAreExact(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The powers are those that math/big computes.
+func TestPowersOfTen(t *testing.T) {
+	for i, got := range powers {
+		exp := (i + minStep) * powerStep
+		// 10^exp as a fraction, scaled to 128 bits by a power of two.
+		num, den := new(big.Int), new(big.Int)
+		ten := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(max(exp, -exp))), nil)
+		if exp >= 0 {
+			num, den = ten.Lsh(ten, 512), big.NewInt(1)
+		} else {
+			num, den = num.Lsh(big.NewInt(1), 2048), ten
+		}
+		q := num.Quo(num, den)
+		q.Rsh(q, uint(q.BitLen()-128))
+		if want := fmt.Sprintf("%x", q); fmt.Sprintf("%016x%016x", got.hi, got.lo) != want {
+			t.Errorf("1e%d: got %016x%016x, want %s", exp, got.hi, got.lo, want)
+		}
+	}
+	if len(powers)+minStep <= maxExponent/powerStep || minStep*powerStep > minExponent {
+		t.Error("the powers do not cover all exponents")
+	}
 }
 
 // scan takes exactly what JSON calls a number.
