@@ -114,6 +114,11 @@ func (s *server) admit(raw net.Conn) {
 		c.settled = func() { s.unsettled.Add(-1) }
 		if k == toGRPC {
 			c.stall = s.opts.BodyTimeout
+			s.grpc.conns.add(c)
+			c.onClose = func() {
+				s.open.Add(-1)
+				s.grpc.conns.remove(c)
+			}
 			s.grpcConns.give(c)
 			return
 		}
@@ -121,7 +126,7 @@ func (s *server) admit(raw net.Conn) {
 	})
 }
 
-// connSet is the set of connections that are being sniffed.
+// connSet is a set of open connections.
 type connSet struct {
 	mu    sync.Mutex
 	conns map[*conn]struct{}
@@ -170,7 +175,7 @@ func (s *connSet) closeIf(ask func(*conn) bool) {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		if ask(c) {
-			_ = c.Conn.Close() // its sniffer notices, and gives its place back
+			_ = c.Conn.Close() // whoever reads it notices, and gives its place back
 		}
 	}
 }

@@ -30,8 +30,11 @@ type grpcServer struct {
 	api           *oip.Server
 	base          context.Context // ends requests at the end of a drain
 
+	conns    connSet // of direct
 	inFlight atomic.Int64
 	stopping chan struct{}  // closed when a drain begins: streams end
+	stopped  chan struct{}  // closed when direct has stopped by itself; nil before stop
+	served   chan struct{}  // closed when serve has returned
 	receives sync.WaitGroup // goroutines that wait for a stream's next message
 }
 
@@ -50,7 +53,7 @@ const (
 )
 
 func newGRPC(base context.Context, api *oip.Server, opts *Options) *grpcServer {
-	g := &grpcServer{api: api, base: base, stopping: make(chan struct{})}
+	g := &grpcServer{api: api, base: base, stopping: make(chan struct{}), served: make(chan struct{})}
 	limits := api.Options().Limits
 	common := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
@@ -82,25 +85,44 @@ func newGRPC(base context.Context, api *oip.Server, opts *Options) *grpcServer {
 	return g
 }
 
+// serve answers the calls on l's connections until stop or close. It fails in
+// no other way, since l is a handoff.
+func (g *grpcServer) serve(l *handoff) {
+	defer close(g.served)
+	_ = g.direct.Serve(l)
+}
+
 // stop ends streams, lets calls in progress end, and cuts them off with ctx.
 // Calls on net/http's connections are net/http's to wait for.
 func (g *grpcServer) stop(ctx context.Context) {
 	close(g.stopping)
-	done := make(chan struct{})
+	g.stopped = make(chan struct{})
 	go func() { // ends with the last handler, which nothing can force
+		defer close(g.stopped)
 		g.direct.GracefulStop()
-		close(done)
 	}()
 	select {
-	case <-done:
+	case <-g.stopped:
 	case <-ctx.Done():
-		g.direct.Stop()
+		// Not with Stop, which would wait for a lock that GracefulStop holds
+		// until the last handler has ended.
+		g.conns.closeAll()
 	}
 }
 
+// close ends whatever still runs, but handlers that stop gave up.
 func (g *grpcServer) close() {
-	g.direct.Stop()
 	g.mixed.Stop()
+	if g.stopped == nil {
+		g.direct.Stop()
+	} else {
+		select {
+		case <-g.stopped:
+		default:
+			return
+		}
+	}
+	<-g.served
 	g.receives.Wait()
 }
 

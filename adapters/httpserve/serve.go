@@ -59,7 +59,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, api *oip.Server
 	}
 	if !s.opts.NoGRPC {
 		s.grpc = newGRPC(base, api, &s.opts)
-		s.run(func() error { return s.grpc.direct.Serve(s.grpcConns) })
+		go s.grpc.serve(s.grpcConns) // s.grpc.close waits for it
 	}
 	s.http = s.newHTTP(base, h)
 	s.run(func() error { return s.http.Serve(s.httpConns) })
