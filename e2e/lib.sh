@@ -1,4 +1,5 @@
-# What the parts share; each part's run.sh sources it. Bash.
+# shellcheck shell=bash
+# What the parts share; each part's run.sh sources it.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")

@@ -3,7 +3,7 @@
 # ${GODWIT_E2E_CACHE:-~/.cache/godwit/e2e}. With arguments only those parts run:
 #   e2e/run.sh [PART...]
 set -uo pipefail
-cd "$(dirname "$0")"
+cd "$(dirname "$0")" || exit
 logs=$(mktemp -d "${TMPDIR:-/tmp}/godwit-e2e-logs.XXXXXX")
 parts=("$@")
 [ $# -gt 0 ] || for script in */run.sh; do parts+=("${script%/run.sh}"); done

@@ -31,7 +31,6 @@ type call struct {
 
 // stream is one call while its frames arrive.
 type stream struct {
-	path    string
 	headers map[string]string
 	data    []byte
 	ended   bool
