@@ -34,7 +34,7 @@ const column = (text, span) => el("th", { scope: "col", ...span }, text);
 function answerView(outputs, view, range) {
   const whole = outputs.filter((o) => o.list), nodes = [], said = [];
   const n = whole.length && whole.every((o) => o.shape[0] === whole[0].shape[0]) ? whole[0].shape[0] : 1;
-  const inBatch = (o) => n > 1 && o.list && (o.list.length / n <= maxColumns || o.shares && o.shape.length === 2);
+  const inBatch = (o) => n > 1 && o.list && (o.shares ? o.shape.length === 2 : o.list.length / n <= maxColumns);
   const together = outputs.filter(inBatch);
   if (together.length) {
     nodes.push(batchTable(together, n, view?.kind === "picture" && view.rows === n && view, range));

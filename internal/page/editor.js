@@ -31,7 +31,7 @@ function fields(view, row, changed) {
     };
     if (t.datatype === "BOOL") return check(label, { checked: t.list[i] === true, change: (event) => set(event.target.checked) });
     return el("label", el("span", label), el("input", {
-      type: "text", inputmode: text ? "text" : "decimal", value: exact(t.list[i]), spellcheck: "false", autocapitalize: "off", autocomplete: "off",
+      type: "text", inputmode: text ? "text" : "decimal", value: exact(t.list[i]), spellcheck: "false", autocapitalize: "off",
       input: ({ target }) => {
         const ok = text || /^\s*-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?\s*$/i.test(target.value);
         target.setAttribute("aria-invalid", !ok);

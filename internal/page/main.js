@@ -10,7 +10,7 @@ function modelCard(m) {
   const signature = (name, tensors) => el("table.signature",
     el("thead", el("tr", [name, "type", "shape"].map((t) => column(t)))),
     el("tbody", tensors.length ? tensors.map((t) => el("tr", [t.name, t.datatype, shapeText(t.shape, t.symbols)].map((text) => el("td", el("code", text))))) : el("tr", el("td", "none"))));
-  return el("details.card.model", { open: m === model },
+  return el("details.card.model", { name: "models", open: m === model },
     el("summary", el("strong", m.name), m.version && quiet("version " + m.version), el("span.state." + m.state.toLowerCase(), m.state)),
     m.reason && el("p.error", m.reason),
     m.inputs && el("div.about",
@@ -36,6 +36,9 @@ function chooseExample() {
   row = 0;
   range = null;
   $("editor").replaceChildren();
+  sending?.abort();
+  $("status").textContent = "";
+  $("result").replaceChildren(quiet("Nothing sent yet."));
   body = example ? parse(inline(example.body)) : blank(model); // a copy, to be painted on
   writeBody();
   showEditor();

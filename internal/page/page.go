@@ -44,7 +44,6 @@ func Handler() http.Handler {
 		"X-Content-Type-Options":       "nosniff",
 		"X-Frame-Options":              "DENY",
 		"Referrer-Policy":              "no-referrer",
-		"Cross-Origin-Opener-Policy":   "same-origin",
 		"Cross-Origin-Resource-Policy": "same-origin",
 		// To be kept, and asked for again each time: another server may listen
 		// at the same address tomorrow.
@@ -103,7 +102,8 @@ func squeeze(text string) string {
 	return b.String()
 }
 
-// squeezeStyle leaves out the blanks between the signs of style sheets too.
+// squeezeStyle leaves out the white space between the signs of a style sheet
+// too, none of which may stand in a string.
 func squeezeStyle(text string) string {
-	return strings.NewReplacer(": ", ":", "; ", ";", ", ", ",", " {", "{", "{ ", "{", ";\n}", "}").Replace(squeeze(text))
+	return strings.NewReplacer(": ", ":", "; ", ";", ", ", ",", " {", "{", "{ ", "{", ";\n}", "}", "\n", "").Replace(squeeze(text))
 }

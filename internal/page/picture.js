@@ -156,11 +156,11 @@ function picture(pic, row, list, range, changed) {
 
   const bound = (key, text) => el("label", text, el("input", {
     type: "number", step: "any", value: range[key],
-    change: (event) => {
+    input: (event) => {
       const n = event.target.valueAsNumber;
-      if (Number.isFinite(n) && n !== range[key === "lo" ? "hi" : "lo"]) range[key] = n;
-      range.whole = range.whole && Number.isInteger(range[key]);
-      event.target.value = range[key];
+      if (!Number.isFinite(n) || n === range[key === "lo" ? "hi" : "lo"]) return;
+      range[key] = n;
+      range.whole = range.whole && Number.isInteger(n) && Math.abs(range.hi - range.lo) > 1;
       redraw();
     },
   }));
