@@ -121,7 +121,7 @@ func sameElement(t *testing.T, x *tensor.Tensor, k int, raw []byte) bool {
 		return uint32(got) == math.Float32bits(float32(float(32)))
 	case tensor.FP64:
 		return got == math.Float64bits(float(64))
-	case tensor.FP16: // rounding twice may be off by one; number_test.go checks it exactly
+	case tensor.FP16: // rounding twice may be off by one; scan_test.go checks it exactly
 		return math.Abs(float64(got)-float64(tensor.ToFloat16(float(64)))) <= 1
 	case tensor.BF16:
 		return math.Abs(float64(got)-float64(tensor.ToBFloat16(float(64)))) <= 1

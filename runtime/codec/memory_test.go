@@ -11,6 +11,9 @@ import (
 	"pgregory.net/rapid"
 
 	"godwit.dev/runtime/codec"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/tensor"
 )
 
 // allocated is how many bytes work allocates in all, freed or not.
@@ -103,6 +106,26 @@ func TestRefusedShapesCostNothing(t *testing.T) {
 	huge := []byte(f(5, in("x", "FP32", 1<<24), f(5, f(6, "1234"))) + f(5, in("y", "BYTES", 1<<24)))
 	if got := allocated(func() { codec.DecodeInferGRPC(huge, nil) }); got > 16<<10 {
 		t.Errorf("gRPC: %d bytes allocated, want hardly any", got)
+	}
+}
+
+// A response that cannot fit is refused before it is written.
+func TestRefusedResponsesCostNothing(t *testing.T) {
+	text := repeat("a", 1<<20)
+	for _, resp := range []*infer.Response{
+		respond(tensor.OfStrings("s", []int64{2}, text, text)),
+		respond(tensor.Of("f", []int64{1 << 20}, make([]float32, 1<<20))),
+	} {
+		for _, binary := range []bool{true, false} {
+			var err error
+			got := allocated(func() {
+				_, _, err = codec.EncodeResponse(nil, nil, resp, &codec.EncodeOptions{Binary: binary, Limits: &codec.Limits{Response: 1 << 20}})
+			})
+			checkFault(t, err, fault.TooLarge, "want at most 1048576 bytes")
+			if got > 16<<10 {
+				t.Errorf("binary=%v: %d bytes allocated, want hardly any", binary, got)
+			}
+		}
 	}
 }
 
