@@ -44,6 +44,7 @@ deb() {
 serve() {
 	local dir=$1 log=$work/serve.$#.$RANDOM
 	shift
+	: >"$log.out"
 	"$@" "${GODWIT:-$root/bin/godwit}" serve "$dir" --listen 127.0.0.1:0 --json >"$log.out" 2>"$log.err" &
 	server=$! && pids+=("$server")
 	for _ in $(seq 600); do

@@ -170,18 +170,7 @@ func examples(requests []recorded.Request) []oip.Example {
 func (p *program) welcome(f *app.Function, addr net.Addr, requests []recorded.Request) {
 	url := "http://" + addr.String()
 	if p.json {
-		type model struct {
-			Name    string `json:"name"`
-			Version string `json:"version"`
-		}
-		models := []model{}
-		for _, m := range f.Spec.Models {
-			models = append(models, model{m.Name, m.Version})
-		}
-		writeJSON(p.Stdout, struct {
-			URL    string  `json:"url"`
-			Models []model `json:"models"`
-		}{url, models})
+		p.welcomeJSON(f, url)
 		return
 	}
 	if p.quiet {
@@ -200,6 +189,31 @@ func (p *program) welcome(f *app.Function, addr net.Addr, requests []recorded.Re
 		signature(w, "    ", loaded.Signature())
 	}
 	next(w, url, requests)
+}
+
+// welcomeJSON is the document of serve --json, printed once all models are loaded.
+func (p *program) welcomeJSON(f *app.Function, url string) {
+	type model struct {
+		Name     string `json:"name"`
+		Version  string `json:"version"`
+		Digest   string `json:"digest"`
+		Provider string `json:"provider"`
+		Threads  int    `json:"threads"` // of one run
+		Runs     int    `json:"runs"`    // at once
+	}
+	models := []model{}
+	for _, m := range f.Spec.Models {
+		loaded, err := f.Models.Lookup(m.Name, m.Version)
+		if err != nil {
+			continue
+		}
+		threads, runs := loaded.Threads()
+		models = append(models, model{m.Name, m.Version, loaded.Digest(), loaded.Providers()[0], threads, runs})
+	}
+	writeJSON(p.Stdout, struct {
+		URL    string  `json:"url"`
+		Models []model `json:"models"`
+	}{url, models})
 }
 
 func next(w io.Writer, url string, requests []recorded.Request) {
