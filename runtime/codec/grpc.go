@@ -71,14 +71,14 @@ type wire struct{ decoder }
 
 // wireMessage is a message with tensors, either of the two.
 type wireMessage struct {
-	kind                string
-	raws, outputs       protowire.Number // outputs is 0 in a response
-	model, version, id  string
-	params              infer.Params
-	list                tensorList
-	wanted              []infer.OutputRequest
-	raw                 bool
-	nRaw, nTensors, nth int
+	kind               string
+	raws, outputs      protowire.Number // outputs is 0 in a response
+	model, version, id string
+	params             infer.Params
+	list               tensorList
+	wanted             []infer.OutputRequest
+	raw                bool
+	nRaw, nTensors     int
 }
 
 // field is one field of a message: bytes for length-delimited ones, else n.
