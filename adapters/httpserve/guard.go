@@ -145,10 +145,7 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 		return n, fault.New(fault.TooLarge, "httpserve", "body", "want at most 65536 chunks, got more").
 			WithHint("Send the body in larger chunks, or with a Content-Length.")
 	case errors.Is(err, io.EOF):
-		b.ended = true
-		// Else the deadline would end the wait for the caller to hang up, which
-		// net/http begins now, and with it the request.
-		_ = b.control.SetReadDeadline(time.Time{})
+		b.ended = true // net/http lifts the deadline now, to notice a caller that hangs up
 	case err != nil:
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {

@@ -194,3 +194,13 @@ func TestNothingOfARequestIsLogged(t *testing.T) {
 		t.Errorf("the log holds what was sent, or nothing:\n%s", log.String())
 	}
 }
+
+// What else calls Infer, on another wire, need not expect panics.
+func TestExchangeRecovers(t *testing.T) {
+	f := newFixture(t, nil)
+	f.use(func(context.Context, *infer.Request) (*infer.Response, error) { panic("boom") })
+	ctx, x := f.Begin(t.Context(), telemetry.ProtocolGRPC, func(string) []string { return nil })
+	if _, err := x.Infer(ctx, &infer.Request{Model: "flat"}); fault.CodeOf(err) != fault.Internal || !strings.Contains(err.Error(), "boom") {
+		t.Errorf("got %v, want Internal with the cause", err)
+	}
+}
