@@ -71,7 +71,6 @@ func newGRPC(base context.Context, api *oip.Server, opts *Options) *grpcServer {
 		// engine and one that decodes meanwhile.
 		grpc.NumStreamWorkers(uint32(2*runtime.GOMAXPROCS(0))),
 		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow),
-		grpc.SharedWriteBuffer(true),
 		grpc.ConnectionTimeout(opts.HeaderTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: opts.IdleTimeout, Time: keepaliveEvery}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMin, PermitWithoutStream: true}),

@@ -145,10 +145,6 @@ func (s *running) wait() error {
 	return err
 }
 
-const addsubBody = `{"inputs":[` +
-	`{"name":"a","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]},` +
-	`{"name":"b","shape":[1,4],"datatype":"FP32","data":[10,20,30,40]}]}`
-
 // h1 and h2 return clients with connections of their own.
 func h1(t testing.TB) *http.Client { return client(t, true) }
 func h2(t testing.TB) *http.Client { return client(t, false) }
