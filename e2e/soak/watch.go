@@ -72,6 +72,7 @@ func (w *watcher) run(ctx context.Context, calls func() int64) error {
 		if err := w.csv.Write(row); err != nil {
 			return err
 		}
+		w.csv.Flush() // what has been seen stays when the soak is killed
 		select {
 		case <-ctx.Done():
 			return nil
