@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -110,12 +111,21 @@ func (p *program) serve(ctx context.Context, args []string, o *serveOptions) err
 		}
 		options.Metrics = metrics.Handler()
 	}
-	return p.run(ctx, f, f.Server(routes), ln, &options, requests)
+	started := &atomic.Bool{}
+	routes.Ready = func() error {
+		if !started.Load() {
+			return fault.New(fault.Unavailable, "cli.serve", "", "the server is starting")
+		}
+		return nil
+	}
+	return p.run(ctx, f, ln, requests, f.Server(routes), &options, started)
 }
 
 // run serves and loads at the same time, so that probes are answered from the
-// first moment on, and ends when serving ends or a model does not load.
-func (p *program) run(ctx context.Context, f *app.Function, server *oip.Server, ln net.Listener, options *httpserve.Options, requests []recorded.Request) error {
+// first moment on, and ends when serving ends or a model does not load. started
+// becomes true once everything that is said at the start has been said.
+func (p *program) run(ctx context.Context, f *app.Function, ln net.Listener, requests []recorded.Request,
+	server *oip.Server, options *httpserve.Options, started *atomic.Bool) error {
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	served := make(chan error, 1)
@@ -130,6 +140,7 @@ func (p *program) run(ctx context.Context, f *app.Function, server *oip.Server, 
 	}
 	if err == nil {
 		p.welcome(f, ln.Addr(), requests)
+		started.Store(true)
 	}
 	if err := <-served; err != nil {
 		return err
