@@ -22,42 +22,31 @@ func Float16(bits uint16) float32 {
 // ToFloat16 rounds v to the nearest binary16, ties to even. Values beyond
 // ±65504 after rounding become infinite; NaN stays NaN. Taking a float64
 // avoids rounding a decimal twice.
-func ToFloat16(v float64) uint16 {
-	b := math.Float64bits(v)
-	sign := uint16(b>>48) & 0x8000
-	exp := int(b>>52&0x7ff) - 1023
-	frac := b & (1<<52 - 1)
-	switch {
-	case exp == 1024 && frac != 0:
-		return sign | 0x7e00
-	case exp > 15:
-		return sign | 0x7c00
-	case exp >= -14:
-		return sign + uint16(roundShift(uint64(exp+15)<<52|frac, 42))
-	case exp >= -25:
-		return sign + uint16(roundShift(1<<52|frac, uint(42-14-exp)))
-	}
-	return sign
-}
+func ToFloat16(v float64) uint16 { return toHalf(v, 15, 10, 0x7c00) }
 
 // BFloat16 converts bfloat16 bits to float32, exactly.
 func BFloat16(bits uint16) float32 { return math.Float32frombits(uint32(bits) << 16) }
 
 // ToBFloat16 rounds v to the nearest bfloat16, ties to even; NaN stays NaN.
-func ToBFloat16(v float64) uint16 {
+func ToBFloat16(v float64) uint16 { return toHalf(v, 127, 7, 0x7f80) }
+
+// toHalf rounds v to a 16-bit float with the exponent bias, the number of
+// fraction bits and the bits of infinity.
+func toHalf(v float64, bias, fracBits int, infinity uint16) uint16 {
 	b := math.Float64bits(v)
 	sign := uint16(b>>48) & 0x8000
 	exp := int(b>>52&0x7ff) - 1023
 	frac := b & (1<<52 - 1)
+	shift := uint(52 - fracBits)
 	switch {
 	case exp == 1024 && frac != 0:
-		return sign | 0x7fc0
-	case exp > 127:
-		return sign | 0x7f80
-	case exp >= -126:
-		return sign + uint16(roundShift(uint64(exp+127)<<52|frac, 45))
-	case exp >= -134:
-		return sign + uint16(roundShift(1<<52|frac, uint(45-126-exp)))
+		return sign | infinity | 1<<(fracBits-1)
+	case exp > bias:
+		return sign | infinity
+	case exp >= 1-bias:
+		return sign + uint16(roundShift(uint64(exp+bias)<<52|frac, shift))
+	case exp >= -bias-fracBits: // a subnormal, or just above half of the smallest
+		return sign + uint16(roundShift(1<<52|frac, shift+uint(1-bias-exp)))
 	}
 	return sign
 }
