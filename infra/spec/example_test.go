@@ -50,7 +50,7 @@ func ExampleNew() {
 	text, err := s.Marshal()
 	fmt.Printf("%s%v\n", text, err)
 	// Output:
-	// # What runs, where and how big. What is left out has a default: `godwit render --diff` prints it.
+	// # What runs, where and how big. What is left out has a default, listed in docs/spec.md of Godwit.
 	// model: fraud.onnx
 	// targets: {awslambda: {memory: 2GiB}}
 	// <nil>

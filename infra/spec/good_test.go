@@ -70,7 +70,7 @@ func TestGoodSpecs(t *testing.T) {
 	}
 }
 
-// A default that breaks its own key's rule would make `render --diff` print
+// A default that breaks its own key's rule would make a list of defaults print
 // what nobody can write.
 func TestDefaultsCanBeWrittenOut(t *testing.T) {
 	for name, data := range goodFiles(t) {
@@ -146,7 +146,7 @@ func TestNewAndMarshal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `# What runs, where and how big. What is left out has a default: ` + "`godwit render --diff`" + ` prints it.
+	want := `# What runs, where and how big. What is left out has a default, listed in docs/spec.md of Godwit.
 models:
   - path: "models/Fraud Model.v2.onnx"
     batching: off
@@ -161,7 +161,7 @@ targets: {knative: {gpu: 2}}
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = `# What runs, where and how big. What is left out has a default: ` + "`godwit render --diff`" + ` prints it.
+	want = `# What runs, where and how big. What is left out has a default, listed in docs/spec.md of Godwit.
 model: x.onnx
 auth: {key: {env: KEYS}}
 targets: {awslambda: {memory: 2GiB}}

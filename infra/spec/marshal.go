@@ -122,7 +122,7 @@ func (s *Spec) Marshal() ([]byte, error) {
 	}
 	o := e.block("", s)
 	var b strings.Builder
-	b.WriteString("# What runs, where and how big. What is left out has a default: `godwit render --diff` prints it.\n")
+	b.WriteString("# What runs, where and how big. What is left out has a default, listed in docs/spec.md of Godwit.\n")
 	for _, p := range o.pairs {
 		if p.name == "models" {
 			if path := s.short(p.to); path != nil {

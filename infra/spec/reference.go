@@ -75,8 +75,7 @@ image: ghcr.io/acme/fraud
 targets: {awslambda: {}, knative: {gpu: 1}}
 ` + "```" + `
 
-- What is left out has the default below; ` + "`godwit render --diff`" + ` prints the
-  defaults that a spec gets. A key without a default does nothing until it is given.
+- What is left out has the default below. A key without a default does nothing until it is given.
 - Sizes and durations have their unit, always: ` + "`1769MiB`, `24MB`, `300ms`, `1h30m`" + `.
   Sizes know B, kB, MB, GB, TB (powers of 1000) and KiB, MiB, GiB, TiB (powers
   of 1024); durations ns, us, ms, s, m, h and d, the larger first.

@@ -153,9 +153,26 @@ func domainName(domain string) string {
 func values(vs []onnx.Value) []value {
 	out := make([]value, 0, len(vs))
 	for _, v := range vs {
-		out = append(out, value{v.Name, v.Type.String()})
+		out = append(out, value{v.Name, typeText(v.Type)})
 	}
 	return out
+}
+
+// typeText is a type as the protocol and all other commands call it, or as
+// ONNX does where the protocol has no name for it.
+func typeText(t onnx.Type) string {
+	d, ok := t.Elem.DType()
+	switch {
+	case t.Kind != onnx.KindTensor || !ok:
+		return t.String()
+	case !t.Ranked:
+		return d.String() + " of any shape"
+	}
+	dims := make([]string, len(t.Shape))
+	for i, dim := range t.Shape {
+		dims[i] = dim.String()
+	}
+	return d.String() + " [" + strings.Join(dims, " ") + "]"
 }
 
 func (d *diagnosis) print(w io.Writer) {
