@@ -153,6 +153,8 @@ func TestOpenErrors(t *testing.T) {
 	}{
 		{"no such provider", engine(t), model, driver.Options{Provider: driver.Provider{Name: "warp"}}, fault.BadConfig, "Use cpu, cuda"},
 		{"TensorRT without its library", engine(t), model, driver.Options{Provider: driver.Provider{Name: "tensorrt"}}, fault.Runtime, "GODWIT_ONNXRUNTIME"},
+		// The official build has this provider, which takes no operator of this model.
+		{"a provider that does nothing", engine(t), model, driver.Options{Provider: driver.Provider{Name: "azure"}}, fault.Runtime, ""},
 		{"a folder", engine(t), filepath.Dir(model), driver.Options{}, fault.BadModel, ""},
 		{"cut short", engine(t), cutShort(t, model), driver.Options{}, fault.BadModel, "compare its size and digest"},
 		{"complex numbers", engine(t), testmodels.Identity(onnx.Float8E4M3FN, "N").File(t, "f8"), driver.Options{}, fault.BadModel, "Cast"},

@@ -30,6 +30,7 @@ var providers = map[string]string{
 	"directml": "DmlExecutionProvider",
 	"xnnpack":  "XnnpackExecutionProvider",
 	"qnn":      "QNNExecutionProvider",
+	"azure":    "AzureExecutionProvider",
 }
 
 // sessionOptions makes the binding's options and the pointer inside them. The
@@ -76,7 +77,7 @@ func appendProvider(o *binding.SessionOptions, p driver.Provider) error {
 	}
 	if providers[p.Name] == "" {
 		return fault.New(fault.BadConfig, "ort.Open", "", "unknown provider %q", p.Name).
-			WithHint("Use cpu, cuda, tensorrt, coreml, openvino, directml, xnnpack or qnn.")
+			WithHint("Use cpu, cuda, tensorrt, coreml, openvino, directml, xnnpack, qnn or azure.")
 	}
 	err := o.AddSessionConfigEntry("session.record_ep_graph_assignment_info", "1")
 	if err == nil {
@@ -90,7 +91,7 @@ func appendProvider(o *binding.SessionOptions, p driver.Provider) error {
 		case "openvino":
 			err = o.AppendExecutionProviderOpenVINO(p.Options)
 		default:
-			err = o.AppendExecutionProvider(map[string]string{"directml": "DML", "xnnpack": "XNNPACK", "qnn": "QNN"}[p.Name], p.Options)
+			err = o.AppendExecutionProvider(map[string]string{"directml": "DML", "xnnpack": "XNNPACK", "qnn": "QNN", "azure": "AZURE"}[p.Name], p.Options)
 		}
 	}
 	if err != nil {
