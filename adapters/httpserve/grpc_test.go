@@ -176,7 +176,7 @@ func TestGRPCHandlerErrors(t *testing.T) {
 			if uint32(st.Code()) != code.GRPC() || !slices.Equal(trailer.Get("godwit-code"), []string{code.String()}) {
 				t.Errorf("%v: got %v, trailer %v", code, st.Code(), trailer)
 			}
-			if hidden := !strings.Contains(st.Message(), secret); hidden != (code == fault.Internal) {
+			if hidden := !strings.Contains(st.Message(), secret); hidden != (code.HTTP() == 500) {
 				t.Errorf("%v: cause hidden: %v", code, hidden)
 			}
 		}

@@ -337,7 +337,7 @@ func TestNaNPolicy(t *testing.T) {
 	}
 }
 
-// Every code has its status on the wire, and only Internal keeps its cause.
+// Every code has its status on the wire, and those that blame the server keep their cause.
 func TestHandlerErrors(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, code := range fault.Codes() {
@@ -346,7 +346,7 @@ func TestHandlerErrors(t *testing.T) {
 		})
 		w := infers(f, "addsub", addsubBody)
 		wantError(t, w, code.HTTP(), code)
-		if hidden := !strings.Contains(w.Body.String(), "db-7"); hidden != (code == fault.Internal) {
+		if hidden := !strings.Contains(w.Body.String(), "db-7"); hidden != (code.HTTP() == 500) {
 			t.Errorf("%v: cause hidden: %v", code, hidden)
 		}
 	}

@@ -12,10 +12,10 @@ import (
 
 // Error is what every exported call of Godwit returns when it fails.
 //
-// Error, Err's text and Hint may be shown to an unauthenticated caller unless
-// the code is Internal: for that code Public returns a fixed sentence. So
-// paths, addresses and host names belong into errors of Code Internal, or into
-// errors that only a command line sees.
+// Err's text and Hint may be shown to an unauthenticated caller unless the
+// server is to blame, that is, unless the code's HTTP status is 500: for those
+// codes Public returns a fixed sentence. So paths, addresses and host names
+// belong into errors of such codes, or into errors that only a command line sees.
 type Error struct {
 	Op      string // what was being done: "infer.Predict"
 	Subject string // what it was done to: `input "x"`, "models/iris.onnx"; may be empty
@@ -101,12 +101,15 @@ func HintOf(err error) string {
 }
 
 // Public returns the text that a remote caller may read: subject, cause and
-// hint, but for Internal only that the server failed, because such a cause
-// may name paths, addresses and versions.
+// hint, but where the server is to blame only that, because such a cause may
+// name paths, addresses and versions.
 func Public(err error) string {
 	code := CodeOf(err)
-	if code == Internal {
+	switch {
+	case code == Internal:
 		return "internal error; the server's log has the cause under this request's id"
+	case code.HTTP() == Internal.HTTP():
+		return "the server could not do this (" + code.String() + "); its log has the cause"
 	}
 	e := Of(err)
 	if e == nil {

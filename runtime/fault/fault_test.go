@@ -60,9 +60,11 @@ func TestCodeOf(t *testing.T) {
 }
 
 func TestPublicHidesInternalCauses(t *testing.T) {
-	secret := fault.New(fault.Internal, "ort.Run", "/srv/models/a.onnx", "mmap at 0x7f00 on host db-7")
-	if got := fault.Public(secret); strings.Contains(got, "/srv") || strings.Contains(got, "db-7") {
-		t.Errorf("Public = %q leaks the cause", got)
+	for _, code := range []fault.Code{fault.Internal, fault.BadModel, fault.BadConfig, fault.Runtime, fault.Mismatch} {
+		secret := fault.New(code, "ort.Run", "/srv/models/a.onnx", "mmap at 0x7f00 on host db-7").WithHint("Look at /srv.")
+		if got := fault.Public(secret); strings.Contains(got, "/srv") || strings.Contains(got, "db-7") {
+			t.Errorf("Public of %v = %q leaks the cause", code, got)
+		}
 	}
 	shown := fault.New(fault.Invalid, "infer.Predict", `input "x"`, "want FP32 [-1 4], got FP32 [3 5]").WithHint("Send rows of %d numbers.", 4)
 	want := `input "x": want FP32 [-1 4], got FP32 [3 5]. Send rows of 4 numbers.`

@@ -62,8 +62,8 @@ func TestLookup(t *testing.T) {
 			}
 		})
 	}
-	if _, err := r.Lookup("d", ""); !strings.Contains(err.Error(), "cut short") {
-		t.Errorf("a failed model does not say why: %v", err)
+	if _, err := r.Lookup("d", ""); !strings.Contains(err.Error(), "not loaded") || strings.Contains(err.Error(), "d.onnx") {
+		t.Errorf("a failed model: %v, want that it is not loaded, and no file", err)
 	}
 }
 
