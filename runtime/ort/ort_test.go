@@ -1,10 +1,12 @@
 package ort_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/driver"
@@ -16,6 +18,27 @@ import (
 
 func TestConformance(t *testing.T) {
 	drivertest.Run(t, drivertest.Harness{Engine: engine(t), Path: path, NotAModel: notAModel})
+}
+
+// A run that was stopped leaves nothing behind that stops the next one, which
+// uses the same memory.
+func TestRunAfterAStoppedRun(t *testing.T) {
+	s := open(t, testmodels.Slow(60).File(t, "slow"))
+	in, out := []tensor.Tensor{tensor.Of("x", []int64{1}, []float32{1})}, []tensor.Tensor{{Name: "y"}}
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		err := s.Run(ctx, in, out)
+		cancel()
+		if err == nil {
+			t.Fatal("a run of 60 large operators ended within 5 ms")
+		}
+		if err := s.Run(t.Context(), in, out); err != nil {
+			t.Fatalf("the next run: %v", err)
+		}
+		if y, _ := tensor.View[float32](&out[0]); len(y) != 1 || y[0] < 0.99 || y[0] > 1.01 {
+			t.Errorf("the next run answers %v, want 1", y)
+		}
+	}
 }
 
 // engine finds the library as the command line does. `make test` fetches it
