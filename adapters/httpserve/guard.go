@@ -103,14 +103,14 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // Flush is for handlers that ask for http.Flusher.
 func (w *writer) Flush() { _ = w.control.Flush() }
 
-// maxFraming bounds the bytes around the data of a chunked body: 65,536 chunks
-// of one byte have more, by what net/http may have read ahead. A flood of tiny
+// framing bounds the bytes around the data of a body in chunks: that many of
+// one byte have more, by what net/http may have read ahead. A flood of tiny
 // chunks costs its sender next to nothing and every server on the way a lot.
-const maxFraming = 5*65536 - 8<<10
+func framing(chunks int) int64 { return max(5*int64(chunks)-8<<10, 16<<10) }
 
 // guardBody bounds how slowly and in how many pieces a body may arrive.
 func (s *server) guardBody(r *http.Request, control *http.ResponseController) *guardedBody {
-	b := &guardedBody{ReadCloser: r.Body, control: control, begun: time.Now(), base: s.opts.BodyTimeout}
+	b := &guardedBody{ReadCloser: r.Body, control: control, begun: time.Now(), base: s.opts.BodyTimeout, chunks: s.opts.MaxChunks}
 	if c, ok := r.Context().Value(connKey{}).(*conn); ok && r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
 		b.wire, b.before = c, c.read.Load()
 	}
@@ -123,6 +123,7 @@ type guardedBody struct {
 	control *http.ResponseController
 	base    time.Duration
 	begun   time.Time
+	chunks  int // at most
 
 	n        int64 // bytes read
 	ended    bool
@@ -141,8 +142,8 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.n += int64(n)
 	switch {
-	case b.wire != nil && b.wire.read.Load()-b.before-b.n > maxFraming:
-		return n, fault.New(fault.TooLarge, "httpserve", "body", "want at most 65536 chunks, got more").
+	case b.wire != nil && b.wire.read.Load()-b.before-b.n > framing(b.chunks):
+		return n, fault.New(fault.TooLarge, "httpserve", "body", "want at most %d chunks, got more", b.chunks).
 			WithHint("Send the body in larger chunks, or with a Content-Length.")
 	case errors.Is(err, io.EOF):
 		b.ended = true // net/http lifts the deadline now, to notice a caller that hangs up

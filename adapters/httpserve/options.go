@@ -34,6 +34,10 @@ type Options struct {
 	// MaxHeaderBytes and MaxHeaderFields bound a request's header; default
 	// 64 KiB and 100.
 	MaxHeaderBytes, MaxHeaderFields int
+	// MaxChunks is how many non-empty chunks a body may come in; default 65,536.
+	// net/http hides their borders, so the bound is on the bytes around them:
+	// bodies of fewer but larger chunks may meet it at three fifths of that.
+	MaxChunks int
 	// HeaderTimeout is how long a header may take to arrive; default 5 s.
 	HeaderTimeout time.Duration
 	// IdleTimeout is how long a connection may wait for its next request;
@@ -59,7 +63,7 @@ func (o *Options) withDefaults() Options {
 	for _, f := range []struct {
 		v   *int
 		def int
-	}{{&d.MaxConns, 4096}, {&d.MaxStreams, 100}, {&d.MaxHeaderBytes, 64 << 10}, {&d.MaxHeaderFields, 100}} {
+	}{{&d.MaxConns, 4096}, {&d.MaxStreams, 100}, {&d.MaxHeaderBytes, 64 << 10}, {&d.MaxHeaderFields, 100}, {&d.MaxChunks, 65536}} {
 		if *f.v <= 0 {
 			*f.v = f.def
 		}

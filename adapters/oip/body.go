@@ -19,9 +19,8 @@ const (
 	keptBuffer  = 4 << 20  // larger buffers go to the garbage collector, not back to the pool
 
 	// A compressed body may grow without bound up to ratioFrom bytes, and
-	// beyond them to ratioMax times what was sent.
+	// beyond them to Options.CompressionRatio times what was sent.
 	ratioFrom = 1 << 20
-	ratioMax  = 100
 )
 
 // body holds a request's decompressed body in a pooled buffer. It counts
@@ -108,8 +107,8 @@ func (s *Server) read(ctx context.Context, r *http.Request) (b *body, err error)
 		if int64(len(data)) > limit {
 			return b, tooLarge(limit)
 		}
-		if compressed != nil && len(data) > ratioFrom && int64(len(data)) > ratioMax*compressed.n {
-			return b, fault.New(fault.TooLarge, "oip.Read", "body", "want at most %d times the compressed bytes, got %d bytes from %d", ratioMax, len(data), compressed.n)
+		if compressed != nil && len(data) > ratioFrom && int64(len(data)) > int64(s.opts.CompressionRatio)*compressed.n {
+			return b, fault.New(fault.TooLarge, "oip.Read", "body", "want at most %d times the compressed bytes, got %d bytes from %d", s.opts.CompressionRatio, len(data), compressed.n)
 		}
 		if errors.Is(err, io.EOF) {
 			return b, nil

@@ -23,6 +23,9 @@ type Options struct {
 	// BodyMemory is how many bytes the bodies of all requests in progress may
 	// hold together; one that would exceed it gets 503. Default 512 MiB.
 	BodyMemory int64
+	// CompressionRatio is how many bytes a compressed body may become for each
+	// that was sent, once it is larger than 1 MiB. Default 100.
+	CompressionRatio int
 	// NaN says how JSON answers show NaN and infinities; the default refuses.
 	NaN codec.NaNPolicy
 	// Timeout bounds one request, from its arrival to its answer; 0 leaves it
@@ -69,6 +72,9 @@ func (o *Options) withDefaults() Options {
 		d.BodyMemory = 512 << 20
 	}
 	d.BodyMemory = max(d.BodyMemory, limits.Body)
+	if d.CompressionRatio <= 0 {
+		d.CompressionRatio = 100
+	}
 	if d.Ready == nil {
 		d.Ready = func() error { return nil }
 	}

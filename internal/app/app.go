@@ -79,6 +79,9 @@ func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
 		return nil, fault.New(fault.Unsupported, "app.Open", dir, "handler %q is Go code, which this binary does not contain", f.Spec.Handler).
 			WithHint("`godwit serve` and `godwit predict` build it in; they need Go.")
 	}
+	if err := f.supported(); err != nil {
+		return nil, err
+	}
 	for _, m := range f.Spec.Models {
 		if err := f.Models.Declare(m.Name, m.Version); err != nil {
 			return nil, err
@@ -88,6 +91,24 @@ func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
 		Wrap: f.opts.Wrap, Observers: f.opts.Observers, Logger: f.opts.Logger, Timeout: f.opts.Timeout,
 	})
 	return f, nil
+}
+
+// supported refuses what the spec asks for and nothing here would do: a
+// setting that is silently ignored is worse than one that is missing.
+func (f *Function) supported() error {
+	first := &f.Spec.Models[0]
+	for i := range f.Spec.Models {
+		m := &f.Spec.Models[i]
+		subject := fmt.Sprintf("model %q", m.Name)
+		if m.Cache.Mode != "off" {
+			return fault.New(fault.Unsupported, "app.Open", subject, "answers cannot be cached yet").WithHint("Leave cache out of godwit.yaml.")
+		}
+		if m.NaNPolicy != first.NaNPolicy {
+			return fault.New(fault.Unsupported, "app.Open", subject, "want nanPolicy %q as model %q has, got %q: a server has one", first.NaNPolicy, first.Name, m.NaNPolicy).
+				WithHint("Give all models of a function the same nanPolicy.")
+		}
+	}
+	return nil
 }
 
 // ReadSpec reads the spec of a function folder. For a model file it returns
@@ -157,6 +178,7 @@ func (f *Function) open(ctx context.Context, m *spec.Model) (*infer.Model, error
 	o := &infer.Options{Name: m.Name, Version: m.Version, Digest: digest, Provider: f.provider()}
 	o.IntraOp, o.Runs = f.threads(m)
 	o.Queue = f.Spec.Limits.Queue * o.Runs
+	o.QueueShare = int(f.Spec.Limits.QueueShare)
 	return infer.Load(ctx, f.eng, path, o)
 }
 

@@ -7,9 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"godwit.dev/adapters/httpserve"
+	"godwit.dev/adapters/oip"
 	"godwit.dev/internal/app"
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/driver"
@@ -169,6 +173,38 @@ func TestRefusedBeforeTheEngine(t *testing.T) {
 				t.Error("the function says that it is ready")
 			}
 		})
+	}
+}
+
+// What the spec asks for and nothing would do is refused, not ignored.
+func TestUnsupportedIsNotIgnored(t *testing.T) {
+	for _, yaml := range []string{
+		"models: [{path: addsub.onnx, cache: {maxBytes: 32MiB}}]\n",
+		"models: [{path: addsub.onnx}, {path: addsub.onnx, version: \"2\", nanPolicy: \"null\"}]\n",
+	} {
+		dir := function(t, yaml)
+		if _, err := app.Open(dir, engine(dir), nil); fault.CodeOf(err) != fault.Unsupported || fault.HintOf(err) == "" {
+			t.Errorf("%s: %v, want Unsupported with a hint", yaml, err)
+		}
+	}
+}
+
+func TestLimitsOfTheSpecAreThoseInForce(t *testing.T) {
+	dir := function(t, `model: addsub.onnx
+limits: {body: 2MiB, compressionRatio: 7, chunks: 100, headerFields: 30, headerBytes: 8KiB, streams: 5, drain: 3s, request: 9s}
+`)
+	f, err := app.Open(dir, engine(dir), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := f.Server(oip.Options{}).Options()
+	if o.Limits.Body != 2<<20 || o.CompressionRatio != 7 || o.Timeout != 9*time.Second {
+		t.Errorf("body %d, ratio %d, timeout %v", o.Limits.Body, o.CompressionRatio, o.Timeout)
+	}
+	want := httpserve.Options{Drain: 3 * time.Second, MaxStreams: 5, MaxHeaderBytes: 8 << 10, MaxHeaderFields: 30, MaxChunks: 100,
+		HeaderTimeout: 5 * time.Second, IdleTimeout: 75 * time.Second}
+	if diff := cmp.Diff(want, app.ServeOptions(&f.Spec.Limits)); diff != "" {
+		t.Errorf("ServeOptions (-want +got):\n%s", diff)
 	}
 }
 

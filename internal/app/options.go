@@ -24,7 +24,7 @@ func CodecLimits(l *spec.Limits) *codec.Limits {
 func ServeOptions(l *spec.Limits) httpserve.Options {
 	return httpserve.Options{
 		Drain: time.Duration(l.Drain), MaxStreams: l.Streams,
-		MaxHeaderBytes: int(l.HeaderBytes), MaxHeaderFields: l.HeaderFields,
+		MaxHeaderBytes: int(l.HeaderBytes), MaxHeaderFields: l.HeaderFields, MaxChunks: l.Chunks,
 		HeaderTimeout: time.Duration(l.ReadHeader), IdleTimeout: time.Duration(l.Idle),
 	}
 }
@@ -34,14 +34,14 @@ func ServeOptions(l *spec.Limits) httpserve.Options {
 func (f *Function) Server(o oip.Options) *oip.Server {
 	o.Name, o.Version, o.Target = "godwit", Version(), f.opts.Target
 	o.Limits = CodecLimits(&f.Spec.Limits)
+	o.CompressionRatio = f.Spec.Limits.CompressionRatio
 	o.NaN = nanPolicy(f.Spec.Models)
 	o.Timeout = time.Duration(f.Spec.Limits.Request)
 	o.Log, o.Sink = f.opts.Logger, f.opts.Sink
 	return oip.New(f.Models, f.Handler, &o)
 }
 
-// nanPolicy is the first model's: the server has one, and check in spec makes
-// sure that models do not differ.
+// nanPolicy is the first model's: the server has one, and Open refuses models that differ.
 func nanPolicy(models []spec.Model) codec.NaNPolicy {
 	return map[string]codec.NaNPolicy{"null": codec.NaNNull, "string": codec.NaNString}[models[0].NaNPolicy]
 }

@@ -194,7 +194,12 @@ func TestDeadlines(t *testing.T) {
 			m.Infer(short(time.Hour/2), req)
 		}()
 		synctest.Wait()
-		check("in the queue", short(time.Second), fault.DeadlineExceeded)
+		check("in the queue", short(time.Second), fault.Unavailable)
+		start := time.Now()
+		check("a quarter of the time in the queue", short(40*time.Second), fault.Unavailable)
+		if waited := time.Since(start); waited != 10*time.Second {
+			t.Errorf("waited %v of 40s in the queue, want 10s", waited)
+		}
 		canceled, cancel := context.WithCancel(context.Background())
 		cancel()
 		check("caller gone", canceled, fault.Canceled)

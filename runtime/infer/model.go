@@ -31,6 +31,10 @@ type Options struct {
 	// Queue is how many requests may wait for a free run; one more is refused
 	// with Unavailable. 0 means 256 for each run.
 	Queue int
+	// QueueShare is the percentage of a request's remaining deadline that may
+	// pass while it waits; then it is refused with Unavailable, as long as its
+	// caller can still try elsewhere. 0 means 25, and 100 waits to the end.
+	QueueShare int
 
 	Provider driver.Provider
 	NoArena  bool
@@ -39,6 +43,9 @@ type Options struct {
 // queuePerRun: at the 5 s that callers commonly wait, 256 requests in front
 // of one run mean 20 ms each; deeper queues only answer those who have left.
 const queuePerRun = 256
+
+// queueShare leaves three quarters of the caller's time to the run and the way back.
+const queueShare = 25
 
 func (o *Options) withDefaults(path string) (Options, error) {
 	var d Options
@@ -55,6 +62,9 @@ func (o *Options) withDefaults(path string) (Options, error) {
 	d.IntraOp, d.Runs = max(d.IntraOp, 1), max(d.Runs, 1)
 	if d.Queue == 0 {
 		d.Queue = queuePerRun * d.Runs
+	}
+	if d.QueueShare == 0 {
+		d.QueueShare = queueShare
 	}
 	for _, n := range []struct{ what, name string }{{"model", d.Name}, {"version", d.Version}} {
 		if !ValidName(n.name) {
@@ -229,9 +239,24 @@ func (m *Model) acquire(ctx context.Context) error {
 	select {
 	case m.slots <- struct{}{}:
 		return nil
+	default:
+	}
+	var late <-chan time.Time // never, without a deadline
+	if deadline, ok := ctx.Deadline(); ok && m.opts.QueueShare < 100 {
+		timer := time.NewTimer(time.Until(deadline) * time.Duration(m.opts.QueueShare) / 100)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case m.slots <- struct{}{}:
+		return nil
 	case <-ctx.Done():
 		<-m.waiting
 		return m.ended(ctx)
+	case <-late:
+		<-m.waiting
+		return m.fail(fault.Unavailable, "no run became free within %d%% of the request's time", m.opts.QueueShare).
+			WithHint("Retry later, or give the function more instances.")
 	}
 }
 
