@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -423,4 +424,20 @@ func FuzzInfer(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The ratio is the server's to set: hexadecimal digits shrink to about half.
+func TestCompressionRatioIsAnOption(t *testing.T) {
+	digits := make([]byte, 1<<20)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range digits {
+		digits[i] = "0123456789abcdef"[r.IntN(16)]
+	}
+	body := strings.Replace(addsubBody, "{", `{"note":"`+string(digits)+`",`, 1)
+	for ratio, want := range map[int]int{0: 200, 3: 200, 1: 413} {
+		w := infers(newFixture(t, &oip.Options{CompressionRatio: ratio}), "addsub", gzipped(t, []byte(body)), "Content-Encoding", "gzip")
+		if w.Code != want {
+			t.Errorf("ratio %d: %d, want %d: %.200s", ratio, w.Code, want, w.Body)
+		}
+	}
 }
