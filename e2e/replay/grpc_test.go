@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -82,7 +83,11 @@ func (s *side) read() (ended uint32, err error) {
 		st.data = append(st.data, f.Data()...)
 		end = f.StreamEnded()
 	case *http2.RSTStreamFrame:
-		return 0, errors.New("RST_STREAM " + f.ErrCode.String())
+		// A server that has answered before it saw the request's end may say so
+		// (RFC 9113, 8.1); the answer is whole all the same.
+		if !st.ended || f.ErrCode != http2.ErrCodeNo {
+			return 0, fmt.Errorf("RST_STREAM %v of stream %d", f.ErrCode, id)
+		}
 	}
 	if end {
 		st.ended, ended = true, id
