@@ -32,6 +32,10 @@ type Options struct {
 	// to the caller, whose timeout parameter can only shorten it.
 	Timeout time.Duration
 
+	// Auth checks the callers of every route but the probes, before anything of
+	// a request's body is read; nil lets everybody in.
+	Auth Authorizer
+
 	// Ready says why the server is not ready although its models are, or nil.
 	// It must answer at once.
 	Ready func() error

@@ -36,6 +36,10 @@ type Request struct {
 	Model   string // which model; "" when the server has exactly one
 	Version string // "" means the newest that is ready
 	ID      string // the caller's own id, echoed; may be empty
+	// Caller is who asks, as the access check found it; "" is everybody whose
+	// calls are not told apart. Callers share a model's runs equally.
+	Caller   string
+	Priority Priority
 	Params  Params
 
 	Inputs []tensor.Tensor
@@ -44,6 +48,15 @@ type Request struct {
 	// Outputs are the wanted outputs, in the order wanted; nil means all.
 	Outputs []OutputRequest
 }
+
+// Priority says which of the requests that wait run first.
+type Priority uint8
+
+// The priorities. Batch work waits as long as interactive requests do.
+const (
+	Interactive Priority = iota
+	Batch
+)
 
 // OutputRequest asks for one output.
 type OutputRequest struct {

@@ -38,6 +38,11 @@ type Options struct {
 
 	Provider driver.Provider
 	NoArena  bool
+
+	// Deterministic says that equal inputs give equal outputs: the graph has no
+	// random operators and no custom ones. Only then are runs shared and
+	// answers kept.
+	Deterministic bool
 }
 
 // queuePerRun: at the 5 s that callers commonly wait, 256 requests in front
@@ -150,6 +155,9 @@ func (m *Model) Signature() *driver.Signature { return m.sig }
 
 // Threads reports the threads of one run and the runs at once.
 func (m *Model) Threads() (intraOp, runs int) { return m.opts.IntraOp, m.opts.Runs }
+
+// Deterministic reports whether equal inputs give equal outputs.
+func (m *Model) Deterministic() bool { return m.opts.Deterministic }
 
 // Providers lists the execution providers really in use.
 func (m *Model) Providers() []string {

@@ -1,0 +1,24 @@
+package oip
+
+import "context"
+
+// Scope is what a route lets its caller do.
+type Scope string
+
+// The scopes.
+const (
+	ScopeInfer    Scope = "infer"    // ask models
+	ScopeMetadata Scope = "metadata" // learn which models there are and what they take
+	ScopeMetrics  Scope = "metrics"
+	ScopeAdmin    Scope = "admin" // change what is served
+)
+
+// An Authorizer says who calls and whether they may. It is called concurrently
+// and must not block on the network for a caller who shows nothing.
+type Authorizer interface {
+	// Authorize checks the credentials of one request. header gives the values
+	// of a header by its lower-case name, in HTTP and in gRPC. caller names who
+	// it is, for logs, limits and fair shares; it is never a secret. Errors:
+	// Unauthenticated, Denied, RateLimited, Unavailable.
+	Authorize(ctx context.Context, header func(name string) []string, scope Scope) (caller string, err error)
+}
