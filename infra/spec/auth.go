@@ -17,13 +17,17 @@ type JWT struct {
 	Audience []string // one of them must be in the aud claim
 	JWKSURL  string   // "" means the one that the issuer's discovery document names
 	Scopes   []string // all must be in the scope claim; nil asks for none
+	Rate     Rate     // of each caller; 0 limits nobody
+	Burst    int      // requests of one caller at once; 0 is one second of Rate, at least 1
 }
 
-// Key is where the accepted API keys stand: never in the spec itself. At most
-// one of the fields is set.
+// Key is where the accepted API keys stand: never in the spec itself. Exactly
+// one of Env and File is set.
 type Key struct {
-	Env  string // an environment variable with the keys, separated by commas
-	File string // a file with one key in each line, as secrets are mounted
+	Env   string // an environment variable with the keys, separated by commas
+	File  string // a file with one key in each line, as secrets are mounted
+	Rate  Rate   // of each key; 0 limits nobody
+	Burst int    // requests of one key at once; 0 is one second of Rate, at least 1
 }
 
 // defaultKeyEnv is the variable of `auth: key`.
@@ -32,7 +36,7 @@ const defaultKeyEnv = "GODWIT_API_KEYS"
 func (a *Auth) keys() []key {
 	return []key{
 		{name: "jwt", to: object[JWT](&a.JWT), doc: "Bearer tokens of an issuer."},
-		{name: "key", to: object[Key](&a.Key), doc: "API keys in the x-api-key header."},
+		{name: "key", to: object[Key](&a.Key), doc: "API keys, sent as x-api-key or as a bearer token."},
 	}
 }
 
@@ -42,6 +46,7 @@ func (j *JWT) keys() []key {
 		{name: "audience", to: texts{&j.Audience, freeText("an audience")}, doc: "One of these must be in the token's aud claim.", required: true},
 		{name: "jwksURL", to: text(&j.JWKSURL, httpsURL), doc: "Where the issuer's keys are.", shown: "what the issuer's discovery document names"},
 		{name: "scopes", to: texts{&j.Scopes, freeText("a scope")}, doc: "All of these must be in the token's scope claim."},
+		rateKey(&j.Rate, "caller"), burstKey(&j.Burst, "caller"),
 	}
 }
 
@@ -49,8 +54,23 @@ func (k *Key) keys() []key {
 	return []key{
 		{name: "env", to: text(&k.Env, envName), doc: "The environment variable with the accepted keys, separated by commas.", why: "a name that is ours already", shown: "`" + defaultKeyEnv + "` without a file"},
 		{name: "file", to: text(&k.File, rule{what: "an absolute path", pattern: `^/[^\x00]+$`}), doc: "The file with the accepted keys, one in each line."},
+		rateKey(&k.Rate, "key"), burstKey(&k.Burst, "key"),
 	}
 }
+
+func rateKey(p *Rate, who string) key {
+	return key{name: "rate", to: rate(p, 1, maxRate), doc: "The requests that each " + who + " may make in a time; more are answered 429. Every instance counts for itself."}
+}
+
+func burstKey(p *int, who string) key {
+	return key{name: "burst", to: integer(p, 1, maxBurst), doc: "The requests that each " + who + " may make at once, after a rest.", shown: "one second of the rate, at least 1"}
+}
+
+// Beyond these a limit is none.
+const (
+	maxRate  = 1_000_000 * 3600
+	maxBurst = 1_000_000
+)
 
 // authValue is platform, key or none, or a mapping with jwt or key.
 type authValue struct{ a *Auth }
@@ -75,6 +95,17 @@ func (v authValue) decode(d *decoder, n ast.Node, path string) {
 	}
 	if k := v.a.Key; k != nil && k.Env != "" && k.File != "" {
 		d.add(placeOf(n), join(path, "key"), "Leave one of them out.", "want env or file, got both")
+	}
+	v.bursts(d, placeOf(n), path)
+}
+
+func (v authValue) bursts(d *decoder, at place, path string) {
+	const hint = "Add rate: 100/s, or leave burst out."
+	if j := v.a.JWT; j != nil && j.Burst > 0 && j.Rate == 0 {
+		d.add(at, join(path, "jwt.burst"), hint, "want a rate with burst %d, got none", j.Burst)
+	}
+	if k := v.a.Key; k != nil && k.Burst > 0 && k.Rate == 0 {
+		d.add(at, join(path, "key.burst"), hint, "want a rate with burst %d, got none", k.Burst)
 	}
 }
 

@@ -37,6 +37,7 @@ func (s *Spec) withDefaults(given map[string]place) (applied map[string]bool) {
 	if k := s.Auth.Key; k != nil && k.File == "" {
 		set(d.at("auth.key"), "env", &k.Env, defaultKeyEnv)
 	}
+	set(d, "isolate", &s.Isolate, "auto")
 	set(d, "compliance", &s.Compliance, "none")
 	s.Limits.setDefaults(d.at("limits"))
 	if b := s.Batch; b != nil {

@@ -47,7 +47,7 @@ func FuzzParse(f *testing.F) {
 
 // What a unit's parser takes, its printer writes so that it reads the same.
 func FuzzUnits(f *testing.F) {
-	for _, s := range []string{"1769MiB", "24MB", "1.5GiB", "0B", "300ms", "1h30m", "1.5s", "30d", "0s", "0.5", "500m", "4", "70%", "1e9", "9223372036854775807B", "1ns"} {
+	for _, s := range []string{"1769MiB", "24MB", "1.5GiB", "0B", "300ms", "1h30m", "1.5s", "30d", "0s", "0.5", "500m", "4", "70%", "1e9", "9223372036854775807B", "1ns", "100/s", "0.5/m"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -55,6 +55,7 @@ func FuzzUnits(f *testing.F) {
 		roundTrip(t, s, ParseDuration)
 		roundTrip(t, s, ParseCPU)
 		roundTrip(t, s, ParsePercent)
+		roundTrip(t, s, ParseRate)
 	})
 }
 

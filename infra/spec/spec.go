@@ -26,6 +26,9 @@ type Spec struct {
 	Handler string
 	Auth    Auth
 	Limits  Limits
+	// Isolate is "auto", "on" or "off": whether the engine runs in a worker
+	// process of its own.
+	Isolate string
 	// Batch is how files and messages are scored; nil is not at all.
 	Batch *Batch
 	// Triggers start batch scoring: "objects", "queue", "topic", "events",
@@ -79,6 +82,8 @@ func (s *Spec) keys() []key {
 		{name: "auth", to: authValue{&s.Auth}, doc: "Who may call, the same on every target.",
 			why: "the platform's own check of callers, which needs no secret of ours"},
 		{name: "limits", to: inline{&s.Limits}, doc: "What a request may cost."},
+		{name: "isolate", to: oneOf(&s.Isolate, "auto", "on", "off"), doc: "Whether the engine runs in a worker process of its own, so that a crash of native code costs one request.",
+			why: "the target decides: not where one process answers one request at a time"},
 		{name: "batch", to: object[Batch](&s.Batch), doc: "Scoring of files and messages."},
 		{name: "triggers", to: choices{&s.Triggers, []string{"objects", "queue", "topic", "events", "stream"}},
 			doc: "What starts batch scoring; each target maps these to its own stores and queues."},

@@ -204,6 +204,42 @@ func ParsePercent(s string) (Percent, error) {
 
 func (p Percent) String() string { return strconv.Itoa(int(p)) + "%" }
 
+// Rate is a number of requests in a time, kept as requests per hour, which is
+// exact for whole ones per second, minute and hour. godwit.yaml writes it with
+// its time, always: 100/s, 30/m, 5/h.
+type Rate int64
+
+func rateUnits() []unit { return []unit{{"/s", 3600}, {"/m", 60}, {"/h", 1}} }
+
+// ParseRate reads 100/s, 0.5/s, 30/m or 5/h. The result must be a whole number
+// of requests per hour. Errors: BadConfig.
+func ParseRate(s string) (Rate, error) {
+	number, suffix := splitUnit(s)
+	for _, u := range rateUnits() {
+		if n, ok := times(number, u.times); ok && u.suffix == suffix {
+			return Rate(n), nil
+		}
+	}
+	err := fault.New(fault.BadConfig, "spec.ParseRate", "", "want requests in a time such as 100/s, 30/m or 5/h, got %q", s)
+	if _, ok := times(number, 1); ok && suffix == "" {
+		return 0, err.WithHint("Say the time: %s/s is %s requests in a second.", number, number)
+	}
+	return 0, err.WithHint("Times are s, m and h; one request in an hour is the finest step.")
+}
+
+// PerSecond is the rate in requests per second.
+func (r Rate) PerSecond() float64 { return float64(r) / 3600 }
+
+// String is exact, and what ParseRate reads back.
+func (r Rate) String() string {
+	for _, u := range rateUnits() {
+		if int64(r)%u.times == 0 {
+			return strconv.FormatInt(int64(r)/u.times, 10) + u.suffix
+		}
+	}
+	return "" // every whole number is one of the last unit
+}
+
 // decimals is n/scale in decimals, exactly; scale is ten to the power of places.
 func decimals(n, scale int64, places int) string {
 	whole, part := strconv.FormatInt(n/scale, 10), strconv.FormatInt(n%scale, 10)

@@ -110,3 +110,18 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+func TestRate(t *testing.T) {
+	checkUnits(t, ParseRate, []unitCase{
+		{"100/s", 360_000, "100/s"},
+		{"0.5/s", 1800, "30/m"},
+		{"90/m", 5400, "90/m"},
+		{"60/m", 3600, "1/s"},
+		{"5/h", 5, "5/h"},
+		{"3600/h", 3600, "1/s"},
+		{"100", 0, ""}, {"/s", 0, ""}, {"100/d", 0, ""}, {"100 /s", 0, ""}, {"-1/s", 0, ""}, {"0.1/h", 0, ""}, {"1e3/s", 0, ""}, {"", 0, ""},
+	})
+	if got := Rate(1800).PerSecond(); got != 0.5 {
+		t.Errorf("30/m is %v each second", got)
+	}
+}

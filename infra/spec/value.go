@@ -372,6 +372,10 @@ func percent(p *Percent, lo, hi Percent) *leaf[Percent] {
 	return within(p, lo, hi, 0, "a percentage such as 70%", "percentage", `^[0-9]+(\.0+)?%$`, ParsePercent)
 }
 
+func rate(p *Rate, lo, hi Rate) *leaf[Rate] {
+	return within(p, lo, hi, 0, "requests in a time such as 100/s", "rate", `^[0-9]+(\.[0-9]+)?/[smh]$`, ParseRate)
+}
+
 func cpus(p *CPU, lo, hi CPU) *leaf[CPU] {
 	l := within(p, lo, hi, 0, "a number of CPUs such as 4, 0.5 or 500m", "CPUs", "", ParseCPU)
 	l.kinds = []scalarKind{isNumber, isText}
