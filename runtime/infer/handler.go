@@ -40,7 +40,7 @@ type Request struct {
 	// calls are not told apart. Callers share a model's runs equally.
 	Caller   string
 	Priority Priority
-	Params  Params
+	Params   Params
 
 	Inputs []tensor.Tensor
 	// InputParams has the parameters of each input; it is nil or as long as Inputs.
@@ -78,6 +78,9 @@ type Response struct {
 	Prediction string
 	// Digest is the model's "sha256:…": which weights gave this answer.
 	Digest string
+	// Cached and Shared say that no run was made for this answer alone: it was
+	// kept from an earlier one, or comes from one that an equal request made.
+	Cached, Shared bool
 
 	Timing Timing
 }
