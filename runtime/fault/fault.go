@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Error is what every exported call of Godwit returns when it fails.
@@ -22,6 +23,8 @@ type Error struct {
 	Code    Code
 	Err     error  // the cause, for errors.Is and errors.As; may be nil
 	Hint    string // one sentence that a person can act on, or ""
+	// Retry is how long to wait before asking again; 0 when that is not known.
+	Retry time.Duration
 }
 
 // New returns an Error whose cause has the formatted text; %w wraps.
@@ -32,6 +35,12 @@ func New(code Code, op, subject, format string, args ...any) *Error {
 // WithHint sets the hint and returns e, so that a fault is built in one expression.
 func (e *Error) WithHint(format string, args ...any) *Error {
 	e.Hint = fmt.Sprintf(format, args...)
+	return e
+}
+
+// WithRetry says how long to wait before asking again, and returns e.
+func (e *Error) WithRetry(d time.Duration) *Error {
+	e.Retry = d
 	return e
 }
 
@@ -98,6 +107,21 @@ func HintOf(err error) string {
 		err = e.Err
 	}
 	return ""
+}
+
+// RetryOf returns the first time to wait before asking again in err's tree, or 0.
+func RetryOf(err error) time.Duration {
+	for err != nil {
+		e := Of(err)
+		if e == nil {
+			return 0
+		}
+		if e.Retry > 0 {
+			return e.Retry
+		}
+		err = e.Err
+	}
+	return 0
 }
 
 // Public returns the text that a remote caller may read: subject, cause and

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"godwit.dev/runtime/fault"
 )
@@ -79,5 +80,29 @@ func TestOfHTTP(t *testing.T) {
 		if got := fault.OfHTTP(status); got != want {
 			t.Errorf("OfHTTP(%d) = %v, want %v", status, got, want)
 		}
+	}
+}
+
+func TestRetryOfIsTheFirstInTheTree(t *testing.T) {
+	inner := fault.New(fault.Unavailable, "infer.Infer", "", "full").WithRetry(2 * time.Second)
+	tests := []struct {
+		name string
+		err  error
+		want time.Duration
+	}{
+		{"none", nil, 0},
+		{"not a fault", errors.New("x"), 0},
+		{"fault without", fault.New(fault.Unavailable, "a", "", "b"), 0},
+		{"itself", inner, 2 * time.Second},
+		{"wrapped", fmt.Errorf("c: %w", inner), 2 * time.Second},
+		{"in a fault", fault.New(fault.Unavailable, "a", "", "b: %w", inner), 2 * time.Second},
+		{"outer wins", fault.New(fault.RateLimited, "a", "", "b: %w", inner).WithRetry(time.Second), time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := fault.RetryOf(tt.err); got != tt.want {
+				t.Errorf("RetryOf() = %v, want %v", got, tt.want)
+			}
+		})
 	}
 }
