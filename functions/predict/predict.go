@@ -5,20 +5,17 @@ package predict
 
 import (
 	"context"
-	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"log/slog"
+	"math/rand/v2"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
-)
-
-// The parameters that every answer carries.
-const (
-	ParamPrediction = "prediction_id" // Response.Prediction
-	ParamDigest     = "model_digest"  // Response.Digest
+	"godwit.dev/runtime/telemetry"
 )
 
 // Options of a handler; nil means defaults.
@@ -32,6 +29,15 @@ type Options struct {
 	Observers []Observer
 	// Logger gets the stack of a panic in Wrap's code. nil discards it.
 	Logger *slog.Logger
+	// Cache says how many bytes of m's answers are kept; nil, 0 and less keep
+	// none. It is asked once for each deterministic model; others are never
+	// kept. An answer larger than a quarter of it is not kept.
+	Cache func(m *infer.Model) int64
+	// NoShare gives every request for a model whose answers are not kept a run
+	// of its own.
+	NoShare bool
+	// Sink is told about kept answers. nil discards.
+	Sink telemetry.Sink
 	// NewID makes prediction ids. Default: 16 random bytes as hex.
 	NewID func() string
 }
@@ -44,40 +50,61 @@ type Observer interface {
 	Observe(ctx context.Context, req *infer.Request, resp *infer.Response, err error)
 }
 
-// New returns the handler over models.
-func New(models *infer.Registry, opts *Options) infer.Handler {
-	h := &handler{}
+// Handler answers requests with the models of a registry. All methods may be
+// called concurrently.
+//
+// Equal requests for a deterministic model that are in progress at once share
+// one run, where that costs those who ask alone less than a fiftieth of it;
+// and with Options.Cache their answers are kept. Equal are requests that ask
+// one model version for the same outputs with the same inputs, in whatever
+// form and order they came and whoever sent them. Wrap's code and observers see
+// every request.
+//
+// A caller whose context ends while others wait for the run that it began is
+// told so when that run has ended, since the run reads the caller's tensors.
+// Errors are not kept, and shared only where the next request would get the
+// same: a deadline, a cancellation and a full queue are each caller's own.
+type Handler struct {
+	models *infer.Registry
+	opts   Options
+	next   infer.Handler
+	seeds  seeds
+	lanes  sync.Map // *infer.Model → *lane
+}
+
+var _ infer.Handler = (*Handler)(nil)
+
+// New returns the handler over models. Without Wrap the tensors of an answer
+// may be shared with other callers: they are for reading only.
+func New(models *infer.Registry, opts *Options) *Handler {
+	h := &Handler{models: models, seeds: newSeeds()}
 	if opts != nil {
 		h.opts = *opts
 	}
 	if h.opts.NewID == nil {
 		h.opts.NewID = newID
 	}
-	h.next = infer.HandlerFunc(func(ctx context.Context, req *infer.Request) (*infer.Response, error) {
-		m, err := models.Lookup(req.Model, req.Version)
-		if err != nil {
-			return nil, err
-		}
-		return m.Infer(ctx, req)
-	})
+	if h.opts.Sink == nil {
+		h.opts.Sink = telemetry.Discard{}
+	}
+	h.next = infer.HandlerFunc(h.run)
 	if h.opts.Wrap != nil {
 		h.next = h.opts.Wrap(h.next)
 	}
 	return h
 }
 
-type handler struct {
-	opts Options
-	next infer.Handler
-}
-
 // Infer answers req. The model's own errors and those of the user's code pass
 // through; a panic of that code becomes Internal and harms nobody else.
-func (h *handler) Infer(ctx context.Context, req *infer.Request) (*infer.Response, error) {
+func (h *Handler) Infer(ctx context.Context, req *infer.Request) (*infer.Response, error) {
 	if h.opts.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, h.opts.Timeout)
-		defer cancel()
+		// The caller's own deadline is often there, and earlier.
+		end := time.Now().Add(h.opts.Timeout)
+		if own, ok := ctx.Deadline(); !ok || end.Before(own) {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, end)
+			defer cancel()
+		}
 	}
 	resp, err := h.call(ctx, req)
 	if err == nil {
@@ -89,7 +116,48 @@ func (h *handler) Infer(ctx context.Context, req *infer.Request) (*infer.Respons
 	return resp, err
 }
 
-func (h *handler) call(ctx context.Context, req *infer.Request) (resp *infer.Response, err error) {
+// run is the innermost handler, below the user's code.
+func (h *Handler) run(ctx context.Context, req *infer.Request) (*infer.Response, error) {
+	m, err := h.models.Lookup(req.Model, req.Version)
+	if err != nil {
+		return nil, err
+	}
+	l := h.lane(m)
+	if l == nil {
+		return m.Infer(ctx, req)
+	}
+	return l.infer(ctx, req)
+}
+
+// lane returns what stands in front of m, nil for nothing.
+func (h *Handler) lane(m *infer.Model) *lane {
+	if !m.Deterministic() {
+		return nil
+	}
+	if l, ok := h.lanes.Load(m); ok {
+		return l.(*lane)
+	}
+	l, _ := h.lanes.LoadOrStore(m, newLane(m, h.seeds, &h.opts))
+	h.Sweep() // a new model often replaces an old one; and m may be gone by now
+	return l.(*lane)
+}
+
+// Sweep lets go of what is kept for models that the registry no longer has
+// ready. It is called for every new model; call it after a model was unloaded,
+// to have the memory back before that.
+func (h *Handler) Sweep() {
+	h.lanes.Range(func(key, value any) bool {
+		m := key.(*infer.Model)
+		if now, err := h.models.Lookup(m.Name(), m.Version()); err != nil || now != m {
+			if _, there := h.lanes.LoadAndDelete(m); there {
+				value.(*lane).close()
+			}
+		}
+		return true
+	})
+}
+
+func (h *Handler) call(ctx context.Context, req *infer.Request) (resp *infer.Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			if h.opts.Logger != nil {
@@ -107,24 +175,20 @@ func (h *handler) call(ctx context.Context, req *infer.Request) (resp *infer.Res
 
 // identify keeps what the user's code has set, so that a handler that asks
 // another service can pass that one's identity on.
-func (h *handler) identify(resp *infer.Response, req *infer.Request) {
+func (h *Handler) identify(resp *infer.Response, req *infer.Request) {
 	if resp.Prediction == "" {
 		resp.Prediction = h.opts.NewID()
 	}
 	resp.ID = req.ID
-	params := make(infer.Params, len(resp.Params)+2)
-	for k, v := range resp.Params {
-		params[k] = v
-	}
-	params[ParamPrediction] = resp.Prediction
-	if resp.Digest != "" {
-		params[ParamDigest] = resp.Digest
-	}
-	resp.Params = params
 }
 
+// newID needs to be unique, not secret: the generator is the runtime's own,
+// seeded by the system, without a system call for each answer.
 func newID() string {
 	var b [16]byte
-	rand.Read(b[:]) // never fails: it ends the process instead
-	return hex.EncodeToString(b[:])
+	binary.LittleEndian.PutUint64(b[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
+	var text [32]byte
+	hex.Encode(text[:], b[:])
+	return string(text[:])
 }

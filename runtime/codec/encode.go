@@ -50,11 +50,8 @@ func EncodeResponse(dst []byte, req *infer.Request, resp *infer.Response, opts *
 		e.raw(`,"id":`)
 		e.text(id)
 	}
-	if len(resp.Params) > 0 {
-		e.raw(`,"parameters":`)
-		if err := e.params(resp.Params, "", nil); err != nil {
-			return dst, -1, err
-		}
+	if err := e.responseParams(resp); err != nil {
+		return dst, -1, err
 	}
 	e.raw(`,"outputs":[`)
 	sections := false

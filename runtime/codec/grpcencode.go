@@ -28,7 +28,7 @@ func AppendInferGRPC(dst []byte, req *infer.Request, resp *infer.Response, raw b
 	b := appendText(dst, fieldModel, resp.Model)
 	b = appendText(b, fieldVersion, resp.Version)
 	b = appendText(b, fieldID, responseID(req, resp))
-	if b, err = appendParams(b, op, fieldParams, resp.Params); err != nil {
+	if b, err = appendResponseParams(b, op, resp); err != nil {
 		return dst, err
 	}
 	if b, err = appendTensors(b, op, "output", outs, nil, nil, raw, fieldRawOut); err != nil {

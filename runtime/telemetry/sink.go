@@ -29,7 +29,8 @@ type Sink interface {
 	// Start records how long one phase of the process's start took: "load",
 	// "warmup", "listen". Phases are a small fixed set.
 	Start(phase string, took time.Duration)
-	// Cache records how many bytes a model's response cache holds.
+	// Cache records what a model's response cache holds, and whether answers
+	// were found in it.
 	Cache(CacheEvent)
 	// Runtime records what is running. It is called once the engine is known;
 	// a second call replaces the first.
@@ -52,10 +53,11 @@ type InferenceEvent struct {
 	Rows           int           // of the run
 }
 
-// CacheEvent is the size of one model's response cache.
+// CacheEvent is the state of one model's response cache.
 type CacheEvent struct {
 	Model, Version string
-	Bytes          int64
+	Bytes          int64 // held now
+	Hits, Misses   int   // answers found and not found since the last event
 }
 
 // RuntimeInfo says which software runs.

@@ -35,6 +35,7 @@ type Sink struct {
 	compute  *prometheus.HistogramVec
 	rows     *prometheus.HistogramVec
 	cache    *prometheus.GaugeVec
+	lookups  *prometheus.CounterVec
 	start    *prometheus.GaugeVec
 	info     *prometheus.GaugeVec
 
@@ -43,6 +44,7 @@ type Sink struct {
 	ends   map[end]prometheus.Counter
 	times  map[timed]prometheus.Observer
 	models map[pair]observers
+	caches map[pair]cached
 }
 
 var _ telemetry.Sink = (*Sink)(nil)
@@ -61,6 +63,10 @@ type (
 		protocol string
 	}
 	observers struct{ queue, compute, rows prometheus.Observer }
+	cached    struct {
+		bytes        prometheus.Gauge
+		hits, misses prometheus.Counter
+	}
 )
 
 // seconds that a microsecond model and a minute of batch both fit; the middle
@@ -95,14 +101,17 @@ func New(opts *Options) *Sink {
 		compute: histogram("godwit_compute_seconds", "Time that an inference spent in the engine.", secondsBuckets, "model", "version"),
 		rows:    histogram("godwit_batch_rows", "Rows of one inference.", prometheus.ExponentialBuckets(1, 2, 11), "model", "version"),
 		cache:   gauge("godwit_cache_bytes", "Bytes held by the response cache.", "model", "version"),
-		start:   gauge("godwit_start_seconds", "Time that a phase of the start took.", "phase"),
-		info:    gauge("godwit_runtime_info", "What is running; always 1.", "version", "engine", "engine_version", "provider", "target"),
-		pairs:   map[pair]struct{}{},
-		ends:    map[end]prometheus.Counter{},
-		times:   map[timed]prometheus.Observer{},
-		models:  map[pair]observers{},
+		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "godwit_cache_lookups_total", Help: "Answers looked for in the response cache, by whether they were there."},
+			[]string{"model", "version", "result"}),
+		start:  gauge("godwit_start_seconds", "Time that a phase of the start took.", "phase"),
+		info:   gauge("godwit_runtime_info", "What is running; always 1.", "version", "engine", "engine_version", "provider", "target"),
+		pairs:  map[pair]struct{}{},
+		ends:   map[end]prometheus.Counter{},
+		times:  map[timed]prometheus.Observer{},
+		models: map[pair]observers{},
+		caches: map[pair]cached{},
 	}
-	s.registry.MustRegister(s.requests, s.seconds, s.queue, s.compute, s.rows, s.cache, s.start, s.info)
+	s.registry.MustRegister(s.requests, s.seconds, s.queue, s.compute, s.rows, s.cache, s.lookups, s.start, s.info)
 	if o.Dropped != nil {
 		s.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "godwit_telemetry_dropped_total", Help: "Events lost because a telemetry buffer was full.",
@@ -148,8 +157,20 @@ func (s *Sink) Start(phase string, took time.Duration) {
 // Cache implements telemetry.Sink. Models beyond Options.Models are left out,
 // since sizes of several caches cannot share a gauge.
 func (s *Sink) Cache(e telemetry.CacheEvent) {
-	if p := s.series(e.Model, e.Version); p.model != telemetry.Other {
-		s.cache.WithLabelValues(p.model, p.version).Set(float64(e.Bytes))
+	p := s.series(e.Model, e.Version)
+	if p.model == telemetry.Other {
+		return
+	}
+	c := get(s, s.caches, p, func() cached {
+		return cached{s.cache.WithLabelValues(p.model, p.version),
+			s.lookups.WithLabelValues(p.model, p.version, "hit"), s.lookups.WithLabelValues(p.model, p.version, "miss")}
+	})
+	c.bytes.Set(float64(e.Bytes))
+	if e.Hits > 0 {
+		c.hits.Add(float64(e.Hits))
+	}
+	if e.Misses > 0 {
+		c.misses.Add(float64(e.Misses))
 	}
 }
 

@@ -37,7 +37,8 @@ func TestExposition(t *testing.T) {
 	s.Request(telemetry.RequestEvent{Protocol: "rest", Code: fault.TooLarge})
 	s.Inference(telemetry.InferenceEvent{Model: "digits", Version: "1", Queue: time.Microsecond, Compute: time.Millisecond, Rows: 3})
 	s.Start("load", 1500*time.Millisecond)
-	s.Cache(telemetry.CacheEvent{Model: "digits", Version: "1", Bytes: 4096})
+	s.Cache(telemetry.CacheEvent{Model: "digits", Version: "1", Bytes: 1024, Hits: 2})
+	s.Cache(telemetry.CacheEvent{Model: "digits", Version: "1", Bytes: 4096, Misses: 1})
 	s.Runtime(telemetry.RuntimeInfo{Version: "old"})
 	s.Runtime(telemetry.RuntimeInfo{Version: "dev", Engine: "onnxruntime", EngineVersion: "1.30.0", Provider: "cpu", Target: "knative"})
 
@@ -53,6 +54,8 @@ func TestExposition(t *testing.T) {
 		`godwit_batch_rows_bucket{model="digits",version="1",le="4"} 1`,
 		`godwit_start_seconds{phase="load"} 1.5`,
 		`godwit_cache_bytes{model="digits",version="1"} 4096`,
+		`godwit_cache_lookups_total{model="digits",result="hit",version="1"} 2`,
+		`godwit_cache_lookups_total{model="digits",result="miss",version="1"} 1`,
 		`godwit_runtime_info{engine="onnxruntime",engine_version="1.30.0",provider="cpu",target="knative",version="dev"} 1`,
 		`godwit_telemetry_dropped_total 5`,
 	}
