@@ -22,3 +22,27 @@ type Authorizer interface {
 	// Unauthenticated, Denied, RateLimited, Unavailable.
 	Authorize(ctx context.Context, header func(name string) []string, scope Scope) (caller string, err error)
 }
+
+// Authorize lets the exchange go on if its caller may do what scope says, and
+// keeps who it is for Infer; without an Authorizer everybody may. It comes
+// before anything else of a request is looked at. Errors: those of the
+// Authorizer; a panic is Internal.
+func (x *Exchange) Authorize(ctx context.Context, scope Scope) (err error) {
+	auth := x.server.opts.Auth
+	if auth == nil {
+		return nil
+	}
+	defer Recover(&err)
+	if scope == "" {
+		scope = ScopeMetadata // a probe's path with another method
+	}
+	caller, err := auth.Authorize(ctx, x.header, scope)
+	if err != nil {
+		if scope == ScopeInfer {
+			x.Asked("", "") // counted, under no name that a stranger chose
+		}
+		return err
+	}
+	x.caller = caller
+	return nil
+}

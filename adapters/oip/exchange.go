@@ -24,13 +24,15 @@ type Exchange struct {
 	line     telemetry.RequestLog
 	// inference tells requests that are counted from probes and metadata.
 	inference bool
+	header    func(name string) []string
+	caller    string // as Authorize found it
 }
 
 // Begin starts an exchange. protocol is one of telemetry's Protocol constants;
 // header gives the values of a header of the request, by its lower-case name.
 // The context that it returns carries the trace.
 func (s *Server) Begin(ctx context.Context, protocol string, header func(name string) []string) (context.Context, *Exchange) {
-	x := &Exchange{server: s, start: time.Now(), protocol: protocol}
+	x := &Exchange{server: s, start: time.Now(), protocol: protocol, header: header}
 	x.line.Target = s.opts.Target
 	var ok bool
 	if parents := header("traceparent"); len(parents) == 1 {
@@ -78,6 +80,10 @@ func (x *Exchange) Infer(ctx context.Context, req *infer.Request) (*infer.Respon
 	}
 	limit, err := timeout(req.Params, x.server.opts.Timeout)
 	if err != nil {
+		return nil, err
+	}
+	req.Caller = x.caller
+	if req.Priority, err = priority(req.Params); err != nil {
 		return nil, err
 	}
 	if limit > 0 {
@@ -166,6 +172,34 @@ func timeout(params infer.Params, own time.Duration) (time.Duration, error) {
 		asked = min(asked, own)
 	}
 	return asked, nil
+}
+
+// priority reads the parameter of this name as Triton has it: a whole number,
+// where 1 is the most urgent, more is less so, and 0 is the server's default.
+// There are two kinds of urgency here.
+func priority(params infer.Params) (infer.Priority, error) {
+	var level uint64
+	switch v := params["priority"].(type) {
+	case nil:
+	case int64:
+		if v < 0 {
+			return 0, badPriority(v)
+		}
+		level = uint64(v)
+	case uint64:
+		level = v
+	default:
+		return 0, badPriority(v)
+	}
+	if level >= 2 {
+		return infer.Batch, nil
+	}
+	return infer.Interactive, nil
+}
+
+func badPriority(got any) error {
+	return fault.New(fault.Invalid, "oip.Infer", `parameter "priority"`, "want a whole number of at least 0, got %v", got).
+		WithHint("Leave it out, or send 2 for work that may wait.")
 }
 
 func badTimeout(got any) error {

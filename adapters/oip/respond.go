@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"godwit.dev/runtime/fault"
 )
@@ -18,6 +19,7 @@ var (
 	varyCoding  = []string{"Accept-Encoding"}
 	closeAfter  = []string{"close"}
 	retrySecond = []string{"1"}
+	challenge   = []string{`Bearer realm="godwit"`}
 )
 
 // methodError is the one failure whose status is not the code's: 405.
@@ -40,10 +42,22 @@ func WriteError(w http.ResponseWriter, err error) {
 	if e := (*methodError)(nil); errors.As(err, &e) {
 		status = http.StatusMethodNotAllowed
 	}
-	if code == fault.Unavailable || code == fault.RateLimited {
-		w.Header()["Retry-After"] = retrySecond
+	switch code {
+	case fault.Unavailable, fault.RateLimited:
+		w.Header()["Retry-After"] = retryAfter(err)
+	case fault.Unauthenticated:
+		w.Header()["Www-Authenticate"] = challenge
 	}
 	writeJSON(w, status, errorBody{Error: fault.Public(err), Code: code.String()})
+}
+
+// retryAfter is the time to wait in whole seconds, at least one.
+func retryAfter(err error) []string {
+	wait := fault.RetryOf(err)
+	if wait <= time.Second {
+		return retrySecond
+	}
+	return []string{strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)}
 }
 
 func (s *Server) writeError(w http.ResponseWriter, x *Exchange, err error) {

@@ -64,6 +64,7 @@ type Route struct {
 	// Probe marks liveness and readiness, which platforms ask without
 	// credentials and which tell nothing else.
 	Probe bool
+	Scope Scope // what a caller needs; "" for probes
 }
 
 // Routes lists what the server answers, so that access rules can be checked
@@ -76,7 +77,8 @@ type endpoint func(ctx context.Context, x *Exchange, w http.ResponseWriter, r *h
 
 func (s *Server) addRoutes() {
 	type methods = map[string]endpoint
-	add := func(pattern string, m methods) {
+	// Without a scope a route is open to everybody.
+	add := func(scope Scope, pattern string, m methods) {
 		allow := make([]string, 0, 4)
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 			if method == http.MethodHead && m[http.MethodGet] != nil {
@@ -84,37 +86,37 @@ func (s *Server) addRoutes() {
 			}
 			if m[method] != nil {
 				allow = append(allow, method)
-				s.routes = append(s.routes, Route{method, pattern, strings.HasPrefix(pattern, "/v2/health/")})
+				s.routes = append(s.routes, Route{method, pattern, scope == "", scope})
 			}
 		}
-		s.mux.Handle(pattern, s.serve(m, strings.Join(append(allow, http.MethodOptions), ", ")))
+		s.mux.Handle(pattern, s.serve(scope, m, strings.Join(append(allow, http.MethodOptions), ", ")))
 	}
 	get := func(e endpoint) methods { return methods{http.MethodGet: e} }
 	post := func(e endpoint) methods { return methods{http.MethodPost: e} }
 
-	add("/v2/health/live", get(s.serveLive))
-	add("/v2/health/ready", get(s.serveReady))
-	add("/v2", get(s.serveMetadata))
-	add("/v2/{$}", get(s.serveMetadata))
+	add("", "/v2/health/live", get(s.serveLive))
+	add("", "/v2/health/ready", get(s.serveReady))
+	add(ScopeMetadata, "/v2", get(s.serveMetadata))
+	add(ScopeMetadata, "/v2/{$}", get(s.serveMetadata))
 	for _, model := range []string{"/v2/models/{model}", "/v2/models/{model}/versions/{version}"} {
-		add(model, get(s.serveModel))
-		add(model+"/ready", get(s.serveModelReady))
-		add(model+"/config", get(s.serveConfig))
-		add(model+"/stats", get(s.serveStatistics))
-		add(model+"/infer", post(s.serveInfer))
+		add(ScopeMetadata, model, get(s.serveModel))
+		add(ScopeMetadata, model+"/ready", get(s.serveModelReady))
+		add(ScopeMetadata, model+"/config", get(s.serveConfig))
+		add(ScopeMetadata, model+"/stats", get(s.serveStatistics))
+		add(ScopeInfer, model+"/infer", post(s.serveInfer))
 	}
-	add("/v2/models/stats", get(s.serveStatistics))
-	add("/v2/repository/index", post(s.serveIndex))
-	add("/v2/repository/models/{model}/load", post(s.serveUnsupported))
-	add("/v2/repository/models/{model}/unload", post(s.serveUnsupported))
-	add("/openapi.json", get(s.serveOpenAPI))
+	add(ScopeMetadata, "/v2/models/stats", get(s.serveStatistics))
+	add(ScopeMetadata, "/v2/repository/index", post(s.serveIndex))
+	add(ScopeAdmin, "/v2/repository/models/{model}/load", post(s.serveUnsupported))
+	add(ScopeAdmin, "/v2/repository/models/{model}/unload", post(s.serveUnsupported))
+	add(ScopeMetadata, "/openapi.json", get(s.serveOpenAPI))
 	if s.opts.Metrics != nil {
-		add("/metrics", get(pass(s.opts.Metrics)))
+		add(ScopeMetrics, "/metrics", get(pass(s.opts.Metrics)))
 	}
 	if s.opts.Page != nil {
-		add("/{$}", get(pass(s.opts.Page)))
+		add(ScopeMetadata, "/{$}", get(pass(s.opts.Page)))
 	}
-	s.mux.Handle("/", s.serve(nil, ""))
+	s.mux.Handle("/", s.serve(ScopeMetadata, nil, ""))
 }
 
 // pass makes an endpoint of a handler that was handed in. When it panics after
@@ -155,7 +157,7 @@ func (t *tracked) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !cleanPath(r.URL.Path) {
 		// Before the mux, which would redirect "//" and "..".
-		s.serve(map[string]endpoint{r.Method: badPath}, "").ServeHTTP(w, r)
+		s.serve(ScopeMetadata, map[string]endpoint{r.Method: badPath}, "").ServeHTTP(w, r)
 		return
 	}
 	s.mux.ServeHTTP(w, r)
@@ -172,11 +174,13 @@ func cleanPath(p string) bool {
 	return p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/") && !strings.HasSuffix(p, "//")
 }
 
-// serve wraps a route's endpoints: method, names in the path, panics, error
-// bodies, request id, trace, log line. No endpoints at all is an unknown route.
-func (s *Server) serve(endpoints map[string]endpoint, allow string) http.Handler {
+// serve wraps a route's endpoints: access, method, names in the path, panics,
+// error bodies, request id, trace, log line. No endpoints at all is an unknown
+// route. Who may not call learns nothing but that: not whether the route, the
+// method or the model exists, and no byte of the body is read.
+func (s *Server) serve(scope Scope, endpoints map[string]endpoint, allow string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, x := s.Begin(r.Context(), telemetry.ProtocolREST, r.Header.Values)
+		ctx, x := s.Begin(r.Context(), telemetry.ProtocolREST, headerOf(r.Header))
 		h := w.Header()
 		h["X-Content-Type-Options"] = nosniff
 		h["Traceparent"] = []string{x.TraceParent()}
@@ -185,7 +189,11 @@ func (s *Server) serve(endpoints map[string]endpoint, allow string) http.Handler
 		}
 		e := endpoints[r.Method]
 		var err error
+		if e == nil || scope != "" {
+			err = x.Authorize(ctx, scope)
+		}
 		switch {
+		case err != nil:
 		case e != nil:
 			err = s.call(ctx, x, w, r, e)
 		case len(endpoints) == 0:
@@ -202,6 +210,26 @@ func (s *Server) serve(endpoints map[string]endpoint, allow string) http.Handler
 		}
 		x.End(ctx, err)
 	})
+}
+
+// headerOf gives a header's values by its lower-case name. net/http would make
+// the name that it keeps them under anew, each time.
+func headerOf(h http.Header) func(name string) []string {
+	return func(name string) []string {
+		switch name {
+		case "traceparent":
+			return h["Traceparent"]
+		case "tracestate":
+			return h["Tracestate"]
+		case "x-request-id":
+			return h["X-Request-Id"]
+		case "authorization":
+			return h["Authorization"]
+		case "x-api-key":
+			return h["X-Api-Key"]
+		}
+		return h.Values(name)
+	}
 }
 
 func (s *Server) call(ctx context.Context, x *Exchange, w http.ResponseWriter, r *http.Request, e endpoint) (err error) {
