@@ -1,0 +1,177 @@
+package loadtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Result is what a run measured: what was due after the warm-up.
+type Result struct {
+	Target   string   `json:"target"`
+	Model    string   `json:"model"`
+	Protocol Protocol `json:"protocol"`
+	// Loop is "poisson" or "constant", open loops, or "closed".
+	Loop        string `json:"loop"`
+	Connections int    `json:"connections"`
+	Payloads    int    `json:"payloads"` // how many different requests were sent
+	Seed        uint64 `json:"seed"`
+
+	// Seconds is how long it counted.
+	Seconds float64 `json:"seconds"`
+	// Rate is how many requests in a second were asked for, 0 in a closed loop;
+	// Achieved is how many were answered well in one.
+	Rate     float64 `json:"rate"`
+	Achieved float64 `json:"achieved"`
+
+	// Sent is how many requests were due, OK how many of them were answered
+	// well, Errors the others by HTTP status, gRPC code, or "timeout",
+	// "connect", "closed", "malformed" (no HTTP) or "not_sent" (too many waited).
+	Sent   int64            `json:"sent"`
+	OK     int64            `json:"ok"`
+	Errors map[string]int64 `json:"errors"`
+	// RetryAfter is how many answers said when to try again.
+	RetryAfter int64 `json:"retry_after"`
+	// Waited is how many were due while every connection was in use.
+	Waited int64 `json:"waited"`
+
+	// Latency is from when a request was due to the end of its answer, for
+	// those that were answered well. Service is from when it was sent; it hides
+	// what a stalled server does to those who wait. Lag is how late the client
+	// sent what had a free connection.
+	Latency Latencies `json:"latency_ms"`
+	Service Latencies `json:"service_ms"`
+	Lag     Latencies `json:"lag_ms"`
+
+	BytesIn  int64 `json:"bytes_in"` // of bodies and heads; over gRPC of messages
+	BytesOut int64 `json:"bytes_out"`
+
+	// All is how many requests have ended, warm-up included, well or not: what
+	// the server's whole CPU time is divided by.
+	All int64 `json:"all"`
+	// Late says, when the client itself could not send on time, so that
+	// latencies are partly its own.
+	Late string `json:"late,omitempty"`
+}
+
+// Latencies are quantiles, exact to three digits.
+type Latencies struct {
+	Count                          int64
+	Mean, P50, P90, P99, P999, Max time.Duration
+}
+
+func latencies(h *hdrhistogram.Histogram) Latencies {
+	at := func(q float64) time.Duration { return time.Duration(h.ValueAtQuantile(q)) }
+	return Latencies{Count: h.TotalCount(), Mean: time.Duration(h.Mean()),
+		P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: time.Duration(h.Max())}
+}
+
+// MarshalJSON writes milliseconds.
+func (l Latencies) MarshalJSON() ([]byte, error) {
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	return json.Marshal(struct {
+		Mean float64 `json:"mean"`
+		P50  float64 `json:"p50"`
+		P90  float64 `json:"p90"`
+		P99  float64 `json:"p99"`
+		P999 float64 `json:"p99.9"`
+		Max  float64 `json:"max"`
+	}{ms(l.Mean), ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max)})
+}
+
+func (r *run) result(err error) *Result {
+	rec := r.rec
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	end := r.end
+	if rec.last.After(r.from) && (err != nil || r.o.Count > 0) && rec.last.Before(end) {
+		end = rec.last
+	}
+	res := &Result{
+		Target: r.o.Target, Model: r.o.Model, Protocol: r.o.Protocol, Loop: "closed",
+		Connections: len(r.callers), Payloads: r.payloads, Seed: r.o.Seed, Rate: r.o.Rate,
+		Seconds: end.Sub(r.from).Seconds(),
+		Sent:    rec.ok + rec.failed, OK: rec.ok, Errors: maps.Clone(rec.errors), RetryAfter: rec.later, Waited: rec.waited.Load(),
+		Latency: latencies(rec.latency), Service: latencies(rec.service), Lag: latencies(rec.lag),
+		BytesIn: rec.bytesIn, BytesOut: rec.bytesOut, All: rec.okAll + rec.failedAll,
+	}
+	if r.o.Rate > 0 {
+		res.Loop = "poisson"
+		if r.o.Constant {
+			res.Loop = "constant"
+		}
+	}
+	if res.Seconds > 0 {
+		res.Achieved = float64(rec.inWindow) / res.Seconds
+	}
+	if l := res.Lag; r.o.Rate > 0 && l.P99 > time.Millisecond && l.P99 > res.Latency.P99/4 {
+		res.Late = fmt.Sprintf("the client was %v late at p99 by itself; latencies contain that", l.P99.Round(10*time.Microsecond))
+	}
+	return res
+}
+
+// Text writes the result for people.
+func (r *Result) Text(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	arrivals := fmt.Sprintf("open loop, %s arrivals, seed %d", r.Loop, r.Seed)
+	if r.Loop == "closed" {
+		arrivals = "closed loop: latencies hide queueing"
+	}
+	fmt.Fprintf(t, "load\t%s over %s, %s\n", r.Model, r.Protocol, arrivals)
+	fmt.Fprintf(t, "\t%d connections, %d different requests, %.1f s\n", r.Connections, r.Payloads, r.Seconds)
+	if r.Rate > 0 {
+		fmt.Fprintf(t, "rate\t%.1f/s asked, %.1f/s answered\n", r.Rate, r.Achieved)
+	} else {
+		fmt.Fprintf(t, "rate\t%.1f/s answered\n", r.Achieved)
+	}
+	fmt.Fprintf(t, "requests\t%d sent, %d answered\n", r.Sent, r.OK)
+	fmt.Fprintf(t, "errors\t%s\n", r.errors())
+	row := func(name string, l Latencies) {
+		fmt.Fprintf(t, "%s\tp50 %s\tp90 %s\tp99 %s\tp99.9 %s\tmax %s\n", name, ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
+	}
+	row("latency", r.Latency)
+	if r.Rate > 0 {
+		row("service", r.Service)
+	}
+	fmt.Fprintf(t, "bytes\t%d out, %d in\n", r.BytesOut, r.BytesIn)
+	t.Flush()
+	if r.Waited > 0 {
+		fmt.Fprintf(w, "%d requests were due while all %d connections were in use.\n", r.Waited, r.Connections)
+	}
+	if r.Late != "" {
+		fmt.Fprintf(w, "Careful: %s.\n", r.Late)
+	}
+}
+
+func (r *Result) errors() string {
+	if len(r.Errors) == 0 {
+		return "none"
+	}
+	s := ""
+	for _, name := range slices.Sorted(maps.Keys(r.Errors)) {
+		if s != "" {
+			s += ", "
+		}
+		s += fmt.Sprintf("%s: %d", name, r.Errors[name])
+	}
+	if r.RetryAfter > 0 {
+		s += fmt.Sprintf(" (%d with Retry-After)", r.RetryAfter)
+	}
+	return s
+}
+
+func ms(d time.Duration) string {
+	switch {
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.3f ms", d.Seconds()*1e3)
+	case d < time.Second:
+		return fmt.Sprintf("%.1f ms", d.Seconds()*1e3)
+	}
+	return fmt.Sprintf("%.2f s", d.Seconds())
+}
