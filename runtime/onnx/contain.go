@@ -19,7 +19,8 @@ const maxProblems = 20
 const hintContain = "Put the model and its data files, as plain files without links, into one folder of their own (cp -L), or save the model again in one file."
 
 // CheckExternal makes sure that every file which the model names is a plain
-// file inside dir (the model's folder; "" means that of Path) with enough
+// file inside dir (the model's folder; "" means that of Path, and nothing at
+// all for a model that came from ReadFrom) with enough
 // bytes, before a runtime opens it. It refuses absolute paths, "..", symbolic
 // links anywhere on the way, files with several hard links, folders, pipes and
 // devices, offsets and lengths beyond the file or in contradiction to the
@@ -50,6 +51,10 @@ type externals struct {
 func (x *externals) close() error { return x.root.Close() }
 
 func (m *Model) openExternal(dir string) (*externals, error) {
+	if dir == "" && m.own == "" {
+		return nil, fault.New(fault.BadModel, "onnx.CheckExternal", m.Path, "want a model in one piece, got %d tensors in other files and no folder to look in", len(m.External)).
+			WithHint("Save the model again in one file.")
+	}
 	if dir == "" {
 		dir = filepath.Dir(m.Path)
 	}

@@ -47,6 +47,12 @@ func DigestAll(path string, lim *Limits) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return m.DigestAll()
+}
+
+// DigestAll is the function of that name for a model that Read has read.
+func (m *Model) DigestAll() (string, error) {
+	path := m.Path
 	own, err := Digest(path)
 	if err != nil || len(m.External) == 0 {
 		return own, err
@@ -102,7 +108,7 @@ func openRegular(path, op string) (*os.File, error) {
 	}
 	var f *os.File
 	if err == nil {
-		f, err = os.Open(path)
+		f, err = os.OpenFile(path, os.O_RDONLY|patient, 0)
 	}
 	if err == nil {
 		return f, nil

@@ -10,9 +10,10 @@ type call struct {
 // function reads an operator that the model defines itself.
 func (p *parser) function(f field) {
 	var op call
-	s := newScope(nil)
+	s := p.newScope(nil)
 	outer := p.calls
 	p.calls = map[call]int{}
+	var outputs []uint64
 	p.message(f, "a function", func(f field) {
 		switch f.num {
 		case 1:
@@ -22,13 +23,16 @@ func (p *parser) function(f field) {
 		case 13:
 			op.overload = p.intern(f, "a function's overload")
 		case 4:
-			s.given[p.hash(f, "a function's input")] = true
+			p.give(s.given, p.hash(f, "a function's input"), "a function's input")
+			p.edge(1)
+		case 5:
+			outputs = append(outputs, p.hash(f, "a function's output"))
 			p.edge(1)
 		case 7:
 			p.node(s, f)
 		}
 	})
-	p.sorted(s, "function "+shorten(op.String()), nil)
+	p.closed(s, "function "+shorten(op.String()), outputs)
 	if _, twice := p.bodies[op]; twice {
 		p.fail("function %s is defined twice", shorten(op.String())).Hint = hintCorrupt
 	}

@@ -1,32 +1,54 @@
 package onnx
 
+import (
+	"fmt"
+	"slices"
+)
+
 // A scope is one graph or function while it is read. Names are hashes.
 type scope struct {
-	outer *scope
-	depth int
-	nodes []nodeEdges
-	edges []uint64
-	given map[uint64]bool // inputs and initializers: what no node needs to make
-	flags map[uint64]bool // constants of one truth value
+	outer  *scope
+	depth  int
+	nodes  []nodeEdges
+	edges  []uint64
+	given  map[uint64]bool     // inputs and initializers: what no node needs to make
+	inits  map[uint64]bool     // initializers alone
+	flags  map[uint64]bool     // constants of one truth value
+	consts map[uint64]constant // what is known of constant values; see fold.go
+	order  []int               // nodes in an order in which they can run
 }
 
 // nodeEdges are the places of one node's names in scope.edges: what it reads
-// in [in, out), what it makes in [out, end).
-type nodeEdges struct{ in, out, end int }
+// in [in, out), what it makes in [out, end). rule says what it makes of
+// constants, nil when that is not known.
+type nodeEdges struct {
+	in, out, end int
+	rule         foldRule
+	attrs        *foldAttrs
+}
 
-func newScope(outer *scope) *scope {
-	s := &scope{outer: outer, given: map[uint64]bool{}, flags: map[uint64]bool{}}
+func (p *parser) newScope(outer *scope) *scope {
+	s := &scope{outer: outer, given: map[uint64]bool{}, inits: map[uint64]bool{}, flags: map[uint64]bool{}, consts: map[uint64]constant{}}
 	if outer != nil {
 		s.depth = outer.depth + 1
 	}
+	p.scopes = append(p.scopes, s)
 	return s
+}
+
+// give adds a name that is there without any node. Two of one kind with one
+// name leave it to the runtime which of them counts.
+func (p *parser) give(given map[uint64]bool, name uint64, what string) {
+	if given[name] && name != p.hashOf("") && p.err == nil {
+		p.fail("%s: its name is there twice", what).Hint = hintCorrupt
+	}
+	given[name] = true
 }
 
 // mainGraph also keeps names and types of inputs and outputs.
 func (p *parser) mainGraph(f field) {
-	s := newScope(nil)
+	s := p.newScope(nil)
 	var inputs []Value
-	inits := map[uint64]bool{}
 	p.message(f, "the graph", func(f field) {
 		switch f.num {
 		case 2:
@@ -38,25 +60,48 @@ func (p *parser) mainGraph(f field) {
 			p.m.Outputs = append(p.m.Outputs, p.value(f, "an output"))
 			p.atMost(len(inputs)+len(p.m.Outputs), p.lim.Values, "inputs and outputs")
 		default:
-			p.graphPart(s, f, inits)
+			p.graphPart(s, f)
 		}
 	})
 	for _, v := range inputs {
 		h := p.hashOf(v.Name)
 		s.given[h] = true
-		if inits[h] {
+		if s.inits[h] {
 			p.m.Defaults = append(p.m.Defaults, v.Name)
 		} else {
 			p.m.Inputs = append(p.m.Inputs, v)
 		}
 	}
-	p.sorted(s, "the graph", nil)
+	outputs := make([]uint64, len(p.m.Outputs))
+	for i, v := range p.m.Outputs {
+		outputs[i] = p.hashOf(v.Name)
+	}
+	p.closed(s, "the graph", outputs)
+}
+
+// closed is sorted for what has nothing around it: every name that is used
+// must be made inside.
+func (p *parser) closed(s *scope, what string, outputs []uint64) {
+	if free := p.sorted(s, what, outputs); len(free) > 0 && p.err == nil {
+		p.fail("%s uses %d values that nothing in it makes%s", what, len(free), p.user(s, free[0])).
+			Hint = "Export the model again; no runtime can run it."
+	}
+}
+
+// user tells which operator reads name, for a message.
+func (p *parser) user(s *scope, name uint64) string {
+	for i, n := range s.nodes {
+		if slices.Contains(s.edges[n.in:n.out], name) {
+			return fmt.Sprintf("; operator number %d reads one", i+1)
+		}
+	}
+	return ""
 }
 
 // subgraph reads the body of an If, Loop or the like and returns the names
 // that it takes from the graphs around it.
 func (p *parser) subgraph(outer *scope, f field) []uint64 {
-	s := newScope(outer)
+	s := p.newScope(outer)
 	if s.depth > p.lim.Depth {
 		p.fail("subgraphs nest deeper than %d", p.lim.Depth).Hint = hintLimit
 		return nil
@@ -68,22 +113,20 @@ func (p *parser) subgraph(outer *scope, f field) []uint64 {
 		case 11, 12:
 			name := p.valueName(f)
 			if f.num == 11 {
-				s.given[name] = true
+				p.give(s.given, name, "a subgraph's input")
 			} else {
 				outputs = append(outputs, name)
 			}
 			p.edge(1)
 		default:
-			p.graphPart(s, f, nil)
+			p.graphPart(s, f)
 		}
 	})
-	free := p.sorted(s, "a subgraph", outputs)
-	s.nodes, s.edges, s.given = nil, nil, nil // flags outlive it, for doubts
-	return free
+	return p.sorted(s, "a subgraph", outputs)
 }
 
 // graphPart reads the fields that all graphs have: nodes and initializers.
-func (p *parser) graphPart(s *scope, f field, inits map[uint64]bool) {
+func (p *parser) graphPart(s *scope, f field) {
 	switch f.num {
 	case 1:
 		p.node(s, f)
@@ -96,9 +139,10 @@ func (p *parser) graphPart(s *scope, f field, inits map[uint64]bool) {
 		} else {
 			t = p.sparse(f, true)
 		}
+		p.give(s.inits, t.name, "an initializer")
 		s.given[t.name] = true
-		if inits != nil {
-			inits[t.name] = true
+		if f.num == 5 {
+			s.consts[t.name] = t.constant
 		}
 		if t.isFlag {
 			s.flags[t.name] = t.flag
@@ -114,6 +158,8 @@ func (p *parser) node(s *scope, f field) {
 		in, out  []uint64
 		free     []uint64 // what subgraphs take from here
 		constant tensorInfo
+		attrs    = foldAttrs{elem: Float}
+		nested   bool
 	)
 	p.message(f, "an operator", func(f field) {
 		switch f.num {
@@ -124,8 +170,9 @@ func (p *parser) node(s *scope, f field) {
 		case 4:
 			op.Name = p.intern(f, "an operator's type")
 		case 5:
-			names, t := p.attribute(s, f)
+			names, t, sub := p.attribute(s, f, &attrs)
 			free = append(free, names...)
+			nested = nested || sub
 			if t.isFlag {
 				constant = t
 			}
@@ -154,6 +201,13 @@ func (p *parser) node(s *scope, f field) {
 	n.out = len(s.edges)
 	s.edges = append(s.edges, out...)
 	n.end = len(s.edges)
+	if op.Domain == "" && !nested {
+		n.rule = foldRules[op.Name]
+	}
+	if n.rule != nil {
+		attrs.op = op.Name
+		n.attrs = &attrs
+	}
 	s.nodes = append(s.nodes, n)
 }
 
@@ -163,19 +217,25 @@ func (p *parser) edge(n int) {
 }
 
 // attribute reads what matters of an operator's attribute: its subgraphs,
-// whose free names it returns, and its tensors.
-func (p *parser) attribute(s *scope, f field) (free []uint64, constant tensorInfo) {
+// whose free names it returns, its tensors, and what attrs keeps.
+func (p *parser) attribute(s *scope, f field, attrs *foldAttrs) (free []uint64, constant tensorInfo, nested bool) {
+	var a foldAttr
 	p.message(f, "an attribute", func(f field) {
 		switch f.num {
+		case 1, 2, 3, 7, 8:
+			p.foldAttr(f, &a)
 		case 5, 10: // a tensor, tensors
 			constant = p.tensor(f, "an attribute's tensor", false)
+			a.tensor = constant.constant
 		case 22, 23:
 			p.sparse(f, false)
 		case 6, 11: // a graph, graphs
+			nested = true
 			free = append(free, p.subgraph(s, f)...)
 		}
 	})
-	return free, constant
+	attrs.set(&a)
+	return free, constant, nested
 }
 
 // sorted fails when s has a cycle, that is when some operators wait for each
@@ -223,15 +283,17 @@ func (p *parser) sorted(s *scope, what string, outputs []uint64) (free []uint64)
 			outside(name)
 		}
 	}
-	if stuck := stuck(waits, readers); stuck > 0 {
+	s.order = runnable(waits, readers)
+	if stuck := len(s.nodes) - len(s.order); stuck > 0 {
 		p.fail("%s is cyclic: %d of its %d operators wait for each other", what, stuck, len(s.nodes)).
 			Hint = "Export the model again; no runtime can run it."
 	}
 	return free
 }
 
-// stuck counts the nodes that never get ready.
-func stuck(waits []int, readers [][]int) int {
+// runnable lists the nodes in an order in which they can run; those that never
+// get ready are left out.
+func runnable(waits []int, readers [][]int) []int {
 	ready := make([]int, 0, len(waits))
 	for i, w := range waits {
 		if w == 0 {
@@ -245,5 +307,5 @@ func stuck(waits []int, readers [][]int) int {
 			}
 		}
 	}
-	return len(waits) - len(ready)
+	return ready
 }

@@ -43,9 +43,12 @@ type Model struct {
 
 	Initializers Initializers
 	Constants    int64 // bytes of tensors in operators' attributes, as Constant's value
+	Produced     Produced
 	// External lists every tensor whose data are in another file, in the
 	// file's order. Read does not look at those files; see CheckExternal.
 	External []External
+
+	own string // identity of the file that was read; "" when it was no file
 }
 
 // An Opset says which version of a domain's operators a model uses. The

@@ -25,11 +25,17 @@ func Read(path string, lim *Limits) (*Model, error) {
 	if err != nil {
 		return nil, fault.New(fault.BadModel, "onnx.Read", path, "stat: %w", err)
 	}
-	return ReadFrom(f, info.Size(), path, lim)
+	m, err := ReadFrom(f, info.Size(), path, lim)
+	if err != nil {
+		return nil, err
+	}
+	m.own = identity(info)
+	return m, nil
 }
 
 // ReadFrom is Read for a model of size bytes that is not a file by itself:
-// one in memory or in an archive. name stands for it in errors and in Path.
+// one in memory or in an archive. name stands for it in errors and in Path; no
+// folder follows from it, so that CheckExternal needs to be told one.
 func ReadFrom(r io.ReaderAt, size int64, name string, lim *Limits) (*Model, error) {
 	p := &parser{
 		cursor: cursor{r: r, size: size, name: name},
@@ -52,6 +58,7 @@ func ReadFrom(r io.ReaderAt, size int64, name string, lim *Limits) (*Model, erro
 	p.model()
 	p.check()
 	p.expand()
+	p.fold()
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -77,6 +84,7 @@ type parser struct {
 
 	graph, ir bool // which parts were seen
 	doubts    []doubt
+	scopes    []*scope // every graph and function; those around before those inside
 }
 
 func (p *parser) model() {

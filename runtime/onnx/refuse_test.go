@@ -157,6 +157,7 @@ func TestLimits(t *testing.T) {
 	}
 	long := testmodels.Identity(onnx.Float, "N")
 	long.Graph.Inputs[0].Name = strings.Repeat("n", 101)
+	long.Graph.Nodes[0].In = []string{long.Graph.Inputs[0].Name}
 	for _, tt := range []struct {
 		name  string
 		model testmodels.Model
@@ -209,11 +210,13 @@ func TestGraphsThatCannotRun(t *testing.T) {
 		testmodels.N("Add", []string{"a", "p"}, []string{"q"}),
 		testmodels.N("Neg", []string{"q"}, []string{"p"}),
 		testmodels.N("Neg", []string{"b"}, []string{"sum"}),
+		testmodels.N("Neg", []string{"b"}, []string{"diff"}),
 	}
 	unsorted := testmodels.AddSub() // allowed: runtimes sort
 	unsorted.Graph.Nodes = []testmodels.Node{
 		testmodels.N("Neg", []string{"late"}, []string{"sum"}),
 		testmodels.N("Add", []string{"a", "b"}, []string{"late"}),
+		testmodels.N("Neg", []string{"late"}, []string{"diff"}),
 	}
 	through := testmodels.Branches() // the branch needs what comes after the If
 	through.Graph.Nodes[0].Attrs = []testmodels.Attr{testmodels.Body("then_branch", testmodels.Graph{
@@ -233,12 +236,22 @@ func TestGraphsThatCannotRun(t *testing.T) {
 	again.Functions = append(again.Functions, again.Functions[0])
 	body := testmodels.LocalFunction()
 	body.Functions[0].Nodes = []testmodels.Node{testmodels.N("Add", []string{"a", "b"}, []string{"b"})}
+	undefined := testmodels.AddSub()
+	undefined.Graph.Nodes[1].In = []string{"a", "nowhere"}
+	output2 := testmodels.AddSub()
+	output2.Graph.Outputs[1].Name = "nowhere"
+	lacking := testmodels.LocalFunction()
+	lacking.Functions[0].Nodes = []testmodels.Node{testmodels.N("Add", []string{"a", "x"}, []string{"b"})}
+	leaked := testmodels.Branches()
+	leaked.Graph.Nodes = append(leaked.Graph.Nodes, testmodels.N("Neg", []string{"Added"}, []string{"z"}))
+	doubled := testmodels.Tiny()
+	doubled.Graph.Inits = append(doubled.Graph.Inits, doubled.Graph.Inits[0])
 	for _, tt := range []struct {
 		name  string
 		model testmodels.Model
 		part  string // "" means that it reads
 	}{
-		{"cycle", cycle, "the graph is cyclic: 2 of its 3 operators"},
+		{"cycle", cycle, "the graph is cyclic: 2 of its 4 operators"},
 		{"not sorted", unsorted, ""},
 		{"cycle through a subgraph", through, "the graph is cyclic: 2 of its 2"},
 		{"cycle through a subgraph's output", output, "the graph is cyclic"},
@@ -247,6 +260,11 @@ func TestGraphsThatCannotRun(t *testing.T) {
 		{"made twice", twice, "operator number 2 makes a value that is there already"},
 		{"function that calls itself", recursive, "example.Twice calls itself"},
 		{"function defined twice", again, "defined twice"},
+		{"value that nothing makes", undefined, "the graph uses 1 values that nothing in it makes; operator number 2 reads one"},
+		{"output that nothing makes", output2, "the graph uses 1 values that nothing in it makes"},
+		{"value that a function lacks", lacking, "function example.Twice uses 1 values"},
+		{"value that is only inside a branch", leaked, "operator number 2 reads one"},
+		{"two initializers of one name", doubled, "an initializer: its name is there twice"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := read(t, tt.model.Bytes(), nil)

@@ -14,6 +14,7 @@ type tensorInfo struct {
 	name   uint64
 	isFlag bool // one constant truth value
 	flag   bool
+	constant
 }
 
 // stored is what a TensorProto holds, counted while its fields pass by.
@@ -26,7 +27,9 @@ type stored struct {
 	text     int64 // bytes of string_data
 	external bool
 	entries  []entry
-	first    uint64 // the first element's bits, of raw_data or int32_data
+	first    uint64    // the first element's bits, of raw_data or int32_data
+	values   []float64 // the first numbers, until there are too many to matter
+	rawAt    field
 }
 
 type entry struct{ key, value string }
@@ -47,12 +50,17 @@ func (p *parser) tensor(f field, what string, initializer bool) (info tensorInfo
 			s.elem = p.elem(f)
 		case 4: // float_data
 			s.typed += p.fixed(f, 4)
+			s.keep(p, f, Float)
 		case 10: // double_data
 			s.typed += p.fixed(f, 8)
+			s.keep(p, f, Double)
 		case 5, 7, 11: // int32_data, int64_data, uint64_data
 			p.integers(f, "a tensor's element", func(v uint64) {
 				if s.typed++; s.typed == 1 {
 					s.first = v
+				}
+				if len(s.values) < maxFoldValues {
+					s.values = append(s.values, float64(int64(v)))
 				}
 			})
 		case 6:
@@ -64,7 +72,7 @@ func (p *parser) tensor(f field, what string, initializer bool) (info tensorInfo
 			info.name = p.hashOf(name)
 		case 9:
 			p.is(f, protowire.BytesType, "a tensor's data")
-			s.raw = f.len()
+			s.raw, s.rawAt = f.len(), f
 			if b := p.peek(f.start, int(min(f.len(), 1))); len(b) > 0 {
 				s.first = uint64(b[0])
 			}
@@ -88,6 +96,7 @@ func (p *parser) tensor(f field, what string, initializer bool) (info tensorInfo
 	} else {
 		p.m.Constants = addSat(p.m.Constants, bytes)
 	}
+	info.constant = p.constant(&s)
 	if n, _ := tensor.Elements(s.dims); n == 1 && s.elem == Bool && !s.external {
 		info.isFlag, info.flag = true, s.first != 0
 	}
@@ -177,7 +186,7 @@ func (p *parser) sparse(f field, initializer bool) (info tensorInfo) {
 			p.tensor(f, "a sparse tensor's indices", initializer)
 		}
 	})
-	info.isFlag = false
+	info.isFlag, info.constant = false, constant{}
 	return info
 }
 

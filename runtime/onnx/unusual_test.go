@@ -82,9 +82,17 @@ func TestSignature(t *testing.T) {
 func TestSignatureReportsWhatCannotBeServed(t *testing.T) {
 	several := testmodels.AddSub()
 	several.Graph.Inputs[1].Name = "a"
+	several.Graph.Nodes[0].In, several.Graph.Nodes[1].In = []string{"a", "a"}, []string{"a", "a"}
 	several.Graph.Outputs[0] = testmodels.V("", onnx.Complex64, "N")
 	clash := testmodels.SequenceOfMaps(onnx.Int64)
 	clash.Graph.Outputs[0].Name = "probabilities_keys"
+	for i := range clash.Graph.Nodes {
+		for j, name := range clash.Graph.Nodes[i].Out {
+			if name == "label" {
+				clash.Graph.Nodes[i].Out[j] = "probabilities_keys"
+			}
+		}
+	}
 	sparse := testmodels.Identity(onnx.Float, "N")
 	sparse.Graph.Inputs[0].Type.Sparse = true
 	floatKeys := testmodels.SequenceOfMaps(onnx.Int64)

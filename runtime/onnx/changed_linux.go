@@ -1,0 +1,5 @@
+package onnx
+
+import "syscall"
+
+func changed(s *syscall.Stat_t) any { return s.Ctim }
