@@ -124,7 +124,10 @@ func short(text []byte) string {
 func (a *asker) onlyModel(ctx context.Context) (string, error) {
 	var index []struct{ Name string }
 	if err := a.do(ctx, http.MethodPost, "v2/repository/index", &index); err != nil {
-		return "", fault.New(fault.CodeOf(err), "loadtest.Run", "", "%w", err).WithHint("Name the model; not every server lists its models.")
+		if e := fault.Of(err); e != nil && e.Code != fault.Unavailable {
+			return "", e.WithHint("Name the model; not every server lists its models.")
+		}
+		return "", err
 	}
 	var names []string
 	for _, m := range index {

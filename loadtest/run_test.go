@@ -232,7 +232,7 @@ func TestArrivals(t *testing.T) {
 		t.Errorf("Poisson: want gaps of mean and deviation 1e6 ns, got %g ± %g", mean, dev)
 	}
 	first := func(seed uint64) time.Duration { return newArrivals(1000, false, seed).next() }
-	if first(7) != first(7) || first(7) == first(8) {
+	if a, again := first(7), first(7); a != again || a == first(8) {
 		t.Error("want the same arrivals from the same seed, and others from another")
 	}
 }

@@ -1,0 +1,268 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"godwit.dev/internal/app"
+	"godwit.dev/internal/recorded"
+	"godwit.dev/loadtest"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+)
+
+type benchOptions struct {
+	load     loadtest.Options
+	protocol string
+	arrivals string
+	headers  []string
+}
+
+func (p *program) newBench() *cobra.Command {
+	var o benchOptions
+	cmd := &cobra.Command{
+		Use:     "bench URL|DIR",
+		GroupID: "measure",
+		Short:   "Put load on a server and measure what its callers see",
+		Long: `bench sends requests to any server of the Open Inference Protocol v2 at URL, or
+to the function in DIR, which it serves for that in a process of its own.
+
+With --rate requests arrive at that rate whatever is answered, and a latency
+counts from when its request was due: an open loop, as real callers are. Without,
+each connection sends its next request when it has the last answer: a closed
+loop, which finds the throughput and hides queueing.
+
+The requests are those recorded in DIR, else made up from the model's metadata;
+from few of them more are made, so that the server sees many different ones.
+Before the load one answer is checked: over binary and gRPC it must be the one
+over JSON. On one machine client and server share the processors.
+
+Exit codes: 0 all answered, 1 some were not, 9 nobody answers there, 13 the
+client cannot keep up with --rate, 14 a protocol's answers differ from JSON's.`,
+		Example: `  godwit bench fraud/
+  godwit bench http://localhost:8080 --rate 500 --duration 30s
+  godwit bench http://localhost:8080 --protocol grpc --connections 4 --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return p.bench(cmd.Context(), args[0], &o) },
+	}
+	f := cmd.Flags()
+	f.Float64Var(&o.load.Rate, "rate", 0, "requests that arrive in a second (default: closed loop)")
+	f.StringVar(&o.arrivals, "arrivals", "poisson", "how they arrive: poisson, as independent callers, or constant")
+	f.StringVar(&o.protocol, "protocol", "json", "json, binary (REST with binary tensors) or grpc")
+	f.IntVar(&o.load.Connections, "connections", 0, "requests under way at most (default 16, with --rate 256)")
+	f.DurationVar(&o.load.Duration, "duration", 10*time.Second, "how long it counts")
+	f.DurationVar(&o.load.Warmup, "warmup", 2*time.Second, "load before it counts")
+	f.DurationVar(&o.load.Timeout, "timeout", 10*time.Second, "of one request, from when it was due")
+	f.StringVar(&o.load.Model, "model", "", "the model's name (default: the only one)")
+	f.StringVar(&o.load.Version, "model-version", "", "the model's version (default: the newest)")
+	f.StringArrayVar(&o.headers, "header", nil, "header to send with every request, 'NAME: VALUE'; may be repeated")
+	f.IntVar(&o.load.Payloads, "payloads", 64, "how many different requests to send")
+	f.Uint64Var(&o.load.Seed, "seed", 1, "of arrivals and made-up values")
+	return cmd
+}
+
+func (p *program) bench(ctx context.Context, where string, o *benchOptions) error {
+	if err := o.parse(); err != nil {
+		return err
+	}
+	o.load.Target = where
+	if !strings.HasPrefix(where, "http://") && !strings.HasPrefix(where, "https://") {
+		stop, err := p.benchDir(ctx, where, o)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	clear := p.liveLine(&o.load)
+	r, err := loadtest.Run(ctx, &o.load)
+	clear()
+	if r != nil && p.json {
+		writeJSON(p.Stdout, r)
+	} else if r != nil {
+		r.Text(p.Stdout)
+	}
+	if err == nil && r.OK < r.Sent {
+		return exited(fault.Internal.Exit()) // the result has said what failed
+	}
+	return err
+}
+
+func (o *benchOptions) parse() error {
+	switch o.arrivals {
+	case "poisson", "constant":
+		o.load.Constant = o.arrivals == "constant"
+	default:
+		return fault.New(fault.Usage, "", "--arrivals", "want poisson or constant, got %q", o.arrivals)
+	}
+	o.load.Protocol = loadtest.Protocol(o.protocol)
+	o.load.Header = http.Header{}
+	for _, h := range o.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if name = strings.TrimSpace(name); !ok || name == "" {
+			return fault.New(fault.Usage, "", "--header", "want 'NAME: VALUE', got %q", h)
+		}
+		o.load.Header.Add(name, strings.TrimSpace(value))
+	}
+	return nil
+}
+
+// benchDir serves the function in dir with this very binary in a process of
+// its own, and gives the load its address and its recorded requests.
+func (p *program) benchDir(ctx context.Context, dir string, o *benchOptions) (stop func(), err error) {
+	folder, s, err := app.ReadSpec(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, m := range s.Models {
+		names = append(names, m.Name)
+	}
+	if o.load.Model == "" && len(s.Models) == 1 {
+		o.load.Model = names[0]
+	}
+	if o.load.Model == "" {
+		return nil, fault.New(fault.Usage, "", "", "want --model, one of %s, got none", strings.Join(names, ", "))
+	}
+	requests, err := recorded.Load(folder, names...)
+	if err != nil {
+		return nil, err
+	}
+	o.load.Requests = nil
+	for i := range requests {
+		if requests[i].Model != o.load.Model {
+			continue
+		}
+		r, err := requests[i].Decode()
+		if err != nil {
+			return nil, err
+		}
+		o.load.Requests = append(o.load.Requests, request(r))
+	}
+	show := p.working("starting godwit serve " + dir)
+	defer show()
+	c, err := p.startServer(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	o.load.Target = c.url
+	return c.stop, nil
+}
+
+// request is r as callers send it: without an id, so that nothing tells two apart.
+func request(r *infer.Request) *infer.Request {
+	c := *r
+	c.ID = ""
+	return &c
+}
+
+// child is a `godwit serve` of ours.
+type child struct {
+	url    string
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+func (p *program) startServer(ctx context.Context, dir string) (*child, error) {
+	if p.Executable == "" {
+		return nil, fault.New(fault.Runtime, "", dir, "want this program's own path, to serve the folder, got none").
+			WithHint("Start `godwit serve` yourself, and give its URL.")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	cmd := exec.CommandContext(ctx, p.Executable)
+	cmd.Args = []string{"godwit", "serve", dir, "--listen", "127.0.0.1:0", "--json"}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 30 * time.Second // the server bounds its own drain
+	log := &tail{}
+	cmd.Stderr = log
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		return nil, fault.New(fault.Runtime, "", p.Executable, "%w", err)
+	}
+	var ready struct{ URL string }
+	err = json.NewDecoder(out).Decode(&ready)
+	c := &child{url: ready.URL, cancel: cancel, ended: make(chan struct{})}
+	go func() { defer close(c.ended); cmd.Wait() }() // how it ends after the load is nobody's concern
+	if err != nil || ready.URL == "" {
+		interrupted := ctx.Err()
+		c.stop()
+		if interrupted != nil {
+			return nil, interrupted
+		}
+		p.Stderr.Write(log.last())
+		return nil, exited(max(1, cmd.ProcessState.ExitCode()))
+	}
+	return c, nil
+}
+
+func (c *child) stop() {
+	c.cancel()
+	<-c.ended
+}
+
+// tail keeps the end of what is written: why a server did not start.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+const tailBytes = 4 << 10
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(b) >= tailBytes {
+		t.b = append(t.b[:0], b[len(b)-tailBytes:]...)
+		return len(b), nil
+	}
+	if over := len(t.b) + len(b) - tailBytes; over > 0 {
+		t.b = append(t.b[:0], t.b[over:]...)
+	}
+	t.b = append(t.b, b...)
+	return len(b), nil
+}
+
+// last is the last lines: whole ones, unless there is only one.
+func (t *tail) last() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.b) < tailBytes {
+		return t.b
+	}
+	if _, rest, ok := bytes.Cut(t.b, []byte("\n")); ok {
+		return rest
+	}
+	return t.b
+}
+
+// liveLine shows on a terminal how the load goes. The returned clear takes the line away.
+func (p *program) liveLine(o *loadtest.Options) (clear func()) {
+	if p.quiet || p.json || !p.onTerminal() {
+		return func() {}
+	}
+	var last loadtest.Progress
+	o.Progress = func(now loadtest.Progress) {
+		what := "warming up"
+		if now.Warm {
+			what = "measuring"
+		}
+		rate := float64(now.Done-last.Done) / (now.Elapsed - last.Elapsed).Seconds()
+		last = now
+		fmt.Fprintf(p.Stderr, "\r\x1b[K%s … %.0f of %.0f s, %.0f/s, %d failed, %d under way",
+			what, now.Elapsed.Seconds(), now.Total.Seconds(), rate, now.Failed, now.Outstanding)
+	}
+	return func() { fmt.Fprint(p.Stderr, "\r\x1b[K") }
+}
