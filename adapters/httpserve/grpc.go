@@ -3,6 +3,7 @@ package httpserve
 import (
 	"context"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,8 +61,8 @@ func newGRPC(base context.Context, api *oip.Server, opts *Options) *grpcServer {
 		grpc.MaxRecvMsgSize(int(limits.Body)),
 		grpc.MaxConcurrentStreams(uint32(opts.MaxStreams)),
 		grpc.MaxHeaderListSize(uint32(opts.MaxHeaderBytes)),
-		grpc.UnaryInterceptor(g.unary),
-		grpc.StreamInterceptor(g.stream),
+		grpc.StreamInterceptor(g.intercept), // all calls are streams here, see lazily
+		grpc.UnknownServiceHandler(unknownMethod),
 	}
 	if limits.Response > 0 {
 		common = append(common, grpc.MaxSendMsgSize(int(limits.Response)))
@@ -78,7 +79,7 @@ func newGRPC(base context.Context, api *oip.Server, opts *Options) *grpcServer {
 	g.mixed = grpc.NewServer(common...)
 	for _, s := range []*grpc.Server{g.direct, g.mixed} {
 		s.RegisterService(serviceDesc(), &service{grpcServer: g})
-		healthpb.RegisterHealthServer(s, &health{grpcServer: g})
+		s.RegisterService(lazily(healthpb.Health_ServiceDesc), &health{grpcServer: g})
 		reflection.Register(s)
 	}
 	return g
@@ -125,32 +126,6 @@ func (g *grpcServer) close() {
 	g.receives.Wait()
 }
 
-// unary is around every call but ModelInfer, which has more to say.
-func (g *grpcServer) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
-	g.inFlight.Add(1)
-	defer g.inFlight.Add(-1)
-	ctx, x := g.begin(ctx)
-	func() {
-		defer oip.Recover(&err)
-		resp, err = handle(ctx, req)
-	}()
-	x.End(ctx, err)
-	return resp, g.status(ctx, err)
-}
-
-func (g *grpcServer) stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
-	g.inFlight.Add(1)
-	defer g.inFlight.Add(-1)
-	func() {
-		defer oip.Recover(&err)
-		err = handle(srv, stream)
-	}()
-	if e := fault.Of(err); e != nil && e.Code == fault.Internal {
-		g.api.Options().Log.Error("stream failed", "error", err)
-	}
-	return g.status(stream.Context(), err)
-}
-
 func (g *grpcServer) begin(ctx context.Context) (context.Context, *oip.Exchange) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	return g.api.Begin(ctx, telemetry.ProtocolGRPC, md.Get)
@@ -158,6 +133,9 @@ func (g *grpcServer) begin(ctx context.Context) (context.Context, *oip.Exchange)
 
 // codeTrailer carries the fault code, of which there are more than gRPC has.
 const codeTrailer = "godwit-code"
+
+// pushbackTrailer tells gRPC's own retries how long to wait.
+const pushbackTrailer = "grpc-retry-pushback-ms"
 
 // status is the gRPC status of err's code, with the text for callers.
 func (g *grpcServer) status(ctx context.Context, err error) error {
@@ -170,5 +148,8 @@ func (g *grpcServer) status(ctx context.Context, err error) error {
 	code := fault.CodeOf(err)
 	// It fails only when the answer has been sent, and then there is no trailer to set.
 	_ = grpc.SetTrailer(ctx, metadata.Pairs(codeTrailer, code.String()))
+	if wait := fault.RetryOf(err); wait > 0 {
+		_ = grpc.SetTrailer(ctx, metadata.Pairs(pushbackTrailer, strconv.FormatInt(wait.Milliseconds(), 10)))
+	}
 	return status.Error(codes.Code(code.GRPC()), fault.Public(err))
 }

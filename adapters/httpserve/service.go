@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
@@ -30,40 +29,35 @@ var _ oippb.GRPCInferenceServiceServer = (*service)(nil)
 // serviceDesc is the generated one with handlers of our own for infer
 // messages, which are not decoded into generated types.
 func serviceDesc() *grpc.ServiceDesc {
-	desc := oippb.GRPCInferenceService_ServiceDesc
-	desc.Methods, desc.Streams = slices.Clone(desc.Methods), slices.Clone(desc.Streams)
-	for i := range desc.Methods {
-		if desc.Methods[i].MethodName == "ModelInfer" {
-			desc.Methods[i].Handler = func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-				var in request
-				if err := decode(&in); err != nil {
-					return nil, err
-				}
-				return srv.(*service).infer(ctx, &in)
-			}
-		}
-	}
+	desc := lazily(oippb.GRPCInferenceService_ServiceDesc)
 	for i := range desc.Streams {
-		if desc.Streams[i].StreamName == "ModelStreamInfer" {
-			desc.Streams[i].Handler = func(srv any, stream grpc.ServerStream) error { return srv.(*service).streamInfer(stream) }
+		switch s := &desc.Streams[i]; s.StreamName {
+		case "ModelInfer":
+			s.Handler = func(srv any, stream grpc.ServerStream) error { return srv.(*service).infer(stream.(*call)) }
+		case "ModelStreamInfer":
+			s.Handler = func(srv any, stream grpc.ServerStream) error { return srv.(*service).streamInfer(stream.(*call)) }
 		}
 	}
-	return &desc
+	return desc
 }
 
 // infer answers ModelInfer.
-func (s *service) infer(ctx context.Context, in *request) (any, error) {
-	s.inFlight.Add(1)
-	defer s.inFlight.Add(-1)
-	ctx, x := s.begin(ctx)
-	out, err := s.answer(ctx, x, in)
-	x.End(ctx, err)
-	header := metadata.MD{"x-request-id": {x.RequestID()}, "traceparent": {x.TraceParent()}}
-	_ = grpc.SetHeader(ctx, header) // it fails only when the caller is gone
-	if err != nil {
-		return nil, s.status(ctx, err)
+func (s *service) infer(c *call) error {
+	var in request
+	err := c.receive(&in)
+	var out mem.Buffer
+	if err == nil {
+		out, err = s.answer(c.ctx, c.x, &in)
+	} else {
+		c.x.Asked("", "") // counted, even if it cannot be received
 	}
-	return &reply{mem.BufferSlice{out}}, nil
+	c.end(err)
+	header := metadata.MD{"x-request-id": {c.x.RequestID()}, "traceparent": {c.x.TraceParent()}}
+	_ = grpc.SetHeader(c.ctx, header) // it fails only when the caller is gone
+	if err != nil {
+		return err
+	}
+	return c.SendMsg(&reply{mem.BufferSlice{out}})
 }
 
 // answer runs one infer message and gives its bytes back.
@@ -121,7 +115,7 @@ func sizeHint(resp *infer.Response) int {
 
 // streamInfer answers the requests of a stream one after another. It ends with
 // the caller's side of the stream, or between two requests when the server stops.
-func (s *service) streamInfer(stream grpc.ServerStream) error {
+func (s *service) streamInfer(stream *call) error {
 	type received struct {
 		in  *request
 		err error
@@ -144,7 +138,7 @@ func (s *service) streamInfer(stream grpc.ServerStream) error {
 			}
 		}
 	})
-	for {
+	for first := true; ; first = false {
 		select {
 		case r := <-next:
 			if errors.Is(r.err, io.EOF) {
@@ -153,7 +147,7 @@ func (s *service) streamInfer(stream grpc.ServerStream) error {
 			if r.err != nil {
 				return r.err
 			}
-			if err := s.streamAnswer(stream, r.in); err != nil {
+			if err := s.streamAnswer(stream, r.in, first); err != nil {
 				return err
 			}
 		case <-s.stopping:
@@ -163,10 +157,22 @@ func (s *service) streamInfer(stream grpc.ServerStream) error {
 }
 
 // streamAnswer answers one request of a stream; its own failure is part of
-// the answer.
-func (s *service) streamAnswer(stream grpc.ServerStream, in *request) error {
+// the answer. Access is checked for each: a token may expire meanwhile, and a
+// rate counts requests, not streams.
+func (s *service) streamAnswer(stream *call, in *request, first bool) error {
 	ctx, x := s.begin(stream.Context())
-	out, err := s.answer(ctx, x, in)
+	var out mem.Buffer
+	var err error
+	if first {
+		x.SameCaller(stream.x)
+	} else {
+		err = x.Authorize(ctx, oip.ScopeInfer)
+	}
+	if err == nil {
+		out, err = s.answer(ctx, x, in)
+	} else {
+		in.free()
+	}
 	x.End(ctx, err)
 	if err != nil {
 		return stream.SendMsg(&oippb.ModelStreamInferResponse{ErrorMessage: fault.Public(err)})

@@ -46,3 +46,7 @@ func (x *Exchange) Authorize(ctx context.Context, scope Scope) (err error) {
 	x.caller = caller
 	return nil
 }
+
+// SameCaller says that x is of the caller of first, who was let in just now:
+// the first request of a stream and the stream itself are asked for together.
+func (x *Exchange) SameCaller(first *Exchange) { x.caller = first.caller }
