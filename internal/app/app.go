@@ -21,7 +21,6 @@ import (
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
-	"godwit.dev/runtime/onnx"
 	"godwit.dev/runtime/quota"
 	"godwit.dev/runtime/telemetry"
 )
@@ -41,6 +40,8 @@ type Options struct {
 	// Provider is where operators run; the zero value leaves it to the
 	// target's block of the spec, which for Local is the CPU.
 	Provider driver.Provider
+	// Memory tells how much of the quota's memory is in use; nil: not known.
+	Memory *quota.Gauge
 }
 
 // Function is an opened function folder. Its methods may be called concurrently.
@@ -171,15 +172,22 @@ func (f *Function) open(ctx context.Context, m *spec.Model) (*infer.Model, error
 	if err != nil {
 		return nil, err
 	}
-	digest, err := inspect(path, m)
+	i, err := inspect(path, m, f.room())
 	if err != nil {
 		return nil, err
 	}
-	o := &infer.Options{Name: m.Name, Version: m.Version, Digest: digest, Provider: f.provider()}
+	o := &infer.Options{Name: m.Name, Version: m.Version, Digest: i.digest, Provider: f.provider(), Deterministic: i.deterministic}
 	o.IntraOp, o.Runs = f.threads(m)
 	o.Queue = f.Spec.Limits.Queue * o.Runs
 	o.QueueShare = int(f.Spec.Limits.QueueShare)
-	return infer.Load(ctx, f.eng, path, o)
+	loaded, err := infer.Load(ctx, f.eng, path, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.unchanged(); err != nil {
+		return nil, errors.Join(err, loaded.Close(ctx))
+	}
+	return loaded, nil
 }
 
 // ModelPath is where a model's file lies on disk.
@@ -189,29 +197,6 @@ func (f *Function) ModelPath(m *spec.Model) (string, error) {
 			WithHint("Download the file beside godwit.yaml and name it there.")
 	}
 	return filepath.Join(f.Dir, filepath.FromSlash(m.Path)), nil
-}
-
-// inspect reads the file before the engine does: what is no model, or reaches
-// outside its folder, never gets that far. It returns the digest of the files.
-func inspect(path string, m *spec.Model) (string, error) {
-	model, err := onnx.Read(path, nil)
-	if err != nil {
-		return "", err
-	}
-	if err := model.CheckExternal(filepath.Dir(path)); err != nil {
-		return "", err
-	}
-	if m.SHA256 != "" {
-		got, err := onnx.Digest(path)
-		if err != nil {
-			return "", err
-		}
-		if want := "sha256:" + m.SHA256; got != want {
-			return "", fault.New(fault.BadModel, "app.Load", path, "want %s, got %s", want, got).
-				WithHint("The file is not the one that godwit.yaml names; restore it, or write the new digest there.")
-		}
-	}
-	return onnx.DigestAll(path, nil)
 }
 
 // provider is what the options say, else what the target's block says.

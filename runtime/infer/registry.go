@@ -39,7 +39,9 @@ type Status struct {
 
 type entry struct {
 	Status
-	model *Model
+	served *served // nil unless it is loaded
+	// optional is a version that never served; that it failed is nobody's loss.
+	optional bool
 }
 
 // Registry holds the models of one process, by name and version. All methods
@@ -47,6 +49,7 @@ type entry struct {
 type Registry struct {
 	mu      sync.RWMutex
 	entries []*entry // sorted by name, then from the oldest version to the newest
+	retired map[*served]bool
 }
 
 // Declare announces a model version that will be loaded, so that readiness
@@ -65,7 +68,7 @@ func (r *Registry) Add(m *Model) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e.model, e.State, e.Reason = m, Ready, ""
+	e.served, e.State, e.Reason = &served{model: m}, Ready, ""
 	return nil
 }
 
@@ -84,17 +87,24 @@ func (r *Registry) Fail(name, version string, cause error) error {
 func (r *Registry) insert(name, version string) (*entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := &entry{Status: Status{Name: name, Version: version, State: Loading}}
-	i, found := slices.BinarySearchFunc(r.entries, key, compareEntries)
-	if !found {
-		r.entries = slices.Insert(r.entries, i, key)
-		return key, nil
-	}
-	if e := r.entries[i]; e.model == nil {
+	if e := r.entry(name, version); e.served == nil {
 		return e, nil
 	}
 	return nil, fault.New(fault.BadConfig, "infer.Registry", fmt.Sprintf("model %q", name), "version %q is there already", version).
 		WithHint("Give every version of a model its own version string.")
+}
+
+// entry is the one of name and version, a new one that loads if there was none.
+func (r *Registry) entry(name, version string) *entry {
+	i, found := r.find(name, version)
+	if !found {
+		r.entries = slices.Insert(r.entries, i, &entry{Status: Status{Name: name, Version: version, State: Loading}})
+	}
+	return r.entries[i]
+}
+
+func (r *Registry) find(name, version string) (int, bool) {
+	return slices.BinarySearchFunc(r.entries, &entry{Status: Status{Name: name, Version: version}}, compareEntries)
 }
 
 func compareEntries(a, b *entry) int {
@@ -139,10 +149,19 @@ func compareDigits(a, b string) int {
 
 // Lookup returns the model with the name and version. An empty name means the
 // only model there is; an empty version the newest that is ready. Errors:
-// NotFound, or Unavailable while it loads or after it failed to.
+// NotFound, or Unavailable while it loads or after it failed to. Whoever sends
+// it requests uses Acquire.
 func (r *Registry) Lookup(name, version string) (*Model, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	e, err := r.lookup(name, version)
+	if err != nil {
+		return nil, err
+	}
+	return e.served.model, nil
+}
+
+func (r *Registry) lookup(name, version string) (*entry, error) {
 	if name == "" {
 		only, err := r.only()
 		if err != nil {
@@ -156,7 +175,7 @@ func (r *Registry) Lookup(name, version string) (*Model, error) {
 			continue
 		}
 		if e.State == Ready {
-			return e.model, nil
+			return e, nil
 		}
 		if last == nil {
 			last = e
@@ -180,6 +199,9 @@ func (r *Registry) Lookup(name, version string) (*Model, error) {
 func (r *Registry) only() (string, error) {
 	name := ""
 	for _, e := range r.entries {
+		if e.optional {
+			continue
+		}
 		if name != "" && e.Name != name {
 			return "", fault.New(fault.Invalid, "infer.Registry", "", "want a model name, one of %s, got none", r.known())
 		}
@@ -220,18 +242,22 @@ func (r *Registry) Index() []Status {
 	return all
 }
 
-// Ready is nil when there is at least one model and every one is ready;
-// otherwise an Unavailable error that names the first that is not.
+// Ready is nil when there is at least one model and every one is ready, those
+// aside that Refuse alone knows; otherwise an Unavailable error that names the first that is not.
 func (r *Registry) Ready() error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if len(r.entries) == 0 {
-		return fault.New(fault.Unavailable, "infer.Registry", "", "no model is loaded yet")
-	}
+	ready := 0
 	for _, e := range r.entries {
-		if e.State != Ready {
+		switch {
+		case e.State == Ready:
+			ready++
+		case !e.optional:
 			return fault.New(fault.Unavailable, "infer.Registry", fmt.Sprintf("model %q version %q", e.Name, e.Version), "%s", strings.ToLower(e.State.String()))
 		}
+	}
+	if ready == 0 {
+		return fault.New(fault.Unavailable, "infer.Registry", "", "no model is loaded yet")
 	}
 	return nil
 }
@@ -242,10 +268,13 @@ func (r *Registry) Close(ctx context.Context) error {
 	r.mu.Lock()
 	var models []*Model
 	for _, e := range r.entries {
-		if e.model != nil {
-			models = append(models, e.model)
+		if e.served != nil {
+			models = append(models, e.served.model)
 			e.State = Unloading
 		}
+	}
+	for old := range r.retired {
+		models = append(models, old.model)
 	}
 	r.mu.Unlock()
 	errs := make([]error, 0, len(models))
