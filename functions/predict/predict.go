@@ -118,10 +118,11 @@ func (h *Handler) Infer(ctx context.Context, req *infer.Request) (*infer.Respons
 
 // run is the innermost handler, below the user's code.
 func (h *Handler) run(ctx context.Context, req *infer.Request) (*infer.Response, error) {
-	m, err := h.models.Lookup(req.Model, req.Version)
+	m, lease, err := h.models.Acquire(req.Model, req.Version)
 	if err != nil {
 		return nil, err
 	}
+	defer lease.Release() // until then m takes requests, whatever replaces it
 	l := h.lane(m)
 	if l == nil {
 		return m.Infer(ctx, req)
