@@ -15,6 +15,8 @@ type conn struct {
 	read    atomic.Int64 // bytes taken off the wire
 	quiet   atomic.Bool  // the sniffer waits, and nothing of a request is there
 	replay  replay
+	said    said
+	acked   func() // lets replay go on; nil unless the sniffer has acknowledged SETTINGS
 	closing sync.Once
 	onClose func()
 
@@ -47,7 +49,15 @@ func (c *conn) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return c.Conn.Write(p)
+	if c.said.all() {
+		return c.Conn.Write(p)
+	}
+	if out := c.said.filter(p); len(out) > 0 {
+		if _, err := c.Conn.Write(out); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
 }
 
 func (c *conn) settle() {
@@ -59,62 +69,93 @@ func (c *conn) settle() {
 func (c *conn) Close() error {
 	c.settle()
 	c.closing.Do(c.onClose)
+	if c.acked != nil {
+		c.acked() // whoever waits for it reads the end
+	}
 	return c.Conn.Close()
 }
 
 // replay delivers the bytes that the sniffer has read before those still on
-// the wire. When hideAck is set it leaves the first SETTINGS acknowledgement
-// out: it answers the sniffer's own SETTINGS, of which the server behind does
-// not know, and which net/http's takes for a protocol error.
+// the wire.
 type replay struct {
 	pending []byte
-	hideAck bool
-	frame   int // bytes of the current frame (at first, of the preface) still to deliver
+	// acked, if not nil, is closed when the server has acknowledged the SETTINGS
+	// that end first bytes before the rest: so that it does not acknowledge these
+	// together with later ones, whose acknowledgement the client still waits for.
+	acked <-chan struct{}
+	first int
 }
 
 func (r *replay) read(p []byte, take func([]byte) (int, error)) (int, error) {
-	if r.hideAck {
-		if err := r.frameAhead(take); err != nil {
-			return 0, err
+	if r.acked != nil {
+		if r.first > 0 {
+			n := copy(p, r.pending[:r.first])
+			r.pending, r.first = r.pending[n:], r.first-n
+			return n, nil
 		}
+		<-r.acked
+		r.acked = nil
 	}
-	if !r.hideAck {
-		if len(r.pending) == 0 {
-			r.pending = nil
-			return take(p)
-		}
-		n := copy(p, r.pending)
-		r.pending = r.pending[n:]
-		return n, nil
+	if len(r.pending) == 0 {
+		r.pending = nil
+		return take(p)
 	}
-	n := copy(p, r.pending[:min(len(r.pending), r.frame)])
-	r.pending, r.frame = r.pending[n:], r.frame-n
+	n := copy(p, r.pending)
+	r.pending = r.pending[n:]
 	return n, nil
 }
 
-// frameAhead makes sure that pending holds bytes of a frame to deliver, and
-// drops the acknowledgement when that is what comes next.
-func (r *replay) frameAhead(take func([]byte) (int, error)) error {
-	want := 1
-	if r.frame == 0 {
-		want = frameHeaderLen
-	}
-	for len(r.pending) < want {
-		room := make([]byte, 4<<10)
-		n, err := take(room)
-		r.pending = append(r.pending, room[:n]...)
-		if err != nil && len(r.pending) < want {
-			return err
+// said is what the sniffer has told a client already and the server behind it
+// says again: its first SETTINGS, the connection's window, and the first
+// acknowledgement of the client's SETTINGS. They are left out of what the
+// server writes. Writes come one after another.
+type said struct {
+	settings, window, ack bool
+	acked                 func() // told when the acknowledgement comes; set with ack
+
+	head []byte // the part of a frame header that is there
+	rest int    // bytes of the current frame still to come
+	drop bool   // the current frame is left out
+}
+
+// all reports whether nothing is left to leave out.
+func (s *said) all() bool { return !s.settings && !s.window && !s.ack && s.rest == 0 }
+
+// filter returns what of p is to be sent now.
+func (s *said) filter(p []byte) []byte {
+	var out []byte
+	for len(p) > 0 && !s.all() {
+		if s.rest > 0 {
+			n := min(s.rest, len(p))
+			if !s.drop {
+				out = append(out, p[:n]...)
+			}
+			p, s.rest = p[n:], s.rest-n
+			continue
 		}
+		n := min(frameHeaderLen-len(s.head), len(p))
+		s.head, p = append(s.head, p[:n]...), p[n:]
+		if len(s.head) < frameHeaderLen {
+			return out
+		}
+		h := readFrameHeader(s.head)
+		switch {
+		case h.isSettingsAck():
+			if s.drop = s.ack; s.drop {
+				s.ack = false
+				s.acked()
+			}
+		case h.kind == frameSettings:
+			s.drop, s.settings = s.settings, false
+		case h.kind == frameWindowUpdate && h.stream == 0:
+			s.drop, s.window = s.window, false
+		default:
+			s.drop = false
+		}
+		if !s.drop {
+			out = append(out, s.head...)
+		}
+		s.head, s.rest = s.head[:0], h.length
 	}
-	if r.frame > 0 {
-		return nil
-	}
-	h := readFrameHeader(r.pending)
-	if h.kind == frameSettings && h.flags&flagAck != 0 && h.length == 0 {
-		r.pending, r.hideAck = r.pending[frameHeaderLen:], false
-		return nil
-	}
-	r.frame = frameHeaderLen + h.length
-	return nil
+	return append(out, p...)
 }

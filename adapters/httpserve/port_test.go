@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/protobuf/proto"
@@ -219,8 +220,9 @@ func (w *wireClient) status(stream uint32) string {
 	}
 }
 
-// Clients may wait for the server's SETTINGS before they send a request, and
-// acknowledge all of them: the first of them must not confuse who serves.
+// Clients may wait for the server's SETTINGS and its acknowledgement of theirs
+// before they send a request, and acknowledge all of them: the first of them
+// must not confuse who serves.
 func TestClientsThatWaitForSettings(t *testing.T) {
 	s := start(t, nil, nil, nil)
 	get := []string{":method", "GET", ":scheme", "http", ":authority", "x", ":path", "/v2/health/live"}
@@ -238,9 +240,16 @@ func TestClientsThatWaitForSettings(t *testing.T) {
 			for _, split := range []bool{true, false} {
 				w := s.wire(t)
 				if wait {
-					if f, ok := w.next().(*http2.SettingsFrame); !ok {
-						t.Fatalf("%s: %v, want SETTINGS", tt.name, f)
+					var got []http2.FrameType
+					for range 3 {
+						f, err := w.framer.ReadFrame()
+						w.must(err)
+						got = append(got, f.Header().Type)
 					}
+					if diff := cmp.Diff([]http2.FrameType{http2.FrameSettings, http2.FrameWindowUpdate, http2.FrameSettings}, got); diff != "" {
+						t.Fatalf("%s: frames before a request (-want +got):\n%s", tt.name, diff)
+					}
+					w.must(w.framer.WriteSettingsAck())
 				}
 				for i := range 3 { // the acknowledgements come between requests
 					id := uint32(2*i + 1)
@@ -260,6 +269,65 @@ func TestClientsThatWaitForSettings(t *testing.T) {
 						t.Errorf("%s, waits %v, split %v: status %s", tt.name, wait, split, got)
 					}
 				}
+			}
+		}
+	}
+}
+
+// The sniffer declares what both servers declare: a client that is told so
+// before its first request is not told otherwise after it.
+func TestOneSettingsForBothServers(t *testing.T) {
+	s := start(t, nil, &httpserve.Options{MaxStreams: 7, MaxHeaderBytes: 20 << 10}, nil)
+	type values map[http2.SettingID]uint32
+	declared := func(w *wireClient) values {
+		got := values{}
+		f, ok := w.next().(*http2.SettingsFrame)
+		if !ok {
+			t.Fatalf("%v, want SETTINGS", f)
+		}
+		w.must(f.ForeachSetting(func(s http2.Setting) error { got[s.ID] = s.Val; return nil }))
+		return got
+	}
+	// The connection's window follows, and comes once.
+	window := func(w *wireClient) uint32 {
+		for {
+			f, err := w.framer.ReadFrame()
+			w.must(err)
+			switch f := f.(type) {
+			case *http2.WindowUpdateFrame:
+				return f.Increment
+			case *http2.SettingsFrame: // the acknowledgement of ours, before or after
+			default:
+				t.Fatalf("%v, want WINDOW_UPDATE", f)
+			}
+		}
+	}
+	early := s.wire(t)
+	sniffed, sniffedWindow := declared(early), window(early)
+	for _, contentType := range []string{"application/json", "application/grpc"} {
+		c := s.tcp()
+		w := &wireClient{t: t, framer: http2.NewFramer(c, c)}
+		w.enc = hpack.NewEncoder(&w.block)
+		var first bytes.Buffer // in one write, so that the sniffer has nothing to wait for
+		first.WriteString(http2.ClientPreface)
+		f := http2.NewFramer(&first, nil)
+		w.must(f.WriteSettings())
+		w.must(f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, EndStream: true,
+			BlockFragment: w.headers(":method", "POST", ":scheme", "http", ":authority", "x", ":path", "/x/Y", "content-type", contentType)}))
+		if _, err := c.Write(first.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+		got := declared(w)
+		if by := window(w); by != sniffedWindow {
+			t.Errorf("%s: the connection's window grows by %d, the sniffer says %d", contentType, by, sniffedWindow)
+		}
+		for id, v := range sniffed {
+			slack := uint32(0)
+			if id == http2.SettingMaxHeaderListSize {
+				slack = 320 // net/http's, for the overhead of ten fields
+			}
+			if got[id] < v || got[id] > v+slack {
+				t.Errorf("%s: %v = %d, the sniffer declares %d", contentType, id, got[id], v)
 			}
 		}
 	}

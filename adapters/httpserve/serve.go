@@ -100,9 +100,13 @@ func (s *server) newHTTP(base context.Context, h http.Handler) *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler:           s.guard(h),
-		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: s.opts.MaxStreams, WriteByteTimeout: s.opts.BodyTimeout, SendPingTimeout: s.opts.IdleTimeout},
+		Handler:   s.guard(h),
+		Protocols: protocols,
+		HTTP2: &http.HTTP2Config{ // what it declares, settingsFrames do too
+			MaxConcurrentStreams: s.opts.MaxStreams, MaxReceiveBufferPerStream: streamWindow, MaxReadFrameSize: maxFrame,
+			MaxReceiveBufferPerConnection: connWindow,
+			WriteByteTimeout:              s.opts.BodyTimeout, SendPingTimeout: s.opts.IdleTimeout,
+		},
 		ReadHeaderTimeout: s.opts.HeaderTimeout,
 		IdleTimeout:       s.opts.IdleTimeout,
 		MaxHeaderBytes:    s.opts.MaxHeaderBytes,

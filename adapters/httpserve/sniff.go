@@ -2,11 +2,13 @@ package httpserve
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
@@ -16,7 +18,7 @@ import (
 const (
 	preface        = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 	frameHeaderLen = 9
-	maxFrame       = 16 << 10 // a peer may not send larger ones before it is told so
+	maxFrame       = 16 << 10 // the largest frame that a peer may send
 
 	frameHeaders      = 0x1
 	framePriority     = 0x2
@@ -24,6 +26,8 @@ const (
 	frameGoAway       = 0x7
 	frameWindowUpdate = 0x8
 	frameContinuation = 0x9
+
+	initialWindow = 65535 // of a connection, in bytes
 
 	flagAck        = 0x1
 	flagEndHeaders = 0x4
@@ -34,10 +38,16 @@ const (
 type frameHeader struct {
 	length      int
 	kind, flags byte
+	stream      uint32
 }
 
 func readFrameHeader(b []byte) frameHeader {
-	return frameHeader{length: int(b[0])<<16 | int(b[1])<<8 | int(b[2]), kind: b[3], flags: b[4]}
+	return frameHeader{length: int(b[0])<<16 | int(b[1])<<8 | int(b[2]), kind: b[3], flags: b[4], stream: binary.BigEndian.Uint32(b[5:]) &^ (1 << 31)}
+}
+
+// isSettingsAck reports whether a frame acknowledges SETTINGS.
+func (h frameHeader) isSettingsAck() bool {
+	return h.kind == frameSettings && h.flags&flagAck != 0 && h.length == 0
 }
 
 // kind is who shall have a connection.
@@ -50,13 +60,18 @@ const (
 )
 
 // sniffer finds out what a connection begins with. Clients may wait for the
-// server's SETTINGS before they send a request, so it sends empty ones before
-// it waits; whoever gets the connection sends the real ones.
+// server's SETTINGS and for the acknowledgement of their own before they send a
+// request, so it sends both before it waits, and whoever gets the connection
+// does not send them again.
 type sniffer struct {
 	c             *conn
 	opts          *Options
 	buf           []byte // everything read so far
 	sentSettings  bool
+	sentAck       bool
+	settingsSeen  bool // the client's
+	settingsEnd   int  // where they end in buf
+	windowSeen    bool // a WINDOW_UPDATE
 	begun         time.Time
 	partial       time.Time // since when part of a frame or header block is there, or zero
 	block         []byte    // header block fragments
@@ -76,7 +91,13 @@ func sniff(c *conn, opts *Options, split bool) kind {
 	if k == nobody || c.SetReadDeadline(time.Time{}) != nil {
 		return nobody
 	}
-	c.replay = replay{pending: s.buf, hideAck: s.sentSettings, frame: len(preface)}
+	c.replay.pending = s.buf
+	c.said = said{settings: s.sentSettings, window: s.sentSettings, ack: s.sentAck}
+	if s.sentAck {
+		acked := make(chan struct{})
+		c.acked = sync.OnceFunc(func() { close(acked) })
+		c.said.acked, c.replay.acked, c.replay.first = c.acked, acked, s.settingsEnd
+	}
 	return k
 }
 
@@ -102,6 +123,9 @@ func (s *sniffer) run() kind {
 			}
 			if len(rest) >= frameHeaderLen+h.length {
 				at += frameHeaderLen + h.length
+				if !s.settingsSeen {
+					s.settingsEnd = at
+				}
 				if k := s.frame(h, rest[frameHeaderLen:frameHeaderLen+h.length]); k != nobody {
 					return k
 				}
@@ -136,7 +160,7 @@ func (s *sniffer) frame(h frameHeader, payload []byte) kind {
 		}
 		s.inHeaderBlock = true
 	case h.kind == frameContinuation && s.inHeaderBlock:
-	case h.kind == frameSettings, h.kind == frameWindowUpdate, h.kind == framePriority:
+	case s.usual(h, payload):
 		return nobody
 	default:
 		return toHTTP // PING wants an answer, the rest is an error or unusual
@@ -146,6 +170,30 @@ func (s *sniffer) frame(h frameHeader, payload []byte) kind {
 		return nobody
 	}
 	return classify(s.block, s.opts.MaxHeaderBytes)
+}
+
+// usual reports whether a frame is one of those that come before the first
+// request and want no answer but the acknowledgement of SETTINGS.
+func (s *sniffer) usual(h frameHeader, payload []byte) bool {
+	switch {
+	case h.isSettingsAck():
+		return h.stream == 0
+	case h.kind == frameSettings:
+		first := !s.settingsSeen
+		s.settingsSeen = true
+		return first && h.stream == 0 && h.flags&flagAck == 0 && h.length%6 == 0
+	case h.kind == frameWindowUpdate:
+		first := !s.windowSeen
+		s.windowSeen = true
+		if !first || h.stream != 0 || h.length != 4 {
+			return false
+		}
+		by := binary.BigEndian.Uint32(payload) &^ (1 << 31)
+		return by > 0 && by <= 1<<31-1-initialWindow
+	case h.kind == framePriority:
+		return h.stream != 0 && h.length == 5 && binary.BigEndian.Uint32(payload)&^(1<<31) != h.stream
+	}
+	return false
 }
 
 // unpad takes padding and priority off a HEADERS frame.
@@ -241,13 +289,38 @@ func (s *sniffer) more() error {
 	return err
 }
 
-// settings sends an empty SETTINGS frame, once.
+// settings sends the SETTINGS of both servers and, when the client's are there,
+// their acknowledgement, each once.
 func (s *sniffer) settings() error {
-	if s.sentSettings {
+	var frames []byte
+	if !s.sentSettings {
+		s.sentSettings = true
+		frames = settingsFrames(s.opts)
+	}
+	if s.settingsSeen && !s.sentAck {
+		s.sentAck = true
+		frames = append(frames, 0, 0, 0, frameSettings, flagAck, 0, 0, 0, 0)
+	}
+	if frames == nil {
 		return nil
 	}
-	s.sentSettings = true
-	return s.send([]byte{0, 0, 0, frameSettings, 0, 0, 0, 0, 0})
+	return s.send(frames)
+}
+
+// settingsFrames are SETTINGS and WINDOW_UPDATE as both servers are made to
+// declare them.
+func settingsFrames(opts *Options) []byte {
+	const maxConcurrentStreams, initialWindowSize, maxFrameSize, maxHeaderListSize = 3, 4, 5, 6
+	frame := []byte{0, 0, 24, frameSettings, 0, 0, 0, 0, 0}
+	for _, s := range []struct {
+		id    uint16
+		value int
+	}{{maxConcurrentStreams, opts.MaxStreams}, {initialWindowSize, streamWindow}, {maxFrameSize, maxFrame}, {maxHeaderListSize, opts.MaxHeaderBytes}} {
+		frame = binary.BigEndian.AppendUint16(frame, s.id)
+		frame = binary.BigEndian.AppendUint32(frame, uint32(s.value))
+	}
+	frame = append(frame, 0, 0, 4, frameWindowUpdate, 0, 0, 0, 0, 0)
+	return binary.BigEndian.AppendUint32(frame, connWindow-initialWindow)
 }
 
 // goodbye tells an idle client that its connection ends: nothing is lost.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -99,7 +100,18 @@ func sniffCases() map[string]struct {
 				_ = f.WriteContinuation(1, false, nil)
 			}
 		}), toHTTP},
-		"ping": {stream(func(f *http2.Framer, _ func(...string) []byte) { _ = f.WritePing(false, [8]byte{}) }), toHTTP},
+		"ping":                 {stream(func(f *http2.Framer, _ func(...string) []byte) { _ = f.WritePing(false, [8]byte{}) }), toHTTP},
+		"bad settings":         {append([]byte(preface), 0, 0, 1, frameSettings, 0, 0, 0, 0, 0, 7), toHTTP},
+		"settings of a stream": {append([]byte(preface), 0, 0, 0, frameSettings, 0, 0, 0, 0, 1), toHTTP},
+		"settings twice": {stream(func(f *http2.Framer, _ func(...string) []byte) {
+			_ = f.WriteSettings()
+			_ = f.WriteSettings()
+		}), toHTTP},
+		"a window that overflows": {append([]byte(preface), 0, 0, 4, frameWindowUpdate, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff), toHTTP},
+		"a window of nothing":     {append([]byte(preface), 0, 0, 4, frameWindowUpdate, 0, 0, 0, 0, 0, 0, 0, 0, 0), toHTTP},
+		"a stream's window":       {append([]byte(preface), 0, 0, 4, frameWindowUpdate, 0, 0, 0, 0, 1, 0, 0, 0, 1), toHTTP},
+		"a priority":              {append([]byte(preface), 0, 0, 5, framePriority, 0, 0, 0, 0, 3, 0, 0, 0, 0, 1), nobody},
+		"half a priority":         {append([]byte(preface), 0, 0, 2, framePriority, 0, 0, 0, 0, 3, 0, 0), toHTTP},
 		"data": {stream(func(f *http2.Framer, _ func(...string) []byte) {
 			f.AllowIllegalWrites = true
 			_ = f.WriteData(1, false, nil)
@@ -144,6 +156,9 @@ func TestSniff(t *testing.T) {
 				if tt.want == nobody {
 					return
 				}
+				if c.acked != nil {
+					c.acked() // as the server would
+				}
 				replayed, err := io.ReadAll(c)
 				if err != nil || !bytes.Equal(replayed, tt.bytes) {
 					t.Errorf("replayed %d bytes (%v), want the same %d", len(replayed), err, len(tt.bytes))
@@ -156,43 +171,82 @@ func TestSniff(t *testing.T) {
 	}
 }
 
-// The acknowledgement of the sniffer's own SETTINGS is left out, wherever it
-// comes, and only that one.
-func TestReplayHidesOneAck(t *testing.T) {
+// The server gets nothing after the SETTINGS that the sniffer has acknowledged
+// before it has acknowledged them itself, or the connection has ended.
+func TestReplayWaitsForTheAck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, closes := range []bool{false, true} {
+			acked := make(chan struct{})
+			c := &conn{Conn: &fakeConn{Reader: strings.NewReader("")}, onClose: func() {}, acked: sync.OnceFunc(func() { close(acked) })}
+			c.replay = replay{pending: []byte("first, rest"), acked: acked, first: len("first")}
+			got := make([]byte, 100)
+			n, err := c.Read(got)
+			if string(got[:n]) != "first" || err != nil {
+				t.Fatalf("Read = %q, %v", got[:n], err)
+			}
+			done := make(chan string)
+			go func() {
+				n, _ := c.Read(got)
+				done <- string(got[:n])
+			}()
+			synctest.Wait()
+			select {
+			case rest := <-done:
+				t.Fatalf("read %q before the acknowledgement", rest)
+			default:
+			}
+			if closes {
+				_ = c.Close()
+			} else {
+				c.acked()
+			}
+			if rest := <-done; rest != ", rest" {
+				t.Errorf("closes %v: then %q", closes, rest)
+			}
+		}
+	})
+}
+
+// What the sniffer has said is left out of what the server writes, however
+// that is cut into writes, and only the first of each.
+func TestSaidIsNotSaidAgain(t *testing.T) {
 	ack := []byte{0, 0, 0, frameSettings, flagAck, 0, 0, 0, 0}
 	settings := []byte{0, 0, 6, frameSettings, 0, 0, 0, 0, 0, 0, 4, 0, 16, 0, 0}
+	window := []byte{0, 0, 4, frameWindowUpdate, 0, 0, 0, 0, 0, 0, 1, 0, 0}
 	data := append([]byte{0, 0, 9, 0, flagAck, 0, 0, 0, 1}, ack...) // looks like one inside
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-	pre := []byte(preface)
 	tests := []struct {
 		name     string
+		said     said
 		in, want []byte
 	}{
-		{"first", join(pre, ack, settings, data), join(pre, settings, data)},
-		{"after others", join(pre, settings, data, ack, data), join(pre, settings, data, data)},
-		{"only one", join(pre, settings, ack, ack, ack), join(pre, settings, ack, ack)},
-		{"none", join(pre, settings, data), join(pre, settings, data)},
-		{"end within a header", join(pre, settings, data[:5]), join(pre, settings)},
+		{"all", said{settings: true, window: true, ack: true}, join(settings, window, ack, data), data},
+		{"a window without its settings", said{settings: true, ack: true}, join(settings, window, ack, data), join(window, data)},
+		{"acknowledgement after others", said{settings: true, ack: true}, join(settings, data, ack, data), join(data, data)},
+		{"only one of each", said{settings: true, ack: true}, join(settings, ack, settings, ack), join(settings, ack)},
+		{"no acknowledgement", said{settings: true}, join(settings, ack, data), join(ack, data)},
+		{"neither", said{}, join(settings, ack, data), join(settings, ack, data)},
 	}
 	for _, tt := range tests {
-		for _, sniffed := range []int{0, len(pre), len(pre) + 4, len(tt.in)} {
-			for _, size := range []int{1, 2, 7, 100} {
-				rest := iotest.OneByteReader(bytes.NewReader(tt.in[sniffed:]))
-				r := replay{pending: bytes.Clone(tt.in[:sniffed]), hideAck: true, frame: len(preface)}
-				got, err := io.ReadAll(iotest.DataErrReader(readerFunc(func(p []byte) (int, error) {
-					return r.read(p[:min(len(p), size)], rest.Read)
-				})))
-				if err != nil || !bytes.Equal(got, tt.want) {
-					t.Errorf("%s, %d bytes sniffed, reads of %d: got %x (%v), want %x", tt.name, sniffed, size, got, err, tt.want)
+		for _, size := range []int{1, 2, 7, 10, 100} {
+			fake := &fakeConn{}
+			c := &conn{Conn: fake, said: tt.said}
+			acked := 0
+			c.said.acked = func() { acked++ }
+			for piece := range slices.Chunk(tt.in, size) {
+				if n, err := c.Write(piece); n != len(piece) || err != nil {
+					t.Fatalf("Write = %d, %v", n, err)
 				}
+			}
+			if want := map[bool]int{true: 1}[tt.said.ack]; acked != want {
+				t.Errorf("%s, writes of %d: %d acknowledgements told, want %d", tt.name, size, acked, want)
+			}
+			if got := fake.sent.Bytes(); !bytes.Equal(got, tt.want) {
+				t.Errorf("%s, writes of %d: sent %x, want %x", tt.name, size, got, tt.want)
 			}
 		}
 	}
 }
-
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // Whatever a peer sends, nothing panics, and who gets the connection gets all
 // of it.
@@ -207,13 +261,15 @@ func FuzzSniff(f *testing.F) {
 		c := &conn{Conn: server, onClose: func() {}}
 		opts := (*Options)(nil).withDefaults()
 		k := sniff(c, &opts, true)
-		if n := server.sent.Len(); n > frameHeaderLen {
+		if n := server.sent.Len(); n > len(settingsFrames(&opts))+frameHeaderLen {
 			t.Errorf("the sniffer sent %d bytes", n)
 		}
 		if k == nobody {
 			return
 		}
-		c.replay.hideAck = false
+		if c.acked != nil {
+			c.acked()
+		}
 		if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, b) {
 			t.Errorf("replayed %x (%v), want %x", got, err, b)
 		}
