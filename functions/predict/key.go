@@ -35,8 +35,7 @@ func (s *seeds) key(sig *driver.Signature, req *infer.Request) (k key, ok bool) 
 	if len(req.Inputs) != len(sig.Inputs) {
 		return k, false
 	}
-	var room [roomSize]byte
-	w := keyWriter{seeds: s, b: room[:0]}
+	w := keyWriter{seeds: s}
 	w.outputs(sig, req.Outputs)
 	at := 0
 	for i := range sig.Inputs {
@@ -47,7 +46,7 @@ func (s *seeds) key(sig *driver.Signature, req *infer.Request) (k key, ok bool) 
 		w.tensor(&req.Inputs[t])
 		at = t + 1
 	}
-	return s.sum(w.b), true
+	return s.sum(w.room[:w.n]), true
 }
 
 // find looks from at onwards and around: requests mostly have the signature's order.
@@ -64,49 +63,44 @@ func find(inputs []tensor.Tensor, at int, name string) int {
 	return -1
 }
 
-const (
-	roomSize = 1024
-	// longest is what is copied into the room; the hash of anything longer
-	// stands for it.
-	longest = 256
-)
+// longest is what is copied into the room; the hash of anything longer stands for it.
+const longest = 128
 
 // A keyWriter collects the bytes that make a key. It never allocates: when its
-// room is full, the hash of what is there takes its place.
+// room is full, the hash of what is there takes its place. Its methods are
+// written so that the compiler sees that it can live on the stack.
 type keyWriter struct {
 	seeds *seeds
-	b     []byte
+	n     int
+	room  [2 * longest]byte
+}
+
+// free returns room for n bytes, at most longest.
+func (w *keyWriter) free(n int) []byte {
+	if len(w.room)-w.n < n {
+		k := w.seeds.sum(w.room[:w.n])
+		w.n = 0
+		w.number(int(k[0]))
+		w.number(int(k[1]))
+	}
+	w.n += n
+	return w.room[w.n-n : w.n]
 }
 
 func (w *keyWriter) number(n int) {
-	w.reserve(8)
-	w.b = binary.LittleEndian.AppendUint64(w.b, uint64(n))
+	binary.LittleEndian.PutUint64(w.free(8), uint64(n))
 }
 
 // bytes writes the length too, so that neighbours cannot be told apart wrongly.
 func (w *keyWriter) bytes(b []byte) {
 	w.number(len(b))
-	if len(b) <= longest {
-		w.reserve(len(b))
-		w.b = append(w.b, b...)
+	if len(b) > longest {
+		k := w.seeds.sum(b)
+		w.number(int(k[0]))
+		w.number(int(k[1]))
 		return
 	}
-	w.sum(b)
-}
-
-func (w *keyWriter) sum(b []byte) {
-	k := w.seeds.sum(b)
-	w.reserve(16)
-	w.b = binary.LittleEndian.AppendUint64(w.b, k[0])
-	w.b = binary.LittleEndian.AppendUint64(w.b, k[1])
-}
-
-func (w *keyWriter) reserve(n int) {
-	if cap(w.b)-len(w.b) < n {
-		k := w.seeds.sum(w.b)
-		w.b = binary.LittleEndian.AppendUint64(w.b[:0], k[0])
-		w.b = binary.LittleEndian.AppendUint64(w.b, k[1])
-	}
+	copy(w.free(len(b)), b)
 }
 
 func (w *keyWriter) outputs(sig *driver.Signature, wanted []infer.OutputRequest) {
@@ -119,8 +113,7 @@ func (w *keyWriter) outputs(sig *driver.Signature, wanted []infer.OutputRequest)
 		w.number(len(wanted[i].Name))
 		for name := wanted[i].Name; name != ""; {
 			n := min(len(name), longest)
-			w.reserve(n)
-			w.b = append(w.b, name[:n]...)
+			copy(w.free(n), name)
 			name = name[n:]
 		}
 	}
