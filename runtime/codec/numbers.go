@@ -61,9 +61,11 @@ func float32s(b []byte, i int, dst []byte) (next, done int) {
 		if end == 0 {
 			return i, k / 4
 		}
-		v, ok := toFloat32(mant, exp, found, b[i:end])
+		v, ok := usualFloat32(mant, exp, found)
 		if !ok {
-			return i, k / 4
+			if v, ok = toFloat32(mant, exp, found, b[i:end]); !ok {
+				return i, k / 4
+			}
 		}
 		binary.LittleEndian.PutUint32(dst[k:], math.Float32bits(v))
 		i = end

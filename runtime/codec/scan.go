@@ -26,14 +26,102 @@ const (
 var (
 	pow10f = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
 		1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
+	// Not exact, but for the first.
+	pow10i = [...]float64{1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11,
+		1e-12, 1e-13, 1e-14, 1e-15, 1e-16, 1e-17, 1e-18, 1e-19, 1e-20, 1e-21, 1e-22}
 	pow10u = [...]uint64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
 		1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19}
 )
 
+// scanRoom is more than scan reads before it gives up: a sign, six digits and
+// what digits reads after them, a point, and three times eight bytes.
+const scanRoom = 64
+
 // scan reads the JSON number at b[i:]: its value is ±mant × 10^exp. end is
 // where it ends, 0 when there is no number in JSON's grammar. What follows the
 // number is the caller's to check.
+//
+// It branches only on what is the same for most numbers of an array, since a
+// branch that cannot be foreseen costs as much as eight digits. What is
+// unusual, or near the end of b, it leaves to scanAny.
 func scan(b []byte, i int) (mant uint64, exp int, found uint8, end int) {
+	if len(b)-i < scanRoom {
+		return scanAny(b, i)
+	}
+	from := i
+	found = uint8((uint64(b[i]^'-') - 1) >> 63) // negative
+	i += int(found)
+	start := i
+	mant = uint64(b[i] - '0')
+	if mant > 9 {
+		return 0, 0, 0, 0
+	}
+	i++
+	if d := uint64(b[i] - '0'); d <= 9 {
+		if mant == 0 {
+			return 0, 0, 0, 0
+		}
+		for ; d <= 9; d = uint64(b[i] - '0') {
+			mant = mant*10 + d
+			i++
+			if i == start+4 {
+				if mant, _, i = digits(b[:from+scanRoom/2], i, mant, 4); i-start > maxDigits {
+					return scanAny(b, from)
+				}
+				break
+			}
+		}
+	}
+	if b[i] == '.' {
+		found |= notInt
+		i++
+		point := i
+		v := binary.LittleEndian.Uint64(b[i:]) ^ eightZeros
+		others := notDigits(v)
+		if others == 0 {
+			mant = mant*1e8 + eight(v)
+			i += 8
+			v = binary.LittleEndian.Uint64(b[i:]) ^ eightZeros
+			if others = notDigits(v); others == 0 {
+				mant = mant*1e8 + eight(v)
+				i += 8
+				v = binary.LittleEndian.Uint64(b[i:]) ^ eightZeros
+				others = notDigits(v)
+			}
+		}
+		if others != 0 && others&0x80 == 0 {
+			count := bits.TrailingZeros64(others) / 8
+			mant = mant*pow10u[count] + eight(v<<(uint(8-count)*8))
+			i += count
+		}
+		if exp = point - i; exp == 0 {
+			return 0, 0, 0, 0
+		}
+	}
+	// A point is one of the bytes counted here, so that maxDigits is one too
+	// many, and so are zeros in front; scanAny looks closer. A digit is left
+	// over when there are more than the above reads.
+	if c := b[i]; i-start > maxDigits || c == 'e' || c == 'E' || c-'0' <= 9 {
+		return scanAny(b, from)
+	}
+	return mant, exp, found, i
+}
+
+// notDigits marks the bytes of v, characters less '0', that are no digits, by
+// their high bit; beyond the first one it may be wrong.
+func notDigits(v uint64) uint64 {
+	// Adding 0x76 carries the high bit of what is above 9.
+	return (v + 0x7676767676767676 | v) & 0x8080808080808080
+}
+
+// eight is the value of eight digits, the first in the lowest byte.
+func eight(v uint64) uint64 {
+	v = v*10 + v>>8
+	return ((v&0x000000ff000000ff)*0x000f424000000064 + (v>>16&0x000000ff000000ff)*0x0000271000000001) >> 32
+}
+
+// scanAny is scan for every number.
+func scanAny(b []byte, i int) (mant uint64, exp int, found uint8, end int) {
 	if i < len(b) && b[i] == '-' {
 		found = negative
 		i++
@@ -85,11 +173,8 @@ func scan(b []byte, i int) (mant uint64, exp int, found uint8, end int) {
 // those from the first that is not zero; beyond maxDigits mant has wrapped.
 func digits(b []byte, i int, mant uint64, n int) (_ uint64, _, end int) {
 	for i+8 <= len(b) {
-		// Each byte of v is a digit's value, or something above 9. Adding 0x76
-		// carries such a byte's high bit; only the first one is looked at, so
-		// a carry into the bytes after it does no harm.
 		v := binary.LittleEndian.Uint64(b[i:]) ^ eightZeros
-		count := bits.TrailingZeros64((v+0x7676767676767676|v)&0x8080808080808080) / 8
+		count := bits.TrailingZeros64(notDigits(v)) / 8
 		if count == 0 {
 			return mant, n, i
 		}
@@ -99,9 +184,7 @@ func digits(b []byte, i int, mant uint64, n int) (_ uint64, _, end int) {
 		} else {
 			n = 8 - bits.TrailingZeros64(v)/8
 		}
-		v = v*10 + v>>8
-		v = ((v&0x000000ff000000ff)*0x000f424000000064 + (v>>16&0x000000ff000000ff)*0x0000271000000001) >> 32
-		mant = mant*pow10u[count] + v
+		mant = mant*pow10u[count] + eight(v)
 		i += count
 		if count < 8 {
 			return mant, n, i
@@ -141,20 +224,30 @@ func exponent(b []byte, i int) (exp, end int) {
 	return exp, i
 }
 
+// usualFloat32 is toFloat32 where that takes one multiplication; ok is false
+// elsewhere. It is small enough to be inlined.
+func usualFloat32(mant uint64, exp int, found uint8) (v float32, ok bool) {
+	if found&truncated != 0 || uint(exp+22) > 22 || int64(mant) < 0 {
+		return 0, false
+	}
+	// Three roundings put f within three units in its last place of the
+	// decimal. Rounding it again gives the right float32 unless a midpoint
+	// between two float32s, whose low 29 bits are 1<<28, is that near. All
+	// values here are 0 or at least 1e-22, so no float32 subnormal is among
+	// them, and none overflows.
+	f := float64(int64(mant)) * pow10i[-exp]
+	low := math.Float64bits(f) & (1<<29 - 1)
+	return math.Float32frombits(math.Float32bits(float32(f)) | uint32(found&negative)<<31), low-(1<<28-8) > 16
+}
+
 // toFloat32 rounds a scanned number once. text is the number itself. ok is
 // false when it overflows.
 func toFloat32(mant uint64, exp int, found uint8, text []byte) (v float32, ok bool) {
-	if found&truncated == 0 && uint(exp+22) <= 44 {
-		f := float64(mant)
-		if exp < 0 {
-			f /= pow10f[-exp]
-		} else {
-			f *= pow10f[exp]
-		}
-		// f is within two units in its last place of the decimal. Rounding it
-		// again gives the right float32 unless a midpoint between two
-		// float32s, whose low 29 bits are 1<<28, is that near. All values here
-		// are 0 or at least 1e-22, so no float32 subnormal is among them.
+	if v, ok = usualFloat32(mant, exp, found); ok {
+		return v, true
+	}
+	if found&truncated == 0 && uint(exp) <= 22 {
+		f := float64(mant) * pow10f[exp] // as above, with two roundings
 		if low := math.Float64bits(f) & (1<<29 - 1); low-(1<<28-8) > 16 && f < math.MaxFloat32 {
 			return math.Float32frombits(math.Float32bits(float32(f)) | uint32(found&negative)<<31), true
 		}

@@ -1,9 +1,11 @@
 // Decodes the number array of inference requests with simdjson's on-demand
 // API, as the other side of BenchmarkDecodeNumbers.
 //
-// Usage: decode NUMBERS FILE...
-// For each line on standard input it decodes every file once, in order, and
-// answers with one line: nanoseconds in all, and the sum of all numbers.
+// Usage: decode NUMBERS BATCH
+// The working folder holds the documents, in files named 0, 1, ... For each
+// line on standard input, the number of a batch, it decodes the batch's
+// documents once and answers with one line: nanoseconds in all, and the sum of
+// the middle number of each.
 #include <simdjson.h>
 
 #include <chrono>
@@ -14,9 +16,11 @@
 
 int main(int argc, char **argv) try {
   const size_t numbers = std::strtoull(argv[1], nullptr, 10);
+  const size_t batch = std::strtoull(argv[2], nullptr, 10);
   std::vector<simdjson::padded_string> documents;
-  for (int i = 2; i < argc; i++) {
-    documents.push_back(simdjson::padded_string::load(argv[i]));
+  simdjson::padded_string text;
+  while (!simdjson::padded_string::load(std::to_string(documents.size())).get(text)) {
+    documents.push_back(std::move(text));
   }
   simdjson::ondemand::parser parser;
   std::vector<float> out(numbers);
@@ -24,8 +28,9 @@ int main(int argc, char **argv) try {
   while (std::fgets(line, sizeof line, stdin)) {
     double sum = 0;
     const auto start = std::chrono::steady_clock::now();
-    for (const auto &text : documents) {
-      simdjson::ondemand::document doc = parser.iterate(text);
+    const size_t first = batch * std::strtoull(line, nullptr, 10);
+    for (size_t i = first; i < first + batch; i++) {
+      simdjson::ondemand::document doc = parser.iterate(documents.at(i));
       size_t k = 0;
       for (auto input : doc["inputs"].get_array()) {
         // Read as our decoder does: in the document's order, each key once.
