@@ -101,6 +101,7 @@ func openRegular(path, op string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
 		e := fault.New(fault.BadModel, op, path, "want a model file, got a %s", kindOf(info.Mode()))
+		e.Hint = "Name a plain .onnx file."
 		if info.IsDir() {
 			e.Hint = "Name the .onnx file in that folder."
 		}

@@ -1,3 +1,5 @@
+//go:build unix
+
 package onnx_test
 
 import (
@@ -335,6 +337,18 @@ func FuzzRead(f *testing.F) {
 		m, _ := testmodels.RandomGraph(seed)
 		f.Add(m.Bytes())
 	}
+	f.Add(testmodels.CustomOp().Bytes())
+	for _, trap := range testmodels.Hostile() { // constants that grow
+		if strings.HasPrefix(trap.Name, "bomb: ") {
+			dir := f.TempDir()
+			trap.Make(f, dir)
+			b, err := os.ReadFile(filepath.Join(dir, "m.onnx"))
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b)
+		}
+	}
 	f.Add([]byte("<!DOCTYPE html>"))
 	f.Add([]byte("\x1c\x00\x00\x00ORTM\x00"))
 	lim := &onnx.Limits{Nodes: 1000, Edges: 5000, AllText: 1 << 16}
@@ -354,6 +368,12 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("%+v from %d bytes", m, len(b))
 		}
 		m.Unusual()
+		if err := m.Check(nil); err != nil && fault.CodeOf(err) != fault.BadModel {
+			t.Fatal(err)
+		}
+		if p := m.Produced; p.Largest < 0 || p.Total < p.Largest {
+			t.Fatalf("produced %+v", p)
+		}
 		if sig, err := m.Signature(); (sig == nil) == (err == nil) {
 			t.Fatalf("signature %v, error %v", sig, err)
 		}
