@@ -54,6 +54,7 @@ var rows = []row{
 	{folder: "runtime/manifest", may: core},
 	{folder: "runtime/telemetry", may: core},
 	{folder: "runtime/ort", may: core},
+	{folder: "runtime/isolate", may: core}, // an engine around an engine that it never imports
 	{folder: "runtime/memengine", may: core},
 	{folder: "runtime/drivertest", may: join(core, aids...)}, // a suite: only tests link it
 
@@ -76,13 +77,13 @@ var rows = []row{
 	{folder: "internal/client", may: portable},       // the protocol from the caller's side
 	{folder: "internal/handlerbuild", may: portable}, // compiles a user's handler by running go
 	{folder: "internal/page", may: portable},         // the static page of GET /
-	{folder: "internal/app", may: joined},
+	{folder: "internal/app", may: join(joined, "runtime/isolate")},
 	{folder: "internal/pack", may: join(joined, "internal/app")},
 	{folder: "internal/bake", may: join(joined, "internal/app")},
 	{folder: "internal/doctor", may: join(joined, "internal/app")},
 	{folder: "internal/loadtest", may: join(joined, "internal/app")},
 	{folder: "loadtest", may: join(joined, "internal/app")},
-	{folder: "internal/cli", may: join(joined, "internal/app", "internal/pack", "internal/bake", "internal/doctor", "internal/loadtest", "loadtest",
+	{folder: "internal/cli", may: join(joined, "runtime/isolate", "internal/app", "internal/pack", "internal/bake", "internal/doctor", "internal/loadtest", "loadtest",
 		"internal/client", "internal/handlerbuild", "internal/page")},
 	{folder: "internal/golden"},
 	{folder: "internal/archtest"},
