@@ -90,6 +90,7 @@ func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
 	}
 	f.Handler = predict.New(f.Models, &predict.Options{
 		Wrap: f.opts.Wrap, Observers: f.opts.Observers, Logger: f.opts.Logger, Timeout: f.opts.Timeout,
+		Cache: f.cacheBytes, Sink: f.opts.Sink,
 	})
 	return f, nil
 }
@@ -101,9 +102,6 @@ func (f *Function) supported() error {
 	for i := range f.Spec.Models {
 		m := &f.Spec.Models[i]
 		subject := fmt.Sprintf("model %q", m.Name)
-		if m.Cache.Mode != "off" {
-			return fault.New(fault.Unsupported, "app.Open", subject, "answers cannot be cached yet").WithHint("Leave cache out of godwit.yaml.")
-		}
 		if m.NaNPolicy != first.NaNPolicy {
 			return fault.New(fault.Unsupported, "app.Open", subject, "want nanPolicy %q as model %q has, got %q: a server has one", first.NaNPolicy, first.Name, m.NaNPolicy).
 				WithHint("Give all models of a function the same nanPolicy.")
@@ -174,6 +172,9 @@ func (f *Function) open(ctx context.Context, m *spec.Model) (*infer.Model, error
 	}
 	i, err := inspect(path, m, f.room())
 	if err != nil {
+		return nil, err
+	}
+	if err := keepable(m, i); err != nil {
 		return nil, err
 	}
 	o := &infer.Options{Name: m.Name, Version: m.Version, Digest: i.digest, Provider: f.provider(), Deterministic: i.deterministic}

@@ -179,7 +179,6 @@ func TestRefusedBeforeTheEngine(t *testing.T) {
 // What the spec asks for and nothing would do is refused, not ignored.
 func TestUnsupportedIsNotIgnored(t *testing.T) {
 	for _, yaml := range []string{
-		"models: [{path: addsub.onnx, cache: {maxBytes: 32MiB}}]\n",
 		"models: [{path: addsub.onnx}, {path: addsub.onnx, version: \"2\", nanPolicy: \"null\"}]\n",
 	} {
 		dir := function(t, yaml)
