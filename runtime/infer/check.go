@@ -12,35 +12,38 @@ import (
 	"godwit.dev/runtime/tensor"
 )
 
-// arrange checks the inputs against the signature and returns them in its
+// arrange checks the inputs against the signature and puts them into t in its
 // order. Every problem is reported, not only the first.
-func (m *Model) arrange(req *Request) ([]tensor.Tensor, error) {
-	in := make([]tensor.Tensor, len(m.sig.Inputs))
-	seen := make([]bool, len(in))
+func (m *Model) arrange(req *Request, t *ticket) error {
 	var problems []error
+	clear(t.seen)
 	for i := range req.Inputs {
-		t := &req.Inputs[i]
-		at, known := m.inputs[t.Name]
+		in := &req.Inputs[i]
+		at, known := i, i < len(t.in) && m.sig.Inputs[i].Name == in.Name
+		if !known {
+			at, known = m.inputs[in.Name]
+		}
 		switch {
 		case !known:
-			problems = append(problems, m.badInput(t.Name, "want %s, got an unknown input", names(m.sig.Inputs)))
-		case seen[at]:
-			problems = append(problems, m.badInput(t.Name, "want it once, got it twice"))
+			problems = append(problems, m.badInput(in.Name, "want %s, got an unknown input", names(m.sig.Inputs)))
+		case t.seen[at]:
+			problems = append(problems, m.badInput(in.Name, "want it once, got it twice"))
 		default:
-			seen[at] = true
-			in[at] = *t
-			if err := m.checkTensor(&m.sig.Inputs[at], t); err != nil {
+			t.seen[at] = true
+			t.in[at] = *in
+			if err := m.checkTensor(&m.sig.Inputs[at], in); err != nil {
 				problems = append(problems, err)
 			}
 		}
 	}
-	for i, ok := range seen {
+	for i, ok := range t.seen {
 		if !ok {
 			info := &m.sig.Inputs[i]
 			problems = append(problems, m.badInput(info.Name, "want %s, got no such input", Describe(info)))
 		}
 	}
-	return in, join(problems)
+	t.rows = rows(t.in)
+	return join(problems)
 }
 
 // join keeps a single problem as it is, so that its subject stays readable.
@@ -103,29 +106,31 @@ func (m *Model) badInput(name, format string, args ...any) *fault.Error {
 	return fault.New(fault.Invalid, "infer.Infer", fmt.Sprintf("input %q", name), format, args...)
 }
 
-// wanted returns a tensor for each output that req asks for, in its order.
-func (m *Model) wanted(req *Request) ([]tensor.Tensor, error) {
+// wanted puts the positions of the outputs that req asks for into t, in its order.
+func (m *Model) wanted(req *Request, t *ticket) error {
+	t.want = t.want[:0]
 	if req.Outputs == nil {
-		out := make([]tensor.Tensor, len(m.sig.Outputs))
-		for i := range out {
-			out[i].Name = m.sig.Outputs[i].Name
+		for i := range m.sig.Outputs {
+			t.want = append(t.want, i)
 		}
-		return out, nil
+		return nil
 	}
-	out := make([]tensor.Tensor, 0, len(req.Outputs))
-	for _, o := range req.Outputs {
-		bad := func(format string, args ...any) error {
-			return fault.New(fault.Invalid, "infer.Infer", fmt.Sprintf("output %q", o.Name), format, args...)
+	for i := range req.Outputs {
+		name := req.Outputs[i].Name
+		at, known := m.outputs[name]
+		switch {
+		case !known:
+			return badOutput(name, "want %s, got an unknown output", names(m.sig.Outputs))
+		case slices.Contains(t.want, at):
+			return badOutput(name, "want it once, got it twice")
 		}
-		if _, known := m.outputs[o.Name]; !known {
-			return nil, bad("want %s, got an unknown output", names(m.sig.Outputs))
-		}
-		if slices.ContainsFunc(out, func(t tensor.Tensor) bool { return t.Name == o.Name }) {
-			return nil, bad("want it once, got it twice")
-		}
-		out = append(out, tensor.Tensor{Name: o.Name})
+		t.want = append(t.want, at)
 	}
-	return out, nil
+	return nil
+}
+
+func badOutput(name, format string, args ...any) error {
+	return fault.New(fault.Invalid, "infer.Infer", fmt.Sprintf("output %q", name), format, args...)
 }
 
 // Describe prints a tensor's type and shape as error messages do: "FP32 [-1 64]".

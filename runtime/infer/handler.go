@@ -52,7 +52,8 @@ type Request struct {
 // Priority says which of the requests that wait run first.
 type Priority uint8
 
-// The priorities. Batch work waits as long as interactive requests do.
+// The priorities. Batch work goes when no interactive request waits, and leaves
+// one run to them while they are about; but a small share it always gets.
 const (
 	Interactive Priority = iota
 	Batch
@@ -90,6 +91,9 @@ type Timing struct {
 	Queue   time.Duration // waiting for a free run
 	Compute time.Duration // inside the engine
 	Rows    int           // the first dimension of the first input; 1 for rank 0
+	// BatchRows are those of the whole run: more than Rows where several
+	// requests shared it.
+	BatchRows int
 }
 
 // Release gives the outputs' native memory back; a second call does nothing.

@@ -2,10 +2,10 @@ package infer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,13 +28,19 @@ type Options struct {
 	// at once. Their product should be the CPU quota: see package quota.
 	// 0 means 1.
 	IntraOp, Runs int
-	// Queue is how many requests may wait for a free run; one more is refused
-	// with Unavailable. 0 means 256 for each run.
+	// Queue is how many requests may wait for a free run; of more, the newest of
+	// the caller with most of them is refused with Unavailable. 0 means 256 for
+	// each run.
 	Queue int
 	// QueueShare is the percentage of a request's remaining deadline that may
 	// pass while it waits; then it is refused with Unavailable, as long as its
-	// caller can still try elsewhere. 0 means 25, and 100 waits to the end.
+	// caller can still try elsewhere, and at once if the wait can be foreseen.
+	// 0 means 25, and 100 waits to the end.
 	QueueShare int
+
+	// Batch says how waiting requests share runs. None do before ProbeBatching
+	// has seen that their answers stay the same.
+	Batch Batching
 
 	Provider driver.Provider
 	NoArena  bool
@@ -44,6 +50,21 @@ type Options struct {
 	// answers kept.
 	Deterministic bool
 }
+
+// Batching bounds the runs that waiting requests share. A request beyond a
+// bound runs alone.
+type Batching struct {
+	Off      bool
+	MaxRows  int   // of one run; 0 means 128
+	MaxBytes int64 // of one run's inputs; 0 means 32 MiB
+}
+
+// The defaults of Batching. Models bound by the bandwidth of memory gain up to
+// 128 rows; how many a model gets is learned, so this is only a limit.
+const (
+	batchRows  = 128
+	batchBytes = 32 << 20
+)
 
 // queuePerRun: at the 5 s that callers commonly wait, 256 requests in front
 // of one run mean 20 ms each; deeper queues only answer those who have left.
@@ -70,6 +91,12 @@ func (o *Options) withDefaults(path string) (Options, error) {
 	}
 	if d.QueueShare == 0 {
 		d.QueueShare = queueShare
+	}
+	if d.Batch.MaxRows <= 0 {
+		d.Batch.MaxRows = batchRows
+	}
+	if d.Batch.MaxBytes <= 0 {
+		d.Batch.MaxBytes = batchBytes
 	}
 	for _, n := range []struct{ what, name string }{{"model", d.Name}, {"version", d.Version}} {
 		if !ValidName(n.name) {
@@ -103,13 +130,32 @@ type Model struct {
 	inputs  map[string]int // name → position in sig.Inputs
 	outputs map[string]int
 
-	slots   chan struct{} // one token for each run in progress
-	waiting chan struct{} // one token for each request that waits or runs
-	stats   stats
+	outBytes []int // of one row of each output; see outputBytes
 
-	mu     sync.Mutex // guards closed, and inUse.Add against inUse.Wait
-	closed bool
-	inUse  sync.WaitGroup
+	tickets sync.Pool // of *ticket
+
+	mu    sync.Mutex // guards what follows
+	stats Stats
+	cost  cost
+	slots []slot
+	lines [2]lines // by priority
+
+	closed  bool
+	inUse   int           // requests in Infer and goroutines that serve
+	idle    chan struct{} // closed when closed is set and inUse is 0
+	drained bool
+
+	shedding      bool
+	refused       time.Time // when shedding last refused a request
+	standingSince time.Time // since when the queue has been over its target; zero: it is not
+
+	lastInteractive time.Time
+	batchEnded      time.Time // when the last run of batch work ended
+	batchTook       time.Duration
+	alarm           *time.Timer
+
+	sharing sharing
+	slabs   [][]byte
 }
 
 var _ Handler = (*Model)(nil)
@@ -127,14 +173,16 @@ func Load(ctx context.Context, eng driver.Engine, path string, opts *Options) (*
 	m := &Model{
 		opts: o, engine: eng.Info(), session: s, sig: s.Signature(),
 		inputs: map[string]int{}, outputs: map[string]int{},
-		slots: make(chan struct{}, o.Runs), waiting: make(chan struct{}, o.Runs+o.Queue),
+		slots: make([]slot, o.Runs), idle: make(chan struct{}),
 	}
+	m.sharing = m.unproven()
 	for i, in := range m.sig.Inputs {
 		m.inputs[in.Name] = i
 	}
 	for i, out := range m.sig.Outputs {
 		m.outputs[out.Name] = i
 	}
+	m.outBytes = outputBytes(m)
 	return m, nil
 }
 
@@ -168,111 +216,145 @@ func (m *Model) Providers() []string {
 }
 
 // Stats is a snapshot of the model's counters.
-func (m *Model) Stats() Stats { return m.stats.snapshot() }
-
-// Infer checks req against the signature, waits for a free run and runs the
-// model. Errors: Invalid when the request does not fit the signature or the
-// graph refuses its values, Unavailable when the queue is full or the model is
-// closing, DeadlineExceeded and Canceled after ctx, Internal otherwise.
-func (m *Model) Infer(ctx context.Context, req *Request) (*Response, error) {
-	start := time.Now()
-	resp, err := m.infer(ctx, req, start)
-	if err != nil {
-		m.stats.failed(time.Since(start))
-		return nil, err
-	}
-	m.stats.succeeded(resp.Timing, time.Since(start))
-	return resp, nil
-}
-
-func (m *Model) infer(ctx context.Context, req *Request, start time.Time) (*Response, error) {
-	in, err := m.arrange(req)
-	if err != nil {
-		return nil, err
-	}
-	out, err := m.wanted(req)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.enter(); err != nil {
-		return nil, err
-	}
-	defer m.inUse.Done()
-	if err := m.acquire(ctx); err != nil {
-		return nil, err
-	}
-	queued := time.Now()
-	err = m.session.Run(ctx, in, out)
-	<-m.slots
-	<-m.waiting
-	done := time.Now()
-	resp := &Response{Model: m.opts.Name, Version: m.opts.Version, ID: req.ID, Digest: m.opts.Digest, Outputs: out}
-	resp.Timing = Timing{Queue: queued.Sub(start), Compute: done.Sub(queued), Rows: rows(in)}
-	if err != nil {
-		// An engine that was stopped reports its own error; the caller asked for the stop.
-		if ctx.Err() != nil && fault.CodeOf(err) != fault.Invalid {
-			return nil, m.ended(ctx)
-		}
-		return nil, fmt.Errorf("infer.Infer model %q: %w", m.opts.Name, err)
-	}
-	if ctx.Err() != nil {
-		resp.Release()
-		return nil, m.ended(ctx)
-	}
-	return resp, nil
-}
-
-func (m *Model) enter() error {
+func (m *Model) Stats() Stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
-		return m.fail(fault.Unavailable, "the model is being unloaded")
-	}
-	m.inUse.Add(1)
-	return nil
+	s := m.stats
+	s.Batches = slices.Clone(s.Batches)
+	return s
 }
 
-// acquire takes a place in the queue and then a run. On success the caller
-// holds one token of slots and one of waiting.
-func (m *Model) acquire(ctx context.Context) error {
+// Infer checks req against the signature, takes a run or waits for one, which
+// it may share with other requests, and runs the model. When a run is free it
+// is taken at once and by the caller's own goroutine. Errors: Invalid when the
+// request does not fit the signature or the graph refuses its values,
+// Unavailable when it would have to wait too long or the model is closing,
+// DeadlineExceeded and Canceled after ctx, Internal otherwise.
+func (m *Model) Infer(ctx context.Context, req *Request) (*Response, error) {
+	t := m.lease()
+	t.ctx, t.start, t.caller, t.priority = ctx, time.Now(), req.Caller, min(req.Priority, Batch)
+	resp, err := m.infer(ctx, req, t)
+	m.giveBack(t)
+	return resp, err
+}
+
+func (m *Model) infer(ctx context.Context, req *Request, t *ticket) (*Response, error) {
+	if err := m.arrange(req, t); err != nil {
+		return nil, m.failed(t, err)
+	}
+	if err := m.wanted(req, t); err != nil {
+		return nil, m.failed(t, err)
+	}
 	if ctx.Err() != nil {
-		return m.ended(ctx)
+		return nil, m.failed(t, m.ended(ctx))
 	}
-	select {
-	case m.waiting <- struct{}{}:
-	default:
-		return m.fail(fault.Unavailable, "want at most %d requests waiting, and they are there", m.opts.Queue).
-			WithHint("Retry later, or give the function more instances.")
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return nil, m.failed(t, m.fail(fault.Unavailable, "the model is being unloaded"))
 	}
-	select {
-	case m.slots <- struct{}{}:
-		return nil
-	default:
+	m.inUse++
+	now := time.Now()
+	s, free := m.startNow(t, now)
+	if free {
+		m.mu.Unlock()
+		return m.direct(ctx, req, t, s, now)
 	}
-	var late <-chan time.Time // never, without a deadline
-	if deadline, ok := ctx.Deadline(); ok && m.opts.QueueShare < 100 {
-		timer := time.NewTimer(time.Until(deadline) * time.Duration(m.opts.QueueShare) / 100)
-		defer timer.Stop()
-		late = timer.C
+	err := m.join(t, now)
+	m.mu.Unlock()
+	if err == nil {
+		err = m.await(ctx, t)
 	}
-	select {
-	case m.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		<-m.waiting
-		return m.ended(ctx)
-	case <-late:
-		<-m.waiting
-		return m.fail(fault.Unavailable, "no run became free within %d%% of the request's time", m.opts.QueueShare).
-			WithHint("Retry later, or give the function more instances.")
-	}
+	return m.finish(ctx, req, t, err)
 }
 
-func (m *Model) ended(ctx context.Context) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return m.fail(fault.DeadlineExceeded, "the request's deadline passed")
+// direct runs t in the run s, on the caller's goroutine.
+func (m *Model) direct(ctx context.Context, req *Request, t *ticket, s *slot, began time.Time) (*Response, error) {
+	resp := m.newResponse(t)
+	resp.ID = req.ID
+	returned := false
+	defer func() {
+		if !returned { // the engine panicked: nobody else may lose this run
+			m.mu.Lock()
+			m.vacate(s, time.Now())
+			m.handOn(s, time.Now())
+			m.exit()
+			m.mu.Unlock()
+		}
+	}()
+	err := m.session.Run(ctx, t.in, resp.Outputs)
+	returned = true
+	now := time.Now()
+	resp.Timing = Timing{Queue: began.Sub(t.start), Compute: now.Sub(began), Rows: t.rows, BatchRows: t.rows}
+	switch {
+	case err != nil:
+		err = m.failure(ctx, err)
+	case ctx.Err() != nil:
+		resp.Release()
+		err = m.ended(ctx)
 	}
-	return m.fail(fault.Canceled, "the caller went away")
+	m.mu.Lock()
+	if err == nil {
+		m.ran(t.rows, resp.Timing.Compute, t.hidden)
+	}
+	m.count(t, resp, err, now)
+	m.vacate(s, now)
+	m.handOn(s, now)
+	m.exit()
+	m.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// finish turns what a ticket got in the queue into what its caller gets.
+func (m *Model) finish(ctx context.Context, req *Request, t *ticket, err error) (*Response, error) {
+	var resp *Response
+	if err == nil && t.err != nil {
+		// What the queue said is told as it is; the engine's error is not.
+		if err = t.err; t.batch != nil {
+			err = m.failure(ctx, t.err)
+		}
+	} else if err == nil {
+		if resp = t.resp; t.from != nil {
+			resp = t.from.response(t)
+		}
+		resp.ID = req.ID
+		if ctx.Err() != nil {
+			resp.Release()
+			err = m.ended(ctx)
+		}
+	}
+	m.mu.Lock()
+	m.count(t, resp, err, time.Now())
+	m.exit()
+	m.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// failed counts a request that never got as far as the queue.
+func (m *Model) failed(t *ticket, err error) error {
+	m.mu.Lock()
+	m.count(t, nil, err, time.Now())
+	m.mu.Unlock()
+	return err
+}
+
+// exit is called by what inUse counts, when it is done. m.mu is held.
+func (m *Model) exit() {
+	m.inUse--
+	m.signalIdle()
+}
+
+func (m *Model) signalIdle() {
+	if m.closed && m.inUse == 0 && !m.drained {
+		m.drained = true
+		close(m.idle)
+	}
 }
 
 func (m *Model) fail(code fault.Code, format string, args ...any) *fault.Error {
@@ -285,18 +367,20 @@ func (m *Model) fail(code fault.Code, format string, args ...any) *fault.Error {
 func (m *Model) Close(ctx context.Context) error {
 	m.mu.Lock()
 	m.closed = true
+	m.fill() // batch work is held back no longer
+	m.signalIdle()
 	m.mu.Unlock()
-	idle := make(chan struct{})
-	go func() { // ends with the last run, which its own context bounds
-		m.inUse.Wait()
-		close(idle)
-	}()
 	select {
-	case <-idle:
-		return m.session.Close()
+	case <-m.idle:
 	case <-ctx.Done():
 		return m.ended(ctx)
 	}
+	m.mu.Lock()
+	if m.alarm != nil {
+		m.alarm.Stop()
+	}
+	m.mu.Unlock()
+	return m.session.Close()
 }
 
 func rows(in []tensor.Tensor) int {

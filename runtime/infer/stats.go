@@ -2,7 +2,6 @@ package infer
 
 import (
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -17,7 +16,7 @@ func (d *Duration) add(t time.Duration) {
 	d.Total += t
 }
 
-// BatchStats is the compute time of runs with one number of rows.
+// BatchStats is the compute time of runs with one number of rows, each run counted once.
 type BatchStats struct {
 	Rows    int
 	Compute Duration
@@ -27,7 +26,7 @@ type BatchStats struct {
 type Stats struct {
 	LastInference time.Time // zero before the first
 	Inferences    uint64    // rows answered
-	Executions    uint64    // runs of the engine
+	Executions    uint64    // runs of the engine; fewer than answers where these shared runs
 
 	Success, Fail  Duration // whole requests
 	Queue, Compute Duration // of the successful ones
@@ -39,40 +38,36 @@ type Stats struct {
 // every number of rows; further sizes count in the totals only.
 const maxBatchStats = 64
 
-type stats struct {
-	mu sync.Mutex
-	s  Stats
-}
-
-func (s *stats) failed(took time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.s.Fail.add(took)
-}
-
-func (s *stats) succeeded(t Timing, took time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.s.LastInference = time.Now()
-	s.s.Inferences += uint64(t.Rows)
-	s.s.Executions++
-	s.s.Success.add(took)
-	s.s.Queue.add(t.Queue)
-	s.s.Compute.add(t.Compute)
-	i, found := slices.BinarySearchFunc(s.s.Batches, t.Rows, func(b BatchStats, rows int) int { return b.Rows - rows })
+// ran counts a run that succeeded and learns from it. m.mu is held.
+func (m *Model) ran(rows int, took time.Duration, hidden bool) {
+	if hidden {
+		return
+	}
+	m.cost.observe(rows, took)
+	s := &m.stats
+	s.Executions++
+	i, found := slices.BinarySearchFunc(s.Batches, rows, func(b BatchStats, rows int) int { return b.Rows - rows })
 	if !found {
-		if len(s.s.Batches) == maxBatchStats {
+		if len(s.Batches) == maxBatchStats {
 			return
 		}
-		s.s.Batches = slices.Insert(s.s.Batches, i, BatchStats{Rows: t.Rows})
+		s.Batches = slices.Insert(s.Batches, i, BatchStats{Rows: rows})
 	}
-	s.s.Batches[i].Compute.add(t.Compute)
+	s.Batches[i].Compute.add(took)
 }
 
-func (s *stats) snapshot() Stats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.s
-	c.Batches = slices.Clone(c.Batches)
-	return c
+// count counts a request and how it ended. m.mu is held.
+func (m *Model) count(t *ticket, resp *Response, err error, now time.Time) {
+	s := &m.stats
+	switch {
+	case t.hidden:
+	case err != nil:
+		s.Fail.add(now.Sub(t.start))
+	default:
+		s.LastInference = now
+		s.Inferences += uint64(t.rows)
+		s.Success.add(now.Sub(t.start))
+		s.Queue.add(resp.Timing.Queue)
+		s.Compute.add(resp.Timing.Compute)
+	}
 }
