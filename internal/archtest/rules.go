@@ -63,6 +63,7 @@ var rows = []row{
 
 	{folder: "adapters/oip", may: portable, tests: conform},
 	{folder: "adapters/httpserve", may: join(portable, "adapters/oip"), tests: conform},
+	{folder: "adapters/auth", may: join(portable, "adapters/oip"), tests: conform},
 	{folder: "adapters/adaptertest", may: join(join(portable, "adapters/oip"), aids...), tests: conform},
 	{folder: "adapters/*", may: platform, tests: conform},
 
