@@ -110,6 +110,9 @@ func (h *Handler) Infer(ctx context.Context, req *infer.Request) (*infer.Respons
 	if err == nil {
 		h.identify(resp, req)
 	}
+	if req.Candidate != nil {
+		return resp, err
+	}
 	for _, o := range h.opts.Observers {
 		o.Observe(ctx, req, resp, err)
 	}
@@ -118,6 +121,9 @@ func (h *Handler) Infer(ctx context.Context, req *infer.Request) (*infer.Respons
 
 // run is the innermost handler, below the user's code.
 func (h *Handler) run(ctx context.Context, req *infer.Request) (*infer.Response, error) {
+	if req.Candidate != nil {
+		return req.Candidate.Infer(ctx, req)
+	}
 	m, lease, err := h.models.Acquire(req.Model, req.Version)
 	if err != nil {
 		return nil, err

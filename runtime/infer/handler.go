@@ -40,7 +40,10 @@ type Request struct {
 	// calls are not told apart. Callers share a model's runs equally.
 	Caller   string
 	Priority Priority
-	Params   Params
+	// Candidate, where it is set, answers instead of the registry's model: one
+	// that is tried before it serves. Observers do not see such a request.
+	Candidate *Model
+	Params    Params
 
 	Inputs []tensor.Tensor
 	// InputParams has the parameters of each input; it is nil or as long as Inputs.
