@@ -1,6 +1,7 @@
 package codec_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -25,6 +26,8 @@ var jsonSeeds = []string{
 	`{"inputs":[{"name":"x","shape":[8589934592,2147483648],"datatype":"FP32","data":[1]}]}`,
 }
 
+var spaces = bytes.Repeat([]byte(" "), 100)
+
 // FuzzDecodeRequest: no panic; what we accept encoding/json accepts too and
 // reads the same values; what we decode, encoded again, decodes to the same.
 func FuzzDecodeRequest(f *testing.F) {
@@ -37,6 +40,14 @@ func FuzzDecodeRequest(f *testing.F) {
 		codec.DecodeResponse(body, -1, nil)
 		if string(body) != original {
 			t.Fatal("the body was changed")
+		}
+		// Numbers near the end are read in another way than those before.
+		again, againErr := codec.DecodeRequest(append(body[:len(body):len(body)], spaces...), -1, nil)
+		if (err == nil) != (againErr == nil) {
+			t.Fatalf("error %v, with space behind %v", err, againErr)
+		}
+		if diff := cmp.Diff(req, again, sameTensors); diff != "" {
+			t.Fatalf("with space behind (-want +got):\n%s", diff)
 		}
 		if err != nil {
 			return
