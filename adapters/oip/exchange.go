@@ -101,10 +101,12 @@ func (x *Exchange) Infer(ctx context.Context, req *infer.Request) (*infer.Respon
 		return nil, err
 	}
 	x.line.Model, x.line.Version, x.line.PredictionID = resp.Model, resp.Version, resp.Prediction
-	x.server.opts.Sink.Inference(telemetry.InferenceEvent{
-		Model: resp.Model, Version: resp.Version,
-		Queue: resp.Timing.Queue, Compute: resp.Timing.Compute, Rows: resp.Timing.Rows,
-	})
+	if !resp.Cached { // a kept answer was no work of the model
+		x.server.opts.Sink.Inference(telemetry.InferenceEvent{
+			Model: resp.Model, Version: resp.Version,
+			Queue: resp.Timing.Queue, Compute: resp.Timing.Compute, Rows: resp.Timing.Rows,
+		})
+	}
 	return resp, nil
 }
 

@@ -15,7 +15,7 @@ type DurationStats struct {
 
 // ModelStats is the statistics extension's record of one model version. The
 // engine copies nothing in or out that could be timed apart, so ComputeInput
-// and ComputeOutput are zero, and so is what the cache does not do.
+// and ComputeOutput are zero.
 type ModelStats struct {
 	Name           string         `json:"name"`
 	Version        string         `json:"version"`
@@ -76,6 +76,7 @@ func statsOf(m *infer.Model) ModelStats {
 		Name: m.Name(), Version: m.Version(), InferenceCount: st.Inferences, ExecutionCount: st.Executions,
 		InferenceStats: InferenceStats{
 			Success: duration(st.Success), Fail: duration(st.Fail), Queue: duration(st.Queue), ComputeInfer: duration(st.Compute),
+			CacheHit: duration(st.CacheHit), CacheMiss: duration(st.CacheMiss),
 		},
 		BatchStats: []BatchStats{}, MemoryUsage: []struct{}{},
 	}

@@ -13,12 +13,12 @@ import (
 // owns. Nobody changes it.
 type kept struct {
 	outputs []tensor.Tensor
-	rows    int
+	timing  infer.Timing // of the run
 }
 
 // keep copies resp, whose memory its caller may release.
 func keep(resp *infer.Response) *kept {
-	a := &kept{outputs: make([]tensor.Tensor, len(resp.Outputs)), rows: resp.Timing.Rows}
+	a := &kept{outputs: make([]tensor.Tensor, len(resp.Outputs)), timing: resp.Timing}
 	for i := range resp.Outputs {
 		a.outputs[i] = resp.Outputs[i].Clone()
 	}

@@ -27,12 +27,12 @@ func TestCacheKeepsItsBound(t *testing.T) {
 			k = key{0, random.Uint64()} // of a flood
 		}
 		if a := c.get(k); a != nil {
-			if a.rows != int(k[0]) {
-				t.Fatalf("key %v gives the answer of %d", k, a.rows)
+			if a.timing.Rows != int(k[0]) {
+				t.Fatalf("key %v gives the answer of %d", k, a.timing.Rows)
 			}
 			continue
 		}
-		c.put(k, &kept{rows: int(k[0])}, 512+random.Int64N(40_000))
+		c.put(k, &kept{timing: infer.Timing{Rows: int(k[0])}}, 512+random.Int64N(40_000))
 		held, sum := c.held.Load(), c.measured()
 		if held != sum || held > most {
 			t.Fatalf("after %d: %d bytes held, %d measured, want equal and at most %d", i, held, sum, most)

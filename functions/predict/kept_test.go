@@ -23,7 +23,8 @@ import (
 func TestKeptAnswers(t *testing.T) {
 	s := &scripted{before: func(context.Context, int64) error { return nil }}
 	o := &observed{}
-	h := predict.New(load(t, s.model(), nil), &predict.Options{Cache: megabyte, Observers: []predict.Observer{o}})
+	models := load(t, s.model(), nil)
+	h := predict.New(models, &predict.Options{Cache: megabyte, Observers: []predict.Observer{o}})
 	ids := map[string]bool{}
 	for i := range 4 {
 		req := addsub(1, i%2 == 1)
@@ -48,6 +49,22 @@ func TestKeptAnswers(t *testing.T) {
 	}
 	if got := s.runs.Load(); got != 1 || len(ids) != 4 || len(o.lines) != 4 {
 		t.Errorf("%d runs, %d ids and %d observed, want 1, 4 and 4", got, len(ids), len(o.lines))
+	}
+	counted(t, models, [5]uint64{4, 1, 1, 3, 1})
+}
+
+// counted compares the model's statistics: successes, rows answered, runs of
+// the engine, cache hits and misses.
+func counted(t *testing.T, models *infer.Registry, want [5]uint64) {
+	t.Helper()
+	m, err := models.Lookup("m", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := m.Stats()
+	got := [5]uint64{st.Success.Count, st.Inferences, st.Executions, st.CacheHit.Count, st.CacheMiss.Count}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("successes, inferences, executions, hits, misses (-want +got):\n%s", diff)
 	}
 }
 

@@ -107,35 +107,41 @@ func (l *lane) infer(ctx context.Context, req *infer.Request) (*infer.Response, 
 	if l.cache == nil && (!l.share || !l.pays(req)) {
 		return l.alone(ctx, req)
 	}
+	start := time.Now()
 	k, ok := l.seeds.key(l.model.Signature(), req)
 	if !ok {
 		return l.alone(ctx, req)
 	}
 	if l.cache != nil {
 		if a := l.cache.get(k); a != nil {
-			return l.hit(req, a), nil
+			return l.hit(req, a, start), nil
 		}
 	}
-	resp, err := l.fly(ctx, req, k)
-	if l.cache != nil && (err != nil || !resp.Cached) {
-		l.missed()
+	if l.cache == nil {
+		return l.fly(ctx, req, k, start)
+	}
+	looked := time.Since(start)
+	resp, err := l.fly(ctx, req, k, start)
+	if err != nil || !resp.Cached {
+		l.model.Missed(looked)
+		l.tell(telemetry.CacheEvent{Misses: 1})
 	}
 	return resp, err
 }
 
 // fly answers req with a run that may be another request's.
-func (l *lane) fly(ctx context.Context, req *infer.Request, k key) (*infer.Response, error) {
+func (l *lane) fly(ctx context.Context, req *infer.Request, k key, start time.Time) (*infer.Response, error) {
 	// Twice, because the first run may end for reasons of its leader alone;
 	// then once more as if nobody shared, so that nobody goes round for ever.
 	for range 2 {
 		f, leads, a := l.join(k)
 		switch {
 		case a != nil:
-			return l.hit(req, a), nil
+			return l.hit(req, a, start), nil
 		case leads:
 			return l.lead(ctx, req, k, f)
 		}
-		resp, again, err := l.follow(ctx, req, k, f)
+		resp, again, err := l.follow(ctx, req, k, f, start)
 		if !again {
 			return resp, err
 		}
@@ -272,8 +278,7 @@ func (l *lane) land(k key, f *flight, resp *infer.Response, err error) {
 
 // follow waits for the run of another request. again is true when it ended for
 // reasons that were not this request's.
-func (l *lane) follow(ctx context.Context, req *infer.Request, k key, f *flight) (resp *infer.Response, again bool, err error) {
-	start := time.Now()
+func (l *lane) follow(ctx context.Context, req *infer.Request, k key, f *flight, start time.Time) (resp *infer.Response, again bool, err error) {
 	select {
 	case <-f.done:
 	case <-ctx.Done():
@@ -288,7 +293,12 @@ func (l *lane) follow(ctx context.Context, req *infer.Request, k key, f *flight)
 		return nil, !common(f.err), f.err
 	}
 	resp = l.answer(req, f.answer)
-	resp.Shared, resp.Timing.Queue = true, time.Since(start)
+	took := time.Since(start)
+	resp.Shared, resp.Timing = true, f.answer.timing
+	// Who came when the run was on has waited for a part of it only.
+	resp.Timing.Compute = min(resp.Timing.Compute, took)
+	resp.Timing.Queue = took - resp.Timing.Compute
+	l.model.Reused(resp, took)
 	return resp, false, nil
 }
 
@@ -302,20 +312,21 @@ func common(err error) bool {
 	return false
 }
 
-func (l *lane) hit(req *infer.Request, a *kept) *infer.Response {
-	l.sink.Cache(telemetry.CacheEvent{Model: l.model.Name(), Version: l.model.Version(), Bytes: l.cache.held.Load(), Hits: 1})
+func (l *lane) hit(req *infer.Request, a *kept, start time.Time) *infer.Response {
 	resp := l.answer(req, a)
-	resp.Cached = true
+	resp.Cached, resp.Timing.Rows = true, a.timing.Rows
+	l.model.Reused(resp, time.Since(start))
+	l.tell(telemetry.CacheEvent{Hits: 1})
 	return resp
 }
 
-func (l *lane) missed() {
-	l.sink.Cache(telemetry.CacheEvent{Model: l.model.Name(), Version: l.model.Version(), Bytes: l.cache.held.Load(), Misses: 1})
+func (l *lane) tell(e telemetry.CacheEvent) {
+	e.Model, e.Version, e.Bytes = l.model.Name(), l.model.Version(), l.cache.held.Load()
+	l.sink.Cache(e)
 }
 
 func (l *lane) answer(req *infer.Request, a *kept) *infer.Response {
 	resp := &infer.Response{Model: l.model.Name(), Version: l.model.Version(), ID: req.ID, Digest: l.model.Digest()}
-	resp.Timing.Rows = a.rows
 	resp.Outputs = make([]tensor.Tensor, len(a.outputs))
 	copy(resp.Outputs, a.outputs)
 	if l.private {
@@ -330,7 +341,7 @@ func (l *lane) answer(req *infer.Request, a *kept) *infer.Response {
 func (l *lane) close() {
 	if l.cache != nil {
 		l.cache.close()
-		l.sink.Cache(telemetry.CacheEvent{Model: l.model.Name(), Version: l.model.Version()})
+		l.tell(telemetry.CacheEvent{})
 	}
 }
 

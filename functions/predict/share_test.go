@@ -139,18 +139,20 @@ func TestEqualRequestsShareOneRun(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		opts predict.Options
-		// runs and reused of 1,000 requests, whose runs end when all are there.
-		runs int64
+		// runs of 1,000 requests, which end when all are there.
+		runs  int64
+		stats [5]uint64
 	}{
-		{"shared", predict.Options{}, 1},
-		{"and kept", predict.Options{Cache: megabyte}, 1},
-		{"not", predict.Options{NoShare: true}, 1000},
+		{"shared", predict.Options{}, 1, [5]uint64{1000, 1000, 1, 0, 0}},
+		{"and kept", predict.Options{Cache: megabyte}, 1, [5]uint64{1000, 1000, 1, 0, 1000}},
+		{"not", predict.Options{NoShare: true}, 1000, [5]uint64{1000, 1000, 1000, 0, 0}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
 				s := &scripted{before: func(context.Context, int64) error { <-release; return nil }}
-				h := predict.New(load(t, s.model(), &infer.Options{Deterministic: true, Runs: 1000}), &tt.opts)
+				models := load(t, s.model(), &infer.Options{Deterministic: true, Runs: 1000})
+				h := predict.New(models, &tt.opts)
 				answers := make([]*infer.Response, 1000)
 				var wg sync.WaitGroup
 				for i := range answers {
@@ -172,6 +174,7 @@ func TestEqualRequestsShareOneRun(t *testing.T) {
 				if got := s.runs.Load(); got != tt.runs {
 					t.Errorf("%d runs, want %d", got, tt.runs)
 				}
+				counted(t, models, tt.stats)
 				own, ids := int64(0), map[string]bool{}
 				for i, resp := range answers {
 					if resp == nil {

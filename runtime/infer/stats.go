@@ -28,8 +28,11 @@ type Stats struct {
 	Inferences    uint64    // rows answered
 	Executions    uint64    // runs of the engine; fewer than answers where these shared runs
 
-	Success, Fail  Duration // whole requests
+	Success, Fail  Duration // whole requests, from when their checks were passed
 	Queue, Compute Duration // of the successful ones
+	// CacheHit are the requests answered from kept answers, which are not among
+	// Inferences, and CacheMiss the looks for answers that were not there.
+	CacheHit, CacheMiss Duration
 
 	Batches []BatchStats // by rows, at most maxBatchStats of them
 }
