@@ -42,6 +42,10 @@ type Options struct {
 	Provider driver.Provider
 	// Memory tells how much of the quota's memory is in use; nil: not known.
 	Memory *quota.Gauge
+	// Canary loads a new version of a model somewhere else first, under limits,
+	// where it can do no harm; an error keeps it from coming into service. nil:
+	// it is loaded here at once.
+	Canary func(ctx context.Context, path string, o *driver.Options) error
 }
 
 // Function is an opened function folder. Its methods may be called concurrently.
@@ -52,14 +56,17 @@ type Function struct {
 	// Handler answers requests. Until Load has ended it says that models load.
 	Handler infer.Handler
 
-	opts Options
-	eng  driver.Engine
+	opts   Options
+	eng    driver.Engine
+	source string // what Open was given
+	swap   *swap
+	guard  *guard
 }
 
 // Open reads the spec of dir, or makes one for a lone model file, and declares
 // its models; Load loads them. Errors: BadConfig, BadModel, Unsupported.
 func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
-	f := &Function{Dir: dir, Models: &infer.Registry{}, eng: eng}
+	f := &Function{Dir: dir, Models: &infer.Registry{}, eng: eng, source: dir, swap: newSwap()}
 	if opts != nil {
 		f.opts = *opts
 	}
@@ -83,6 +90,8 @@ func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
 	if err := f.supported(); err != nil {
 		return nil, err
 	}
+	f.swap.serving = f.Spec.Models
+	f.guard = newGuard(&f.opts)
 	for _, m := range f.Spec.Models {
 		if err := f.Models.Declare(m.Name, m.Version); err != nil {
 			return nil, err
@@ -129,14 +138,19 @@ func ReadSpec(path string) (dir string, s *spec.Spec, err error) {
 // Load loads every model. It returns as soon as ctx ends, even when the engine
 // is in the middle of a model and cannot stop: the process is about to exit then.
 func (f *Function) Load(ctx context.Context) error {
+	if err := f.swap.take(ctx, "app.Load"); err != nil {
+		return err
+	}
 	done := make(chan error, 1)
 	go func() {
+		defer func() { <-f.swap.turn }()
 		start := time.Now()
 		var problems []error
 		for i := range f.Spec.Models {
 			problems = append(problems, f.load(ctx, &f.Spec.Models[i]))
 		}
 		f.opts.Sink.Start("load", time.Since(start))
+		f.guard.start()
 		done <- errors.Join(problems...)
 	}()
 	select {
@@ -174,6 +188,11 @@ func (f *Function) open(ctx context.Context, m *spec.Model) (*infer.Model, error
 	if err != nil {
 		return nil, err
 	}
+	return f.launch(ctx, m, i)
+}
+
+// launch loads what was inspected.
+func (f *Function) launch(ctx context.Context, m *spec.Model, i *inspected) (*infer.Model, error) {
 	if err := keepable(m, i); err != nil {
 		return nil, err
 	}
@@ -181,7 +200,7 @@ func (f *Function) open(ctx context.Context, m *spec.Model) (*infer.Model, error
 	o.IntraOp, o.Runs = f.threads(m)
 	o.Queue = f.Spec.Limits.Queue * o.Runs
 	o.QueueShare = int(f.Spec.Limits.QueueShare)
-	loaded, err := infer.Load(ctx, f.eng, path, o)
+	loaded, err := infer.Load(ctx, f.eng, i.path, o)
 	if err != nil {
 		return nil, err
 	}
@@ -231,9 +250,6 @@ func (f *Function) threads(m *spec.Model) (intraOp, runs int) {
 	}
 	return 1, n
 }
-
-// Close unloads the models once the runs in flight have ended; ctx bounds that.
-func (f *Function) Close(ctx context.Context) error { return f.Models.Close(ctx) }
 
 // ModelNames lists the names of the models, each once, in the spec's order.
 func (f *Function) ModelNames() []string {

@@ -12,8 +12,7 @@ import (
 // that the spec does not name is kept as the first of its name.
 func (f *Function) cacheBytes(m *infer.Model) int64 {
 	named := int64(-1)
-	for i := range f.Spec.Models {
-		s := &f.Spec.Models[i]
+	for _, s := range f.models() {
 		if s.Name != m.Name() {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 
 	"godwit.dev/infra/spec"
+	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/onnx"
 )
@@ -72,6 +73,16 @@ func (i *inspected) unchanged() error {
 			WithHint("Write new files beside them, rename them into place, then load the model again.")
 	}
 	return nil
+}
+
+// fits refuses a model for which there is not enough memory left.
+func (i *inspected) fits(room int64) error { return i.model.Check(&onnx.Policy{Memory: room}) }
+
+// driverOptions say how m's sessions run.
+func (f *Function) driverOptions(m *spec.Model) *driver.Options {
+	o := &driver.Options{Provider: f.provider()}
+	o.IntraOp, o.Runs = f.threads(m)
+	return o
 }
 
 // room is the memory that is left, 0 where there is no limit.

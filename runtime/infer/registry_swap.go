@@ -68,11 +68,16 @@ func (r *Registry) Remove(name, version string) (retire func(ctx context.Context
 
 // Refuse records why a new model did not come into service. What serves under
 // the name and version goes on, and Index tells the reason beside it. Where
-// nothing does the version is Unavailable, which leaves the registry Ready.
+// nothing does the version is Unavailable, which leaves the registry Ready. A
+// nil cause takes an earlier reason back.
 func (r *Registry) Refuse(name, version string, cause error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.entry(name, version)
+	if cause == nil {
+		e.Reason = ""
+		return
+	}
 	e.Reason = "the newer one was refused: " + fault.Public(cause)
 	if e.served == nil {
 		e.State, e.Reason, e.optional = Unavailable, fault.Public(cause), true
