@@ -81,14 +81,17 @@ type Session interface {
 
 	// Run evaluates the model once. in holds exactly Signature's inputs, in
 	// order, already checked by infer; it stays borrowed until Run returns.
-	// out names the wanted outputs, which are among Signature's. Run sets Type
-	// and Shape, and puts the elements into Data's capacity where that is
-	// enough and into memory of its own otherwise, which out[i].Release then
-	// gives back. On an error nothing of out is owned by the caller.
+	// out names the wanted outputs, which are among Signature's. Run sets Type,
+	// and puts shape and elements into the capacity of Shape and Data where
+	// that is enough; other elements go into memory of its own, which
+	// out[i].Release gives back. So a caller that hands the same out to every
+	// run, released before and read before the next, makes no garbage. On an
+	// error nothing of out is owned by the caller.
 	//
-	// When ctx ends, Run stops at the next operator and returns; the caller
-	// checks ctx.Err() even when the error is nil, because an engine cannot
-	// stop within an operator.
+	// When ctx ends, Run stops at the next operator and returns, within
+	// milliseconds where an operator takes no longer; the caller checks
+	// ctx.Err() even when the error is nil, because an engine cannot stop
+	// within an operator.
 	Run(ctx context.Context, in, out []tensor.Tensor) error
 
 	// Close frees native memory. No Run is in flight; a second Close is a no-op.

@@ -27,6 +27,8 @@ type Harness struct {
 	//	maps-INT64       the same with INT64 labels and keys 0, 1, 7
 	//	slow             x FP32 [1] → y FP32 [1], which takes seconds
 	//	trap             x FP32 [3], i INT64 [-1] → y = x[i]; an index beyond 2 fails
+	//	nonzero          x FP32 [-1] → y INT64 [1 -1], the positions of x's elements that are not 0
+	//	passed           x FP32 [-1 3] → x itself, and y = -x
 	//	sequence         a model whose output the protocol cannot carry
 	Path func(t testing.TB, name string) string
 	// NotAModel is the path of something that is there but no model.
@@ -46,7 +48,10 @@ func Run(t *testing.T, h Harness) {
 		{"no inputs", noInputs},
 		{"sequence of maps", maps},
 		{"outputs into given memory", intoCapacity},
+		{"the same memory for every run", sameMemory},
 		{"outputs survive the next run", outputsSurvive},
+		{"shapes that depend on values", shapesOfValues},
+		{"an input that is an output", passedThrough},
 		{"concurrent runs do not mix", concurrent},
 		{"a refused value fails alone", trap},
 		{"cancel stops the run", cancelStops},

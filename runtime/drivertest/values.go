@@ -177,6 +177,71 @@ func intoCapacity(t *testing.T, h Harness) {
 	}
 }
 
+// sameMemory hands the outputs of each run to the next, as a server with
+// pools does: what the last run left there must not show, nor must shapes
+// that come and go.
+func sameMemory(t *testing.T, h Harness) {
+	s := open(t, h, "addsub")
+	out := []tensor.Tensor{
+		{Name: "diff", Data: make([]byte, 0, 16*100), Shape: make([]int64, 0, 4)},
+		{Name: "sum", Data: make([]byte, 0, 16*3)}, // enough for some of them
+	}
+	data, shape := &out[0].Data[:1][0], &out[0].Shape[:1][0]
+	for i, rows := range []int64{2, 2, 2, 1, 1, 0, 0, 3, 3, 100, 100, 2, 2} {
+		a, b := make([]float32, 4*rows), make([]float32, 4*rows)
+		sum, diff := make([]float32, 4*rows), make([]float32, 4*rows)
+		for j := range a {
+			a[j], b[j] = float32(i*10+j), float32(i*j)
+			sum[j], diff[j] = a[j]+b[j], a[j]-b[j]
+		}
+		of := func(name string, v []float32) tensor.Tensor { return tensor.Of(name, []int64{rows, 4}, v) }
+		if err := s.Run(t.Context(), []tensor.Tensor{of("a", a), of("b", b)}, out); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, of("diff", diff), out[0])
+		equal(t, of("sum", sum), out[1])
+		if &out[0].Data[:1][0] != data || &out[0].Shape[:1][0] != shape {
+			t.Errorf("run %d: diff has memory of its own, want what it was given", i)
+		}
+		if i == 6 { // and so must outputs that come and go
+			equal(t, of("sum", sum), run(t, s, []tensor.Tensor{of("a", a), of("b", b)}, "sum")[0])
+		}
+	}
+}
+
+func shapesOfValues(t *testing.T, h Harness) {
+	s := open(t, h, "nonzero")
+	for _, x := range [][]float32{{0, 1, 1}, {1, 0, 1}, {1, 0, 0}, {0, 0, 1}, {0, 0, 0}, {1, 1, 1}, {1, 1}, {0, 1}, {}, {1, 0, 1}} {
+		want := []int64{}
+		for i, v := range x {
+			if v != 0 {
+				want = append(want, int64(i))
+			}
+		}
+		y := run(t, s, []tensor.Tensor{tensor.Of("x", []int64{int64(len(x))}, x)})
+		equal(t, tensor.Of("y", []int64{1, int64(len(want))}, want), y[0])
+	}
+}
+
+func passedThrough(t *testing.T, h Harness) {
+	s := open(t, h, "passed")
+	for _, rows := range []int64{1, 1, 2000, 2000, 20000, 20000, 0, 1} {
+		v := make([]float32, 3*rows)
+		negative := make([]float32, 3*rows)
+		for i := range v {
+			v[i], negative[i] = float32(i)+float32(rows), -float32(i)-float32(rows)
+		}
+		x := tensor.Of("x", []int64{rows, 3}, v)
+		want := x.Clone()
+		out := run(t, s, []tensor.Tensor{x}, "x", "y")
+		clear(v) // the input is the caller's again, and the output is no part of it
+		other := tensor.Of("x", []int64{rows, 3}, make([]float32, 3*rows))
+		equal(t, other, run(t, s, []tensor.Tensor{other}, "x", "y")[0])
+		equal(t, want, out[0])
+		equal(t, tensor.Of("y", []int64{rows, 3}, negative), out[1])
+	}
+}
+
 func outputsSurvive(t *testing.T, h Harness) {
 	s := open(t, h, "identity-FP32-2")
 	for _, rows := range []int64{2, 20000} {

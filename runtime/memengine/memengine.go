@@ -92,7 +92,8 @@ func (s *session) Run(ctx context.Context, in, out []tensor.Tensor) error {
 			if all[j].Data != nil && data == nil {
 				data = []byte{}
 			}
-			out[i] = tensor.Tensor{Name: info.Name, Type: all[j].Type, Shape: all[j].Shape, Data: data, Strings: all[j].Strings}
+			shape := append(out[i].Shape[:0], all[j].Shape...)
+			out[i] = tensor.Tensor{Name: info.Name, Type: all[j].Type, Shape: shape, Data: data, Strings: all[j].Strings}
 		}
 	}
 	return nil

@@ -59,7 +59,29 @@ func models() map[string]memengine.Model {
 	all["sequence"] = memengine.Model{Refuse: fault.New(fault.BadModel, "memengine.Open", "sequence", "want a tensor, got a sequence").
 		WithHint("Give the model tensors only.")}
 	add("trap", []driver.TensorInfo{info("x", tensor.FP32, 3), info("i", tensor.Int64, -1)}, []driver.TensorInfo{info("y", tensor.FP32, -1)}, pick)
+	add("nonzero", []driver.TensorInfo{info("x", tensor.FP32, -1)}, []driver.TensorInfo{info("y", tensor.Int64, 1, -1)}, nonzero)
+	add("passed", []driver.TensorInfo{info("x", tensor.FP32, -1, 3)},
+		[]driver.TensorInfo{info("x", tensor.FP32, -1, 3), info("y", tensor.FP32, -1, 3)},
+		func(_ context.Context, in []tensor.Tensor) ([]tensor.Tensor, error) {
+			y := in[0].Clone()
+			v, _ := tensor.View[float32](&y)
+			for i := range v {
+				v[i] = -v[i]
+			}
+			return []tensor.Tensor{in[0], tensor.Of("y", in[0].Shape, v)}, nil
+		})
 	return all
+}
+
+func nonzero(_ context.Context, in []tensor.Tensor) ([]tensor.Tensor, error) {
+	x, _ := tensor.View[float32](&in[0])
+	at := []int64{}
+	for i, v := range x {
+		if v != 0 {
+			at = append(at, int64(i))
+		}
+	}
+	return []tensor.Tensor{tensor.Of("y", []int64{1, int64(len(at))}, at)}, nil
 }
 
 func multiIO(_ context.Context, in []tensor.Tensor) ([]tensor.Tensor, error) {

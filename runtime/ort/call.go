@@ -20,26 +20,40 @@ import (
 )
 
 // call is what one run needs in C, with Go's view of its arrays. It is used by
-// one run at a time and kept for the next.
+// one run at a time and kept for the next, which is cheapest when its inputs
+// have the shapes of the last: then the native values are used again.
 type call struct {
 	c         *C.gw_call
-	in        []C.gw_tensor
+	handle    C.uintptr_t // c as a number
+	in        []input
 	out, keys []C.gw_tensor
 	outNames  []*C.char
 	outValues []*C.OrtValue
-	maps      []C.int
-
-	dims []C.int64_t // in C, maxRank for each input
-	slab unsafe.Pointer
-	size int // of slab
+	kinds     []C.gw_output
 
 	wanted []wanted // one for each output of the current run
 	slots  []int    // the session's slot behind each slot of the current run
+	ready  bool     // the last run ended well, so what it left fits a run like it
+
+	// Guarded by the session's mutex.
+	ctx     context.Context // of the current run; nil when there is none or it cannot end
+	stopped bool            // the terminate flag is set
+}
+
+// input is one input's memory in C, which stays where it is until it must grow.
+type input struct {
+	c     *C.gw_tensor
+	dtype tensor.DType
+	dims  []int64 // in C, maxRank
+	shape []int64 // the part of dims in use
+	buf   unsafe.Pointer
+	size  int // of buf
 }
 
 // wanted is where one asked-for output comes from in the current run.
 type wanted struct {
 	part
+	at    int // in the signature
 	dtype tensor.DType
 }
 
@@ -52,30 +66,44 @@ func newCall(s *session) (*call, error) {
 		return nil, fault.New(fault.Internal, "ort.Run", "", "no memory for a run")
 	}
 	c := &call{
-		c: raw, in: unsafe.Slice(raw.in, len(s.inNames)),
+		c: raw, handle: C.uintptr_t(uintptr(unsafe.Pointer(raw))), in: make([]input, len(s.inNames)),
 		out: unsafe.Slice(raw.out, len(s.slots)), keys: unsafe.Slice(raw.keys, len(s.slots)),
 		outNames: unsafe.Slice(raw.out_names, len(s.slots)), outValues: unsafe.Slice(raw.out_values, len(s.slots)),
-		maps: unsafe.Slice(raw.maps, len(s.slots)),
+		kinds: unsafe.Slice(raw.kinds, len(s.slots)),
 	}
 	copy(unsafe.Slice(raw.in_names, len(s.inNames)), s.inNames)
-	n := max(1, len(s.inNames)) * maxRank
-	c.dims = unsafe.Slice((*C.int64_t)(C.calloc(C.size_t(n), C.sizeof_int64_t)), n)
+	for i := range c.in {
+		dims := (*int64)(C.calloc(maxRank, C.sizeof_int64_t))
+		c.in[i] = input{c: &unsafe.Slice(raw.in, len(s.inNames))[i], dims: unsafe.Slice(dims, maxRank)}
+	}
 	return c, nil
 }
 
 func (c *call) free() {
-	C.free(unsafe.Pointer(unsafe.SliceData(c.dims)))
-	C.free(c.slab)
-	C.gw_call_free(c.c)
+	C.gw_call_free(c.c) // first: its values lie over what follows
+	for i := range c.in {
+		C.free(unsafe.Pointer(unsafe.SliceData(c.in[i].dims)))
+		C.free(c.in[i].buf)
+	}
 }
 
-// setOutputs chooses the slots that out needs, each once.
-func (c *call) setOutputs(s *session, out []tensor.Tensor) error {
+// setOutputs chooses the slots that out needs, each once. same is true when
+// they are those of the last run.
+func (c *call) setOutputs(s *session, out []tensor.Tensor) (same bool, err error) {
+	same = len(out) == len(c.wanted)
+	for i := 0; same && i < len(out); i++ {
+		same = s.sig.Outputs[c.wanted[i].at].Name == out[i].Name
+	}
+	if same {
+		return true, nil
+	}
+	C.gw_reset(c.c) // while it still knows which outputs it holds
 	c.wanted, c.slots = c.wanted[:0], c.slots[:0]
 	for i := range out {
 		at := slices.IndexFunc(s.sig.Outputs, func(o driver.TensorInfo) bool { return o.Name == out[i].Name })
 		if at < 0 {
-			return fault.New(fault.Internal, "ort.Run", fmt.Sprintf("output %q", out[i].Name), "not in the signature")
+			c.wanted, c.c.outputs = c.wanted[:0], 0
+			return false, fault.New(fault.Internal, "ort.Run", fmt.Sprintf("output %q", out[i].Name), "not in the signature")
 		}
 		p := s.parts[at]
 		slot := slices.Index(c.slots, p.slot)
@@ -83,113 +111,109 @@ func (c *call) setOutputs(s *session, out []tensor.Tensor) error {
 			slot = len(c.slots)
 			c.slots = append(c.slots, p.slot)
 			c.outNames[slot] = s.slots[p.slot]
-			c.maps[slot] = 0
-			if p.maps {
-				c.maps[slot] = 1
-			}
+			c.kinds[slot] = p.kind
 		}
 		p.slot = slot
-		c.wanted = append(c.wanted, wanted{p, s.sig.Outputs[at].Type})
+		c.wanted = append(c.wanted, wanted{p, at, s.sig.Outputs[at].Type})
 	}
-	// The last run's outputs are counted in held; this is for the next one.
 	c.c.outputs = C.size_t(len(c.slots))
-	return nil
+	return false, nil
 }
 
 // copyInputBelow is the size in bytes up to which copying an input into C is
-// cheaper than pinning it for the run.
-const copyInputBelow = 4 << 10
+// cheaper than pinning it for the run and making a value for where it lies.
+const copyInputBelow = 16 << 10
 
 // align is what ONNX Runtime's kernels like best; any element type needs less.
 const align = 64
 
 // setInputs describes in to C. Small and misaligned tensors and all strings
-// are copied into the call's slab; larger ones are pinned until the run ends.
-func (c *call) setInputs(s *session, in []tensor.Tensor, pins *runtime.Pinner) error {
-	need := 0
-	for i := range in {
-		if n := slabSize(&in[i]); n > 0 {
-			need += n + align
-		}
-	}
-	if need > c.size || c.slab == nil {
-		C.free(c.slab)
-		c.size = max(need, copyInputBelow)
-		c.slab = C.malloc(C.size_t(c.size + align))
-		if c.slab == nil {
-			c.size = 0
-			return fault.New(fault.Unavailable, "ort.Run", "", "want %d bytes for the inputs, got none", need)
-		}
-	}
-	at := alignUp(uintptr(c.slab))
+// are copied into the input's own memory in C; larger ones are pinned until
+// the run ends. same is true when types and shapes are those of the last run.
+func (c *call) setInputs(in []tensor.Tensor, pins *runtime.Pinner) (same bool, err error) {
+	same = true
 	for i := range in {
 		t, d := &in[i], &c.in[i]
-		if len(t.Shape) > maxRank {
-			return fault.New(fault.Invalid, "ort.Run", fmt.Sprintf("input %q", t.Name), "want a rank of at most %d, got %d", maxRank, len(t.Shape))
+		d.c.fresh = 0
+		if t.Type != d.dtype || !slices.Equal(t.Shape, d.shape) {
+			if len(t.Shape) > maxRank {
+				return false, fault.New(fault.Invalid, "ort.Run", fmt.Sprintf("input %q", t.Name), "want a rank of at most %d, got %d", maxRank, len(t.Shape))
+			}
+			same = false
+			d.describe(t)
 		}
-		dims := c.dims[i*maxRank:]
-		for j, n := range t.Shape {
-			dims[j] = C.int64_t(n)
+		switch {
+		case t.Type == tensor.Bytes:
+			d.c.fresh = 1
+			err = d.putStrings(t)
+		case len(t.Data) > copyInputBelow && uintptr(unsafe.Pointer(unsafe.SliceData(t.Data)))%uintptr(t.Type.Size()) == 0:
+			pins.Pin(unsafe.SliceData(t.Data))
+			d.point(unsafe.Pointer(unsafe.SliceData(t.Data)), len(t.Data))
+		default:
+			if err = d.grow(len(t.Data)); err == nil {
+				d.point(d.buf, copy(unsafe.Slice((*byte)(d.buf), d.size), t.Data))
+			}
 		}
-		d._type, d.rank, d.dims, d.count = onnxType(t.Type), C.size_t(len(t.Shape)), &dims[0], C.size_t(t.Len())
-		n := slabSize(t)
-		if n == 0 {
-			data := unsafe.SliceData(t.Data)
-			pins.Pin(data)
-			d.data, d.size = unsafe.Pointer(data), C.size_t(len(t.Data))
-			continue
+		if err != nil {
+			return false, err
 		}
-		// The slab is C memory, so this arithmetic hides no Go pointer.
-		buf := unsafe.Slice((*byte)(unsafe.Add(c.slab, at-uintptr(c.slab))), n)
-		at = alignUp(at + uintptr(n))
-		if t.Type == tensor.Bytes {
-			c.putStrings(d, t, buf)
-			continue
-		}
-		d.data, d.size = unsafe.Pointer(unsafe.SliceData(buf)), C.size_t(copy(buf, t.Data))
+	}
+	return same, nil
+}
+
+// describe takes over t's type and shape.
+func (d *input) describe(t *tensor.Tensor) {
+	d.c.fresh = 1
+	d.dtype, d.shape = t.Type, d.dims[:copy(d.dims, t.Shape)]
+	d.c._type, d.c.rank, d.c.count = onnxType(t.Type), C.size_t(len(t.Shape)), C.size_t(t.Len())
+	d.c.dims = (*C.int64_t)(unsafe.SliceData(d.dims))
+}
+
+// point says where the elements lie.
+func (d *input) point(data unsafe.Pointer, size int) {
+	if d.c.data != data {
+		d.c.data, d.c.fresh = data, 1
+	}
+	d.c.size = C.size_t(size)
+}
+
+// grow makes buf at least n bytes long, and at least 1: even a tensor of no
+// elements needs an address. What was in it is lost. It only ever grows for
+// another shape, or after trim, so no value lies over what is freed here.
+func (d *input) grow(n int) error {
+	if n <= d.size && d.buf != nil {
+		return nil
+	}
+	C.free(d.buf)
+	d.size = (max(n, 1) + align - 1) &^ (align - 1)
+	if d.buf = C.aligned_alloc(align, C.size_t(d.size)); d.buf == nil {
+		d.size = 0
+		return fault.New(fault.Unavailable, "ort.Run", "", "want %d bytes for an input, got none", n)
 	}
 	return nil
 }
 
-func alignUp(p uintptr) uintptr { return (p + align - 1) &^ (align - 1) }
-
-// slabSize is how many bytes of slab t needs: at least 1 if any, because even
-// a tensor of no elements needs an address, and 0 when it is pinned instead.
-func slabSize(t *tensor.Tensor) int {
-	if t.Type == tensor.Bytes {
-		return (len(t.Strings)+1)*C.sizeof_size_t + t.Bytes() + 1
+// trim gives back memory that only large strings or large misaligned inputs needed.
+func (d *input) trim() {
+	if d.size > copyBelow {
+		C.free(d.buf)
+		d.buf, d.size, d.c.data = nil, 0, nil
 	}
-	aligned := uintptr(unsafe.Pointer(unsafe.SliceData(t.Data)))%uintptr(t.Type.Size()) == 0
-	if len(t.Data) > copyInputBelow && aligned {
-		return 0
-	}
-	return len(t.Data) + 1
 }
 
-// putStrings lays offsets and then bytes out in buf.
-func (c *call) putStrings(d *C.gw_tensor, t *tensor.Tensor, buf []byte) {
-	offsets := unsafe.Slice((*C.size_t)(unsafe.Pointer(unsafe.SliceData(buf))), len(t.Strings)+1)
-	text := buf[len(offsets)*C.sizeof_size_t:]
+// putStrings lays offsets and then bytes out in the input's memory.
+func (d *input) putStrings(t *tensor.Tensor) error {
+	head := (len(t.Strings) + 1) * C.sizeof_size_t
+	if err := d.grow(head + t.Bytes()); err != nil {
+		return err
+	}
+	offsets := unsafe.Slice((*C.size_t)(d.buf), len(t.Strings)+1)
+	text := unsafe.Slice((*byte)(unsafe.Add(d.buf, head)), d.size-head)
 	n := 0
 	for i, s := range t.Strings {
 		offsets[i] = C.size_t(n)
 		n += copy(text[n:], s)
 	}
-	d.offsets, d.data, d.size = &offsets[0], unsafe.Pointer(unsafe.SliceData(text)), C.size_t(n)
-}
-
-// terminateWith stops the run when ctx ends. The returned stop waits until no
-// terminate can come any more and makes the call usable again.
-func (c *call) terminateWith(ctx context.Context) (stop func()) {
-	done := make(chan struct{})
-	cancel := context.AfterFunc(ctx, func() {
-		C.gw_terminate(c.c)
-		close(done)
-	})
-	return func() {
-		if !cancel() {
-			<-done
-			C.gw_unterminate(c.c)
-		}
-	}
+	d.c.offsets, d.c.data, d.c.size = &offsets[0], unsafe.Add(d.buf, head), C.size_t(n)
+	return nil
 }

@@ -79,7 +79,7 @@ func (e *engine) Open(ctx context.Context, path string, opts *driver.Options) (d
 	if code != C.ORT_OK {
 		return nil, openError(path, int(code), takeString(msg))
 	}
-	s := &session{lib: lib, raw: raw, log: e.setup.Logger}
+	s := &session{lib: lib, raw: raw, log: e.setup.Logger, native: native}
 	s.guard.Store(native)
 	if err := s.describe(path, opts); err != nil {
 		s.Close()

@@ -72,6 +72,7 @@ int gw_session_providers(const gw_library *lib, const OrtSession *session, char 
 // offsets[i] is where element i begins and size where the last one ends.
 typedef struct {
   int type;
+  int fresh; // it is not what the value of the last run was made for
   size_t rank;
   const int64_t *dims;
   void *data;
@@ -81,19 +82,30 @@ typedef struct {
   void *owned[3]; // malloc'ed memory behind data, offsets and dims
 } gw_tensor;
 
-// What one run needs, allocated once and leased to one run at a time.
+// How the value of an output is treated from one run to the next.
+typedef enum {
+  GW_REUSED,   // a tensor of elements of fixed size: the next run may write into the same value
+  GW_RENEWED,  // made anew by every run
+  GW_GATHERED, // a sequence of maps, made anew and turned into two tensors
+} gw_output;
+
+// What one run needs, allocated once and leased to one run at a time. Values
+// stay for the next run of the lease: ONNX Runtime spends a good part of a
+// small run on making and freeing them.
 typedef struct {
   const gw_library *lib;
   OrtSession *session;
   OrtRunOptions *options;
   size_t inputs, outputs;
   size_t held; // outputs of the last run that are still held
+  int again;   // the last run's outputs fit this run: same inputs' shapes, same outputs wanted
+  int dynamic; // an output had another shape than before though the inputs had the same
   const char **in_names;
   const char **out_names; // the wanted ones, outputs of them
   OrtValue **in_values, **out_values;
   gw_tensor *in, *out;
-  gw_tensor *keys; // of outputs that are sequences of maps
-  int *maps;       // whether output i is one
+  gw_tensor *keys;  // of outputs that are GW_GATHERED
+  gw_output *kinds; // of the outputs
   char *error;
 } gw_call;
 
@@ -102,9 +114,10 @@ gw_call *gw_call_new(const gw_library *lib, OrtSession *session, size_t inputs, 
 void gw_call_free(gw_call *call);
 
 // Runs the model. Inputs are read from call->in, outputs described in
-// call->out and held until gw_reset, which the next run of this call implies.
-// An output whose out_values entry the caller took and nulled is not held.
-int gw_run(gw_call *call);
+// call->out and held until gw_reset, or until a run of this call that does not
+// write into them again. An output whose out_values entry the caller took and
+// nulled is not held.
+int gw_run(uintptr_t call); // a gw_call *; cgo would look into what a pointer points to, at every run
 void gw_reset(gw_call *call);
 void gw_terminate(gw_call *call);
 void gw_unterminate(gw_call *call);

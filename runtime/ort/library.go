@@ -33,6 +33,14 @@ var library struct {
 	c    *C.gw_library
 }
 
+// Library is the path of the shared library that this process has loaded, ""
+// before the first Open.
+func Library() string {
+	library.Lock()
+	defer library.Unlock()
+	return library.path
+}
+
 // open loads the first candidate that exists and returns its path.
 func open(setup *driver.Setup) (*C.gw_library, error) {
 	path, err := find(setup)

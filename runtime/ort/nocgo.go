@@ -21,3 +21,6 @@ func (engine) Open(_ context.Context, path string, _ *driver.Options) (driver.Se
 	return nil, fault.New(fault.Runtime, "ort.Open", path, "this binary was built without cgo, so it has no ONNX Runtime").
 		WithHint("Build with CGO_ENABLED=1 and a C compiler.")
 }
+
+// Library is "": nothing is ever loaded.
+func Library() string { return "" }

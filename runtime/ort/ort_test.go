@@ -82,6 +82,18 @@ func path(t testing.TB, name string) string {
 			Inputs:  []testmodels.Value{testmodels.V("x", onnx.Float, 3), testmodels.V("i", onnx.Int64, "N")},
 			Outputs: []testmodels.Value{testmodels.V("y", onnx.Float, "N")},
 		}}
+	case "nonzero":
+		m = testmodels.Model{Graph: testmodels.Graph{
+			Nodes:   []testmodels.Node{testmodels.N("NonZero", []string{"x"}, []string{"y"})},
+			Inputs:  []testmodels.Value{testmodels.V("x", onnx.Float, "N")},
+			Outputs: []testmodels.Value{testmodels.V("y", onnx.Int64, 1, "K")},
+		}}
+	case "passed":
+		m = testmodels.Model{Graph: testmodels.Graph{
+			Nodes:   []testmodels.Node{testmodels.N("Neg", []string{"x"}, []string{"y"})},
+			Inputs:  []testmodels.Value{testmodels.V("x", onnx.Float, "N", 3)},
+			Outputs: []testmodels.Value{testmodels.V("x", onnx.Float, "N", 3), testmodels.V("y", onnx.Float, "N", 3)},
+		}}
 	default:
 		t.Fatalf("no model %q", name)
 	}

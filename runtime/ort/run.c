@@ -14,7 +14,7 @@ gw_call *gw_call_new(const gw_library *lib, OrtSession *session, size_t inputs, 
   c->in = calloc(inputs + 1, sizeof *c->in);
   c->out = calloc(outputs + 1, sizeof *c->out);
   c->keys = calloc(outputs + 1, sizeof *c->keys);
-  c->maps = calloc(outputs + 1, sizeof *c->maps);
+  c->kinds = calloc(outputs + 1, sizeof *c->kinds);
   OrtStatus *status = lib->api->CreateRunOptions(&c->options);
   if (status) {
     lib->api->ReleaseStatus(status);
@@ -31,15 +31,25 @@ static void disown(gw_tensor *t) {
   }
 }
 
-void gw_reset(gw_call *c) {
+static void drop(gw_call *c, OrtValue **value) {
+  if (*value)
+    c->lib->api->ReleaseValue(*value);
+  *value = NULL;
+}
+
+// drop_outputs releases the outputs that the next run does not write into again.
+static void drop_outputs(gw_call *c, int all) {
   for (size_t i = 0; i < c->held; i++) {
-    if (c->out_values[i]) {
-      c->lib->api->ReleaseValue(c->out_values[i]);
-      c->out_values[i] = NULL;
-    }
+    if (!all && c->kinds[i] == GW_REUSED)
+      continue;
+    drop(c, &c->out_values[i]);
     disown(&c->out[i]);
     disown(&c->keys[i]);
   }
+}
+
+void gw_reset(gw_call *c) {
+  drop_outputs(c, 1);
   c->held = 0;
   free(c->error);
   c->error = NULL;
@@ -47,6 +57,8 @@ void gw_reset(gw_call *c) {
 
 void gw_call_free(gw_call *c) {
   gw_reset(c);
+  for (size_t i = 0; i < c->inputs; i++)
+    drop(c, &c->in_values[i]);
   if (c->options)
     c->lib->api->ReleaseRunOptions(c->options);
   free(c->in_names);
@@ -56,7 +68,7 @@ void gw_call_free(gw_call *c) {
   free(c->in);
   free(c->out);
   free(c->keys);
-  free(c->maps);
+  free(c->kinds);
   free(c);
 }
 
@@ -171,27 +183,58 @@ static OrtStatus *gather(gw_call *c, OrtValue *sequence, gw_tensor *values, gw_t
   return status;
 }
 
-int gw_run(gw_call *c) {
+static OrtStatus *run(gw_call *c) {
+  return c->lib->api->Run(c->session, c->options, c->in_names, (const OrtValue *const *)c->in_values, c->inputs, c->out_names,
+                          c->outputs, c->out_values);
+}
+
+int gw_run(uintptr_t call) {
+  gw_call *c = (gw_call *)call;
   const OrtApi *api = c->lib->api;
   OrtStatus *status = NULL;
-  gw_reset(c);
+  int again = 0;
+  if (c->again)
+    drop_outputs(c, 0);
+  else
+    gw_reset(c);
   c->held = c->outputs;
-  for (size_t i = 0; status == NULL && i < c->inputs; i++)
-    status = make_value(c, &c->in[i], &c->in_values[i]);
-  if (status == NULL)
-    status = api->Run(c->session, c->options, c->in_names, (const OrtValue *const *)c->in_values, c->inputs, c->out_names,
-                      c->outputs, c->out_values);
-  for (size_t i = 0; status == NULL && i < c->outputs; i++)
-    status = c->maps[i] ? gather(c, c->out_values[i], &c->out[i], &c->keys[i]) : describe(c, c->out_values[i], &c->out[i]);
-  for (size_t i = 0; i < c->inputs; i++) {
-    if (c->in_values[i]) {
-      api->ReleaseValue(c->in_values[i]);
-      c->in_values[i] = NULL;
+  for (size_t i = 0; i < c->outputs; i++) {
+    c->out[i].fresh = c->out_values[i] == NULL;
+    again |= !c->out[i].fresh;
+  }
+  for (size_t i = 0; status == NULL && i < c->inputs; i++) {
+    if (c->in[i].fresh || c->in_values[i] == NULL) {
+      drop(c, &c->in_values[i]);
+      status = make_value(c, &c->in[i], &c->in_values[i]);
     }
+  }
+  if (status == NULL)
+    status = run(c);
+  if (status && again) {
+    // Perhaps the shape of an output depends on values, and that of the last
+    // run does not fit this one. ONNX Runtime has no code for that, so it is
+    // asked once more; a run that was stopped fails again at once.
+    api->ReleaseStatus(status);
+    drop_outputs(c, 1);
+    for (size_t i = 0; i < c->outputs; i++)
+      c->out[i].fresh = 1;
+    status = run(c);
+    c->dynamic = status == NULL;
+  }
+  for (size_t i = 0; status == NULL && i < c->outputs; i++) {
+    if (c->kinds[i] == GW_GATHERED)
+      status = gather(c, c->out_values[i], &c->out[i], &c->keys[i]);
+    else if (c->out[i].fresh)
+      status = describe(c, c->out_values[i], &c->out[i]);
+  }
+  for (size_t i = 0; i < c->inputs; i++) {
+    if (c->in[i].type == ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING)
+      drop(c, &c->in_values[i]); // the only values that hold memory of their own
   }
   if (status == NULL)
     return ORT_OK;
   int code = (int)api->GetErrorCode(status);
+  free(c->error);
   c->error = strdup(api->GetErrorMessage(status));
   api->ReleaseStatus(status);
   return code;

@@ -9,10 +9,6 @@ package ort
 #cgo nocallback gw_run
 #cgo noescape gw_reset
 #cgo nocallback gw_reset
-#cgo noescape gw_terminate
-#cgo nocallback gw_terminate
-#cgo noescape gw_unterminate
-#cgo nocallback gw_unterminate
 */
 import "C"
 
@@ -34,8 +30,11 @@ import (
 // part says which of ONNX Runtime's outputs one of ours is taken from: a
 // sequence of maps gives two.
 type part struct {
-	slot       int
-	maps, keys bool
+	slot int
+	kind C.gw_output
+	keys bool // of kind GW_GATHERED: the keys, not the values
+	// passed is true for an input that is an output too: its memory is the input's.
+	passed bool
 }
 
 type session struct {
@@ -47,10 +46,14 @@ type session struct {
 	slots     []*C.char // names of ONNX Runtime's outputs
 	parts     []part    // one for each of sig.Outputs
 	providers []string
+	native    bool        // on a provider other than the CPU's
 	guard     atomic.Bool // the first run may replace Go's signal handlers
+	dynamic   atomic.Bool // outputs' shapes depend on values, so no run writes into the last one's
 
 	mu    sync.Mutex
-	calls []*call // free ones; as many as have ever run at once
+	calls []*call // free ones
+	all   []*call // as many as have ever run at once
+	watch watch
 }
 
 var (
@@ -65,13 +68,14 @@ func (s *session) Providers() []string { return s.providers }
 func (s *session) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range s.calls {
+	s.watch.close()
+	for _, c := range s.all {
 		c.free()
 	}
 	for _, name := range append(s.inNames, s.slots...) {
 		C.free(unsafe.Pointer(name))
 	}
-	s.calls, s.inNames, s.slots = nil, nil, nil
+	s.calls, s.all, s.inNames, s.slots = nil, nil, nil, nil
 	if s.raw != nil {
 		C.gw_session_close(s.lib, s.raw)
 		s.raw = nil
@@ -79,20 +83,33 @@ func (s *session) Close() error {
 	return nil
 }
 
-func (s *session) lease() (*call, error) {
+// lease takes a call for a run that ctx may end.
+func (s *session) lease(ctx context.Context) (*call, error) {
 	s.mu.Lock()
-	if n := len(s.calls); n > 0 {
-		c := s.calls[n-1]
-		s.calls = s.calls[:n-1]
-		s.mu.Unlock()
-		return c, nil
+	defer s.mu.Unlock()
+	if len(s.calls) == 0 {
+		c, err := newCall(s)
+		if err != nil {
+			return nil, err
+		}
+		s.all, s.calls = append(s.all, c), append(s.calls, c)
 	}
-	s.mu.Unlock()
-	return newCall(s)
+	c := s.calls[len(s.calls)-1]
+	s.calls = s.calls[:len(s.calls)-1]
+	if ctx.Done() != nil {
+		c.ctx = ctx
+		s.watchRuns()
+	}
+	return c, nil
 }
 
 func (s *session) giveBack(c *call) {
 	s.mu.Lock()
+	c.ctx = nil
+	if c.stopped {
+		C.gw_unterminate(c.c)
+		c.stopped = false
+	}
 	s.calls = append(s.calls, c)
 	s.mu.Unlock()
 }
@@ -100,44 +117,56 @@ func (s *session) giveBack(c *call) {
 // Run is as driver.Session says. The outputs of at most copyBelow bytes are
 // copied into Go's memory; larger ones stay in ONNX Runtime's until released.
 func (s *session) Run(ctx context.Context, in, out []tensor.Tensor) error {
-	c, err := s.lease()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c, err := s.lease(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.giveBack(c)
-	if err := c.setOutputs(s, out); err != nil {
+	sameOut, err := c.setOutputs(s, out)
+	if err != nil {
 		return err
 	}
 	var pins runtime.Pinner
 	defer pins.Unpin()
-	if err := c.setInputs(s, in, &pins); err != nil {
+	sameIn, err := c.setInputs(in, &pins)
+	if err != nil {
+		c.ready = false
 		return err
 	}
-	if ctx.Done() != nil {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		stop := c.terminateWith(ctx)
-		defer stop()
+	c.c.again = 0
+	if c.ready && sameIn && sameOut && !s.dynamic.Load() {
+		c.c.again = 1
 	}
+	c.ready = false
 	code := s.run(c)
 	if code != C.ORT_OK {
 		drain(ctx, s.log)
 		return runError(int(code), C.GoString(c.c.error))
 	}
-	return c.takeOutputs(s, out)
+	if c.c.dynamic != 0 {
+		s.dynamic.Store(true)
+	}
+	err = c.takeOutputs(out)
+	c.ready = err == nil
+	for i := range c.in {
+		c.in[i].trim()
+	}
+	return err
 }
 
 func (s *session) run(c *call) C.int {
 	if !s.guard.Load() {
-		return C.gw_run(c.c)
+		return C.gw_run(c.handle)
 	}
 	signals.Lock()
 	defer signals.Unlock()
 	C.gw_signals_save()
 	defer C.gw_signals_restore()
 	defer s.guard.Store(false)
-	return C.gw_run(c.c)
+	return C.gw_run(c.handle)
 }
 
 // runError classifies what ONNX Runtime says of a run whose inputs fit the
@@ -161,16 +190,15 @@ func runError(code int, msg string) error {
 const copyBelow = 64 << 10
 
 // takeOutputs fills out from the run's outputs.
-func (c *call) takeOutputs(s *session, out []tensor.Tensor) error {
+func (c *call) takeOutputs(out []tensor.Tensor) error {
 	reset := false
 	for i := range out {
-		w := c.wanted[i]
+		w := &c.wanted[i]
 		from := &c.out[w.slot]
 		if w.keys {
 			from = &c.keys[w.slot]
 		}
-		t, err := c.take(out[i], from, w)
-		if err != nil {
+		if err := c.take(&out[i], from, w); err != nil {
 			for j := range i {
 				out[j].Release()
 			}
@@ -178,8 +206,7 @@ func (c *call) takeOutputs(s *session, out []tensor.Tensor) error {
 			return err
 		}
 		// Memory that is held until the next run must stay small.
-		reset = reset || t.Bytes() > copyBelow
-		out[i] = t
+		reset = reset || out[i].Bytes() > copyBelow
 	}
 	if reset {
 		C.gw_reset(c.c)
@@ -187,36 +214,38 @@ func (c *call) takeOutputs(s *session, out []tensor.Tensor) error {
 	return nil
 }
 
-func (c *call) take(into tensor.Tensor, from *C.gw_tensor, w wanted) (tensor.Tensor, error) {
-	t := tensor.Tensor{Name: into.Name, Type: dtype(from._type)}
-	if w.maps && from._type == 0 {
-		t.Type = w.dtype // no map, so no tensor told its type
+// take fills t, whose capacity it uses where that is enough.
+func (c *call) take(t *tensor.Tensor, from *C.gw_tensor, w *wanted) error {
+	typ := w.dtype
+	if w.kind != C.GW_GATHERED || from._type != 0 { // no map, so no tensor told its type
+		typ = dtype(from._type)
 	}
-	if t.Type == tensor.None {
-		return t, fault.New(fault.Internal, "ort.Run", fmt.Sprintf("output %q", into.Name), "element type %d", from._type)
+	if typ == tensor.None {
+		return fault.New(fault.Internal, "ort.Run", fmt.Sprintf("output %q", t.Name), "element type %d", from._type)
 	}
-	t.Shape = make([]int64, from.rank)
-	for i, d := range unsafe.Slice(from.dims, from.rank) {
-		t.Shape[i] = int64(d)
+	into := t.Data
+	*t = tensor.Tensor{Name: t.Name, Type: typ, Shape: append(t.Shape[:0], unsafe.Slice((*int64)(unsafe.Pointer(from.dims)), from.rank)...)}
+	if t.Shape == nil {
+		t.Shape = []int64{}
 	}
 	size := int(from.size)
 	data := unsafe.Slice((*byte)(from.data), size)
-	if t.Type == tensor.Bytes {
+	if typ == tensor.Bytes {
 		t.Strings = splitStrings(data, unsafe.Slice(from.offsets, from.count))
-		return t, nil
+		return nil
 	}
-	if cap(into.Data) >= size || size <= copyBelow || w.maps {
-		t.Data = append(into.Data[:0], data...)
+	if cap(into) >= size || size <= copyBelow || w.kind == C.GW_GATHERED || w.passed {
+		t.Data = append(into[:0], data...)
 		if t.Data == nil {
 			t.Data = []byte{}
 		}
-		return t, nil
+		return nil
 	}
 	t.Data = data[:size:size]
 	value, lib := c.outValues[w.slot], c.c.lib
 	c.outValues[w.slot] = nil
 	t.SetFree(func() { C.gw_release_value(lib, value) })
-	return t, nil
+	return nil
 }
 
 // splitStrings copies joined elements into Go's memory, in one piece.

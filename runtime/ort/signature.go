@@ -143,14 +143,28 @@ func (s *session) addOutput(path string, i C.size_t) error {
 	s.slots = append(s.slots, C.strdup(info.name))
 	s.sig.Outputs = append(s.sig.Outputs, t)
 	if info.kind != C.GW_MAPS {
-		s.parts = append(s.parts, part{slot: slot})
+		s.parts = append(s.parts, s.partOf(slot, &t))
 		return nil
 	}
 	last := &s.sig.Outputs[len(s.sig.Outputs)-1]
 	last.Shape, last.Symbols, last.Unranked = []int64{-1, -1}, nil, false
 	s.sig.Outputs = append(s.sig.Outputs, driver.TensorInfo{Name: t.Name + "_keys", Type: dtype(info.key_type), Shape: []int64{-1}})
-	s.parts = append(s.parts, part{slot: slot, maps: true}, part{slot: slot, maps: true, keys: true})
+	s.parts = append(s.parts, part{slot: slot, kind: C.GW_GATHERED}, part{slot: slot, kind: C.GW_GATHERED, keys: true})
 	return nil
+}
+
+// partOf says whether the value of a tensor output may be written into again.
+// Not that of an input which is an output too: ONNX Runtime puts the input's
+// value there and never writes into ours. Strings are assigned one by one
+// anyway. And providers other than the CPU's copy outputs from their device
+// without comparing shapes.
+func (s *session) partOf(slot int, output *driver.TensorInfo) part {
+	p := part{slot: slot, kind: C.GW_REUSED}
+	p.passed = slices.ContainsFunc(s.sig.Inputs, func(in driver.TensorInfo) bool { return in.Name == output.Name })
+	if p.passed || output.Type == tensor.Bytes || s.native {
+		p.kind = C.GW_RENEWED
+	}
+	return p
 }
 
 func tensorInfo(info *C.gw_info) driver.TensorInfo {

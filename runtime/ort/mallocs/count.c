@@ -1,0 +1,45 @@
+//go:build cgo && linux
+
+#include <errno.h>
+#include <features.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+static atomic_llong count;
+
+long long gw_mallocs(void) { return atomic_load(&count); }
+
+#ifdef __GLIBC__
+// free is the C library's own: it takes what its functions below returned.
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
+
+void *malloc(size_t n) {
+  atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+  return __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t size) {
+  atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+  return __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t n) {
+  atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+  return __libc_realloc(p, n);
+}
+
+void *memalign(size_t align, size_t n) {
+  atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+  return __libc_memalign(align, n);
+}
+
+void *aligned_alloc(size_t align, size_t n) { return memalign(align, n); }
+
+int posix_memalign(void **p, size_t align, size_t n) {
+  *p = memalign(align, n);
+  return *p ? 0 : ENOMEM;
+}
+#endif
