@@ -48,7 +48,11 @@ e2e: build ## Run the tests that install other programs: Python and Node.js clie
 	@e2e/run.sh
 
 .PHONY: bench
-bench: onnxruntime ## Run the benchmarks.
+bench: build ## Measure bin/godwit against its floors and goals (QUICK=1, BENCH=7,8, DOCS=1).
+	@scripts/bench.sh
+
+.PHONY: microbench
+microbench: onnxruntime ## Run the Go benchmarks.
 	@go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: fuzz

@@ -84,6 +84,7 @@ var rows = []row{
 	{folder: "internal/doctor", may: join(joined, "internal/app")},
 	{folder: "internal/loadtest", may: join(joined, "internal/app")},
 	{folder: "loadtest", may: join(joined, "internal/app")},
+	{folder: "loadtest/goals", may: everything}, // a maintenance program: the engine against a C loop
 	{folder: "internal/cli", may: join(joined, "runtime/isolate", "internal/app", "internal/pack", "internal/bake", "internal/doctor", "internal/loadtest", "loadtest",
 		"internal/client", "internal/handlerbuild", "internal/page")},
 	{folder: "internal/golden"},

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// target is a goal's number: at least or at most.
+type target struct {
+	Least bool
+	Value float64
+}
+
+func least(v float64) target { return target{true, v} }
+func most(v float64) target  { return target{false, v} }
+
+func (t target) reached(v float64) bool {
+	if t.Least {
+		return v >= t.Value
+	}
+	return v <= t.Value
+}
+
+func (t target) String() string {
+	sign := "≤"
+	if t.Least {
+		sign = "≥"
+	}
+	return fmt.Sprintf("%s %g", sign, t.Value)
+}
+
+// figure is one measured line of the table.
+type figure struct {
+	Goal           int
+	What, How      string
+	Unit           string // "" for a ratio
+	Ship, Moonshot target
+	Got            spread
+	Absolute       string // what the two sides took
+	Note           string // what to know when reading it
+	Missing        string // why it was not measured; the rest is empty then
+}
+
+// mark says whether the median reaches t, and whether the range leaves that open.
+func (f *figure) mark(t target) string {
+	switch {
+	case f.Missing != "":
+		return "–"
+	case t.reached(f.Got.Min) != t.reached(f.Got.Max) && t.reached(f.Got.Median):
+		return "yes, within noise"
+	case t.reached(f.Got.Min) != t.reached(f.Got.Max):
+		return "no, within noise"
+	case t.reached(f.Got.Median):
+		return "yes"
+	}
+	return "no"
+}
+
+func (f *figure) value() string {
+	if f.Missing != "" {
+		return "not measured"
+	}
+	s := number(f.Got.Median)
+	if f.Unit != "" {
+		s += " " + f.Unit
+	}
+	return s
+}
+
+func (f *figure) spreadText() string {
+	if f.Missing != "" {
+		return ""
+	}
+	return fmt.Sprintf("%s–%s, n=%d", number(f.Got.Min), number(f.Got.Max), f.Got.N)
+}
+
+// run is everything one run of this program found.
+type runReport struct {
+	Time                 string
+	Machine, Kernel      string
+	Processors           int
+	Load                 string // the load average before the run: who else was busy
+	Go, Library, Subject string
+	Quick                bool
+	Seconds              float64
+	Figures              []*figure
+}
+
+func (r *runReport) text(w io.Writer) {
+	fmt.Fprintf(w, "%s, %d processors, kernel %s, load average before %s\n%s, ONNX Runtime %s, %s\n\n", r.Machine, r.Processors, r.Kernel, r.Load, r.Go, r.Library, r.Subject)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "goal\twhat\tmeasured\trange\tship\t\tmoonshot\t\tabsolute")
+	for _, f := range r.Figures {
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%v\t%s\t%v\t%s\t%s\n", f.Goal, f.What, f.value(), f.spreadText(), f.Ship, f.mark(f.Ship), f.Moonshot, f.mark(f.Moonshot), f.Absolute)
+	}
+	t.Flush()
+	seen := map[string]bool{}
+	for _, f := range r.Figures {
+		for _, note := range []string{f.Note, f.Missing} {
+			if text := fmt.Sprintf("goal %d: %s", f.Goal, note); note != "" && !seen[text] {
+				seen[text] = true
+				fmt.Fprintln(w, text)
+			}
+		}
+	}
+}
+
+func (r *runReport) markdown(w io.Writer) {
+	kind := ""
+	if r.Quick {
+		kind = " A quick run: few and short blocks."
+	}
+	fmt.Fprintf(w, "Measured %s in %.0f minutes on %d virtual processors (%s), kernel %s, load average before the run %s; %s, ONNX Runtime %s, %s.%s\n\n",
+		r.Time, math.Ceil(r.Seconds/60), r.Processors, r.Machine, r.Kernel, r.Load, r.Go, r.Library, r.Subject, kind)
+	fmt.Fprint(w, "| goal | what | measured | range | ship | moonshot | absolute |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	for _, f := range r.Figures {
+		fmt.Fprintf(w, "| %d | %s; %s | **%s** | %s | %v: %s | %v: %s | %s |\n", f.Goal, f.What, f.How, f.value(), f.spreadText(),
+			f.Ship, f.mark(f.Ship), f.Moonshot, f.mark(f.Moonshot), f.Absolute)
+	}
+	fmt.Fprintln(w)
+	for _, f := range r.Figures {
+		for _, note := range []string{f.Note, f.Missing} {
+			if note != "" {
+				fmt.Fprintf(w, "- Goal %d, %s: %s\n", f.Goal, f.What, note)
+			}
+		}
+	}
+}
+
+const figuresBegin, figuresEnd = "<!-- figures: written by make bench DOCS=1 -->", "<!-- end of figures -->"
+
+// publish puts the Markdown between the marks of the file.
+func (r *runReport) publish(path string) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	head, rest, ok := strings.Cut(string(old), figuresBegin)
+	_, tail, ok2 := strings.Cut(rest, figuresEnd)
+	if !ok || !ok2 {
+		return fmt.Errorf("%s: want the marks %q and %q, got a file without", path, figuresBegin, figuresEnd)
+	}
+	var b bytes.Buffer
+	b.WriteString(head + figuresBegin + "\n\n")
+	r.markdown(&b)
+	b.WriteString("\n" + figuresEnd + tail)
+	return os.WriteFile(path, b.Bytes(), 0o644)
+}
+
+func (r *runReport) save(path string) error {
+	for _, f := range r.Figures { // JSON has no NaN
+		if f.Got.N == 0 {
+			f.Got = spread{}
+		}
+	}
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(b, '\n'), 0o644)
+}
+
+func us(ns float64) string { return number(ns/1e3) + " µs" }
+
+func since(t time.Time) string { return fmt.Sprintf("%.0f s", time.Since(t).Seconds()) }

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"godwit.dev/internal/testmodels"
+	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/onnx"
+	"godwit.dev/runtime/tensor"
+)
+
+// model is one test model, all with one input x and one output y of FP32.
+type model struct {
+	name     string
+	make     func() testmodels.Model
+	shape    []int64 // of one row
+	payloads int
+	recorded bool // its requests fit a recorded file
+	five     bool // one of the five that all goals speak of
+}
+
+var models = []model{
+	{"tiny", testmodels.Tiny, []int64{1, 4}, 64, true, true},
+	{"small", testmodels.Small, []int64{1, 64}, 64, true, true},
+	{"medium", testmodels.Medium, []int64{1, 512}, 64, true, true},
+	{"wide", testmodels.Wide, []int64{1, 1024}, 64, true, true},
+	{"resnet50", testmodels.ResNet50, []int64{1, 3, 224, 224}, 16, false, true},
+	// A body of 600 KB and next to no work, for the cost of bytes.
+	{"image", image, []int64{1, 3, 224, 224}, 16, false, false},
+}
+
+// image averages a picture's channels: x FP32 [N 3 224 224] → y FP32 [N 3 1 1].
+func image() testmodels.Model {
+	return testmodels.Model{Graph: testmodels.Graph{
+		Inputs:  []testmodels.Value{testmodels.V("x", onnx.Float, "N", 3, 224, 224)},
+		Outputs: []testmodels.Value{testmodels.V("y", onnx.Float, "N", 3, 1, 1)},
+		Nodes:   []testmodels.Node{testmodels.N("GlobalAveragePool", []string{"x"}, []string{"y"})},
+	}}
+}
+
+func modelNamed(name string) *model {
+	for i := range models {
+		if models[i].name == name {
+			return &models[i]
+		}
+	}
+	panic("no model " + name)
+}
+
+// file is where the model lies.
+func (b *bench) file(name string) string { return filepath.Join(b.dir, "models", name+".onnx") }
+
+// writeModels writes the models and records requests, once per folder.
+func (b *bench) writeModels() error {
+	if err := os.MkdirAll(filepath.Join(b.dir, "models"), 0o755); err != nil {
+		return err
+	}
+	for _, m := range models {
+		if _, err := os.Stat(b.file(m.name)); err != nil {
+			tmp := b.file(m.name) + ".part"
+			if err := os.WriteFile(tmp, m.make().Bytes(), 0o644); err != nil {
+				return err
+			}
+			if err := os.Rename(tmp, b.file(m.name)); err != nil {
+				return err
+			}
+		}
+		one := filepath.Join(b.dir, "one", m.name)
+		if !m.recorded {
+			continue
+		}
+		if err := os.RemoveAll(one); err != nil {
+			return err
+		}
+		// As a user does it: what is recorded here decides whether a model may be batched.
+		if text, err := b.command(b.subject, "init", b.file(m.name), one).CombinedOutput(); err != nil {
+			return fmt.Errorf("godwit init %s: %w: %s", m.name, err, text)
+		}
+	}
+	return nil
+}
+
+// function makes a function folder of the models; each gets the lines of extra
+// in its block of the spec.
+func (b *bench) function(name string, extra string, names ...string) (string, error) {
+	dir := filepath.Join(b.dir, name)
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	spec := "apiVersion: godwit.dev/v1\nname: bench\nmodels:\n"
+	for _, n := range names {
+		spec += fmt.Sprintf("  - name: %s\n    path: %s.onnx\n", n, n)
+		if extra != "" {
+			spec += "    " + strings.TrimSpace(extra) + "\n"
+		}
+		if err := os.Link(b.file(n), filepath.Join(dir, n+".onnx")); err != nil {
+			return "", err
+		}
+		if modelNamed(n).recorded {
+			from := os.DirFS(filepath.Join(b.dir, "one", n, "requests"))
+			if err := os.CopyFS(filepath.Join(dir, "requests"), from); err != nil {
+				return "", err
+			}
+		}
+	}
+	return dir, os.WriteFile(filepath.Join(dir, "godwit.yaml"), []byte(spec), 0o644)
+}
+
+// requests are m's, each of one row of random numbers in [-1, 1).
+func (m *model) requests() []*infer.Request {
+	random := rand.New(rand.NewPCG(1, uint64(len(m.name))))
+	n, _ := tensor.Elements(m.shape)
+	var all []*infer.Request
+	for range m.payloads {
+		v := make([]float32, n)
+		for i := range v {
+			v[i] = random.Float32()*2 - 1
+		}
+		all = append(all, &infer.Request{Model: m.name, Inputs: []tensor.Tensor{tensor.Of("x", m.shape, v)}})
+	}
+	return all
+}
