@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -42,7 +43,8 @@ func (m *Model) arrange(req *Request, t *ticket) error {
 			problems = append(problems, m.badInput(info.Name, "want %s, got no such input", Describe(info)))
 		}
 	}
-	t.rows = rows(t.in)
+	// A shape with another dimension of 0 may claim any number of rows.
+	t.rows = min(rows(t.in), math.MaxInt32)
 	return join(problems)
 }
 

@@ -1,5 +1,7 @@
 package infer
 
+import "time"
+
 // lines is what waits of one priority: a line for each caller, which take turns.
 type lines struct {
 	byCaller map[string]*line
@@ -38,9 +40,9 @@ func (l *lines) push(t *ticket) {
 	}
 	own.last = t
 	own.n++
-	own.rows += t.rows
+	own.rows += t.weight
 	l.n++
-	l.rows += t.rows
+	l.rows += t.weight
 }
 
 func (l *lines) remove(t *ticket) {
@@ -57,9 +59,9 @@ func (l *lines) remove(t *ticket) {
 	}
 	t.line, t.prev, t.next = nil, nil, nil
 	own.n--
-	own.rows -= t.rows
+	own.rows -= t.weight
 	l.n--
-	l.rows -= t.rows
+	l.rows -= t.weight
 	if own.n > 0 {
 		return
 	}
@@ -113,4 +115,22 @@ func (l *lines) longest(caller string) *line {
 		}
 	}
 	return most
+}
+
+// patience is how long a request of caller may wait where several callers do:
+// the queue then is what gives each its turn. Who has fewer requests there than
+// somebody else may wait longer than who has most.
+func (l *lines) patience(caller string, burst time.Duration) time.Duration {
+	own := 0
+	if o := l.byCaller[caller]; o != nil {
+		own = o.n
+	}
+	most := l.longest(caller)
+	switch {
+	case most == nil || most.n == l.n && own > 0:
+		return 0 // nobody else waits
+	case own < most.n:
+		return burst
+	}
+	return burst / 2
 }

@@ -232,35 +232,38 @@ func (m *Model) Stats() Stats {
 // DeadlineExceeded and Canceled after ctx, Internal otherwise.
 func (m *Model) Infer(ctx context.Context, req *Request) (*Response, error) {
 	t := m.lease()
-	t.ctx, t.start, t.caller, t.priority = ctx, time.Now(), req.Caller, min(req.Priority, Batch)
+	t.ctx, t.caller, t.priority = ctx, req.Caller, min(req.Priority, Batch)
 	resp, err := m.infer(ctx, req, t)
 	m.giveBack(t)
 	return resp, err
 }
 
 func (m *Model) infer(ctx context.Context, req *Request, t *ticket) (*Response, error) {
-	if err := m.arrange(req, t); err != nil {
-		return nil, m.failed(t, err)
+	err := m.arrange(req, t)
+	if err == nil {
+		err = m.wanted(req, t)
 	}
-	if err := m.wanted(req, t); err != nil {
-		return nil, m.failed(t, err)
+	if err == nil && ctx.Err() != nil {
+		err = m.ended(ctx)
 	}
-	if ctx.Err() != nil {
-		return nil, m.failed(t, m.ended(ctx))
-	}
+	// One look at the clock is a twentieth of a small model's run.
+	now := time.Now()
+	t.start = now
 	m.mu.Lock()
-	if m.closed {
+	if err == nil && m.closed {
+		err = m.fail(fault.Unavailable, "the model is being unloaded")
+	}
+	if err != nil {
+		m.count(t, nil, err, now)
 		m.mu.Unlock()
-		return nil, m.failed(t, m.fail(fault.Unavailable, "the model is being unloaded"))
+		return nil, err
 	}
 	m.inUse++
-	now := time.Now()
-	s, free := m.startNow(t, now)
-	if free {
+	if s, free := m.startNow(t, now); free {
 		m.mu.Unlock()
 		return m.direct(ctx, req, t, s, now)
 	}
-	err := m.join(t, now)
+	err = m.join(t, now)
 	m.mu.Unlock()
 	if err == nil {
 		err = m.await(ctx, t)
@@ -285,7 +288,7 @@ func (m *Model) direct(ctx context.Context, req *Request, t *ticket, s *slot, be
 	err := m.session.Run(ctx, t.in, resp.Outputs)
 	returned = true
 	now := time.Now()
-	resp.Timing = Timing{Queue: began.Sub(t.start), Compute: now.Sub(began), Rows: t.rows, BatchRows: t.rows}
+	resp.Timing = Timing{Compute: now.Sub(began), Rows: t.rows, BatchRows: t.rows}
 	switch {
 	case err != nil:
 		err = m.failure(ctx, err)
@@ -334,14 +337,6 @@ func (m *Model) finish(ctx context.Context, req *Request, t *ticket, err error) 
 		return nil, err
 	}
 	return resp, nil
-}
-
-// failed counts a request that never got as far as the queue.
-func (m *Model) failed(t *ticket, err error) error {
-	m.mu.Lock()
-	m.count(t, nil, err, time.Now())
-	m.mu.Unlock()
-	return err
 }
 
 // exit is called by what inUse counts, when it is done. m.mu is held.

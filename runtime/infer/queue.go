@@ -16,11 +16,10 @@ const (
 	// than the target is shed: the longer of queueBurst and burstRuns runs.
 	queueBurst = 100 * time.Millisecond
 	burstRuns  = 10
-	// interactiveFor is how long after an interactive request the last run is
-	// kept for the next one.
+	// interactiveFor is how long after an interactive request runs are kept
+	// free for the next ones.
 	interactiveFor = 2 * time.Second
-	// batchShare is how much of the last run's time batch work gets all the
-	// same, as 1/batchShare: so little that it is out of sight of a p99.
+	// batchShare is how much of a run's time batch work gets all the same, as 1/batchShare: so little that it is out of sight of a p99.
 	batchShare = 200
 )
 
@@ -63,18 +62,19 @@ func (m *Model) occupy(s *slot, p Priority, rows int, now time.Time) {
 }
 
 // batchMayTake reports whether batch work may run in s, which is free or about
-// to be. It never takes the last run while interactive requests are about,
-// but for a share so small that none of them notices.
+// to be. While interactive requests are about it leaves most of the runs
+// free, and one at least, but for a share so small that none of them notices.
 func (m *Model) batchMayTake(s *slot, now time.Time) bool {
+	free := 0
 	for i := range m.slots {
 		if other := &m.slots[i]; other != s && !other.busy {
-			return true
+			free++
 		}
 	}
-	return m.closed || !now.Before(m.batchFrom())
+	return free >= max(1, len(m.slots)*3/4) || m.closed || !now.Before(m.batchFrom())
 }
 
-// batchFrom is when batch work may have the last run.
+// batchFrom is when batch work may have a run that is kept free.
 func (m *Model) batchFrom() time.Time {
 	quiet := m.lastInteractive.Add(interactiveFor)
 	if share := m.batchEnded.Add(m.batchTook * batchShare); share.Before(quiet) {
@@ -129,7 +129,7 @@ func (m *Model) begin(b *batch, s *slot, now time.Time) *batch {
 	return b
 }
 
-// wakeForBatch has the queue looked at again when batch work may have the last run.
+// wakeForBatch has the queue looked at again when batch work may have a run.
 func (m *Model) wakeForBatch(now time.Time) {
 	d := max(m.batchFrom().Sub(now), 0)
 	if m.alarm == nil {
@@ -160,9 +160,13 @@ func (m *Model) fill() {
 // is full.
 func (m *Model) join(t *ticket, now time.Time) error {
 	p := t.priority
-	t.size = 0
+	t.queued, t.size = true, 0
 	for i := range t.in {
 		t.size += t.in[i].Bytes()
+	}
+	t.weight = t.rows
+	if t.size == 0 {
+		t.weight = 1
 	}
 	t.alone = t.alone || t.rows < 1 || t.rows > m.opts.Batch.MaxRows || int64(t.size) > m.opts.Batch.MaxBytes || !sameRows(t.in)
 	wait := m.wait(t, now)
@@ -209,16 +213,15 @@ func (m *Model) shed(t *ticket, wait time.Duration, now time.Time) error {
 			return nil
 		}
 		m.shedding, m.refused = true, now
-		l := &m.lines[Interactive]
-		for l.n > 0 && m.standing(now) > target {
+		for l := &m.lines[Interactive]; l.n > 0 && m.standing(now) > target; {
 			m.evict(l.longest("").last, m.standing(now))
 		}
 		wait = m.wait(t, now)
-	case now.Sub(m.refused) > queueBurst && wait <= target:
+	case now.Sub(m.refused) > burst && wait <= target:
 		m.shedding = false
 		return nil
 	}
-	if wait <= target {
+	if wait <= target || wait <= m.lines[Interactive].patience(t.caller, burst) {
 		return nil
 	}
 	m.refused = now

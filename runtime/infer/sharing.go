@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
@@ -265,7 +264,7 @@ func (m *Model) neighbour(ctx context.Context, a *asked, others []*asked) (*aske
 // ask runs the model for all outputs, as batch work that no statistics show.
 func (m *Model) ask(ctx context.Context, in []tensor.Tensor) ([]tensor.Tensor, error) {
 	t := m.lease()
-	t.ctx, t.start, t.priority = ctx, time.Now(), Batch
+	t.ctx, t.priority = ctx, Batch
 	t.alone, t.hidden = true, true
 	resp, err := m.infer(ctx, &Request{Inputs: in}, t)
 	m.giveBack(t)

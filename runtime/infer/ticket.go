@@ -11,7 +11,7 @@ import (
 // requests, so that a request that need not wait allocates only its answer.
 type ticket struct {
 	ctx   context.Context
-	start time.Time
+	start time.Time       // when its checks were passed
 	in    []tensor.Tensor // in the signature's order; borrowed from the caller
 	seen  []bool          // of in, while it is filled
 	want  []int           // wanted outputs: positions in the signature
@@ -24,9 +24,11 @@ type ticket struct {
 	hidden   bool // our own question: not in the statistics
 
 	// What follows belongs to requests that wait and is guarded by Model.mu.
+	queued     bool // it has ever waited
 	state      state
 	prev, next *ticket
 	line       *line
+	weight     int       // rows, as far as they are work
 	latest     time.Time // when it is refused if it still waits; zero: never
 	deadline   time.Time // zero: none
 	batch      *batch
@@ -64,47 +66,65 @@ func (m *Model) giveBack(t *ticket) {
 		return
 	}
 	clear(t.in)
-	*t = ticket{in: t.in, seen: t.seen, want: t.want[:0], done: t.done, timer: t.timer}
+	// Field by field: most requests never wait, and have set only these.
+	t.ctx, t.caller, t.alone, t.hidden = nil, "", false, false
+	if t.queued {
+		*t = ticket{in: t.in, seen: t.seen, want: t.want, done: t.done, timer: t.timer}
+	}
 	m.tickets.Put(t)
 }
 
-// answer is a response with room for what small models give, so that it is one
-// allocation.
-type answer struct {
+// answer1 and answer2 are responses with room for what small models give, so
+// that they are one allocation.
+type answer1 struct {
 	Response
-	out  [inlineOutputs]tensor.Tensor
-	data [inlineOutputs][inlineBytes]byte
-	dims [inlineOutputs][inlineRank]int64
+	out  [1]tensor.Tensor
+	dims [1 * inlineRank]int64
+	data [1 * inlineBytes]byte
+}
+
+type answer2 struct {
+	Response
+	out  [2]tensor.Tensor
+	dims [2 * inlineRank]int64
+	data [2 * inlineBytes]byte
 }
 
 const (
-	inlineOutputs = 2
-	inlineBytes   = 64
-	inlineRank    = 4
+	inlineBytes = 64
+	inlineRank  = 3
 )
 
 // newResponse returns a response to t whose outputs have names and, where the
 // signature tells that they are small, room for their elements.
 func (m *Model) newResponse(t *ticket) *Response {
-	a := &answer{}
-	r := &a.Response
-	r.Model, r.Version, r.Digest = m.opts.Name, m.opts.Version, m.opts.Digest
-	if len(t.want) > inlineOutputs {
-		r.Outputs = make([]tensor.Tensor, len(t.want))
-	} else {
-		r.Outputs = a.out[:len(t.want):len(t.want)]
+	var r *Response
+	var dims []int64
+	var data []byte
+	switch len(t.want) {
+	case 1:
+		a := &answer1{}
+		r, dims, data = &a.Response, a.dims[:], a.data[:]
+		r.Outputs = a.out[:]
+	case 2:
+		a := &answer2{}
+		r, dims, data = &a.Response, a.dims[:], a.data[:]
+		r.Outputs = a.out[:]
+	default:
+		r = &Response{Outputs: make([]tensor.Tensor, len(t.want))}
 	}
+	r.Model, r.Version, r.Digest = m.opts.Name, m.opts.Version, m.opts.Digest
 	for i, at := range t.want {
 		o := &r.Outputs[i]
 		o.Name = m.sig.Outputs[at].Name
-		if i >= inlineOutputs {
+		if dims == nil {
 			continue
 		}
-		if n := m.outBytes[at]; n > 0 && n*t.rows <= inlineBytes {
-			o.Data = a.data[i][: 0 : n*t.rows]
+		if n := m.outBytes[at] * t.rows; n > 0 && n <= inlineBytes {
+			o.Data = data[i*inlineBytes:][:0:n]
 		}
 		if len(m.sig.Outputs[at].Shape) <= inlineRank {
-			o.Shape = a.dims[i][:0]
+			o.Shape = dims[i*inlineRank:][:0:inlineRank]
 		}
 	}
 	return r
