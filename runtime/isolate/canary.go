@@ -75,9 +75,12 @@ func Canary(ctx context.Context, command []string, opts *Options, path string, o
 	reason := err.Error()
 	if asCrash(err) != nil {
 		reason = w.why()
+	} else {
+		// The answer comes after everything that was logged.
+		_, _ = w.ask(limited, &message{Kind: askStart})
 	}
 	if l.Memory > 0 && shortOfMemory.MatchString(reason+"\n"+w.stderr.String()) {
-		return tooMuch(path, l.Memory, requested(reason))
+		return tooMuch(path, l.Memory, max(requested(reason), w.wanted.Load()))
 	}
 	if asCrash(err) != nil {
 		return fault.New(fault.BadModel, "isolate.Canary", path, "its process ended while it %s: %s", what, reason).
@@ -111,7 +114,9 @@ func (w *worker) trial(ctx context.Context, path string, o *driver.Options, in [
 	e.mu.Unlock()
 	given := in != nil
 	if !given {
-		in = zeros(s.sig.Inputs)
+		if in, err = zeros(s.sig.Inputs, e.opts.Memory); err != nil {
+			return "ran", err
+		}
 	}
 	out := make([]tensor.Tensor, len(s.sig.Outputs))
 	for i, info := range s.sig.Outputs {
@@ -135,8 +140,9 @@ func (w *worker) counted(n int) {
 	w.engine.mu.Unlock()
 }
 
-func zeros(inputs []driver.TensorInfo) []tensor.Tensor {
-	var all []tensor.Tensor
+// zeros are inputs of at most limit bytes in all.
+func zeros(inputs []driver.TensorInfo, limit int) ([]tensor.Tensor, error) {
+	all := []tensor.Tensor{}
 	for _, info := range inputs {
 		t := tensor.Tensor{Name: info.Name, Type: info.Type, Shape: append([]int64{}, info.Shape...)}
 		for i, n := range t.Shape {
@@ -144,7 +150,12 @@ func zeros(inputs []driver.TensorInfo) []tensor.Tensor {
 				t.Shape[i] = 1
 			}
 		}
-		n, _ := tensor.Elements(t.Shape)
+		n, ok := tensor.Elements(t.Shape)
+		size := max(t.Type.Size(), lengthSize)
+		if !ok || n > limit/size {
+			return nil, fault.New(fault.TooLarge, "isolate.Canary", fmt.Sprintf("input %q", t.Name), "%s elements need more than the %d bytes of shared memory", tensor.FormatShape(t.Shape), limit)
+		}
+		limit -= n * size
 		if t.Type == tensor.Bytes {
 			t.Strings = make([][]byte, n)
 		} else {
@@ -152,12 +163,24 @@ func zeros(inputs []driver.TensorInfo) []tensor.Tensor {
 		}
 		all = append(all, t)
 	}
-	return all
+	return all, nil
 }
 
 // shortOfMemory matches what C++, ONNX Runtime, Go and its threads say when
 // there is no more memory.
-var shortOfMemory = regexp.MustCompile(`bad_alloc|[Ff]ailed to allocate memory|[Cc]annot allocate memory|out of memory|memory than there is|pthread_create failed`)
+var shortOfMemory = regexp.MustCompile(`(?i)bad_alloc|failed to allocate|cannot allocate memory|out of memory|memory than there is|pthread_create failed`)
+
+// note keeps how much memory the engine says that it could not get.
+func (w *worker) note(r *record) {
+	if r == nil {
+		return
+	}
+	for _, s := range r.Attrs {
+		if n := requested(s); n > w.wanted.Load() {
+			w.wanted.Store(n)
+		}
+	}
+}
 
 // wanted matches where ONNX Runtime says how many bytes it could not get.
 var wanted = regexp.MustCompile(`requested buffer of size (\d+)`)

@@ -27,11 +27,16 @@ import (
 const workerKind = "GODWIT_TEST_WORKER"
 
 func TestMain(m *testing.M) {
-	switch kind := os.Getenv(workerKind); kind {
-	case "":
+	kind := os.Getenv(workerKind)
+	how, lies := strings.CutPrefix(kind, "lie:")
+	switch {
+	case kind == "":
 		goleak.VerifyTestMain(m)
-	case "mute":
+	case kind == "mute":
 		os.Exit(3)
+	case lies:
+		isolate.Lie(how)
+		os.Exit(0)
 	default:
 		debug.SetMaxStack(1 << 20)
 		err := isolate.Serve(func(log *slog.Logger) driver.Engine {

@@ -29,7 +29,8 @@ type worker struct {
 	reading chan struct{} // nothing reads the control socket any more
 	down    chan struct{} // no more runs: it ended, or it said what it must not
 
-	last atomic.Pointer[session] // of the last run
+	last   atomic.Pointer[session] // of the last run
+	wanted atomic.Int64            // bytes that the engine could not get
 
 	asking sync.Mutex
 	asked  uint64
@@ -125,6 +126,7 @@ func (w *worker) read() {
 			return
 		}
 		if m.Kind == sayLog {
+			w.note(m.Log)
 			m.Log.to(w.engine.opts.Logger)
 			continue
 		}
