@@ -15,6 +15,8 @@ type conn struct {
 	read    atomic.Int64 // bytes taken off the wire
 	quiet   atomic.Bool  // the sniffer waits, and nothing of a request is there
 	replay  replay
+	lines   *lines  // of HTTP/1.1, else nil
+	frames  *frames // of HTTP/2, else nil
 	said    said
 	acked   func() // lets replay go on; nil unless the sniffer has acknowledged SETTINGS
 	closing sync.Once
@@ -30,7 +32,16 @@ type conn struct {
 }
 
 func (c *conn) Read(p []byte) (int, error) {
-	return c.replay.read(p, c.take)
+	n, err := c.replay.read(p, c.take)
+	switch {
+	case c.lines != nil:
+		c.lines.read(p[:n])
+	case c.frames != nil:
+		if flood := c.frames.read(p[:n]); flood != nil {
+			return 0, flood // the server hangs up
+		}
+	}
+	return n, err
 }
 
 // take reads from the wire.

@@ -24,11 +24,19 @@ func (s *server) guard(next http.Handler) http.Handler {
 		defer s.inFlight.Add(-1)
 		g := &writer{ResponseWriter: w, server: s, control: http.NewResponseController(w), http1: r.ProtoMajor == 1}
 		if fields := countFields(r.Header); fields > s.opts.MaxHeaderFields {
-			refuseHeader(g, r, fields, s.opts.MaxHeaderFields)
+			refuseHeader(g, r, http.StatusRequestHeaderFieldsTooLarge,
+				fault.New(fault.TooLarge, "httpserve", "header", "want at most %d fields, got %d", s.opts.MaxHeaderFields, fields))
 			return
 		}
+		c, _ := r.Context().Value(connKey{}).(*conn)
+		if c != nil && c.lines != nil {
+			if err := c.lines.check(r); err != nil {
+				refuseHeader(g, r, http.StatusBadRequest, err)
+				return
+			}
+		}
 		if r.ContentLength != 0 && r.Body != nil {
-			g.body = s.guardBody(r, g.control)
+			g.body = s.guardBody(r, c, g.control)
 			r.Body = g.body
 		}
 		next.ServeHTTP(g, r)
@@ -43,14 +51,13 @@ func countFields(h http.Header) int {
 	return n
 }
 
-func refuseHeader(w http.ResponseWriter, r *http.Request, got, limit int) {
+func refuseHeader(w http.ResponseWriter, r *http.Request, status int, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	if r.ProtoMajor == 1 { // in HTTP/2 it would end the other requests' connection too
 		w.Header().Set("Connection", "close")
 	}
-	w.WriteHeader(http.StatusRequestHeaderFieldsTooLarge)
-	err := fault.New(fault.TooLarge, "httpserve", "header", "want at most %d fields, got %d", limit, got)
-	_, _ = io.WriteString(w, `{"error":"`+fault.Public(err)+`","code":"`+fault.TooLarge.String()+"\"}\n")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, `{"error":"`+fault.Public(err)+`","code":"`+fault.CodeOf(err).String()+"\"}\n")
 }
 
 // writer gives each answer time according to its size, so that a caller who
@@ -109,9 +116,9 @@ func (w *writer) Flush() { _ = w.control.Flush() }
 func framing(chunks int) int64 { return max(5*int64(chunks)-8<<10, 16<<10) }
 
 // guardBody bounds how slowly and in how many pieces a body may arrive.
-func (s *server) guardBody(r *http.Request, control *http.ResponseController) *guardedBody {
+func (s *server) guardBody(r *http.Request, c *conn, control *http.ResponseController) *guardedBody {
 	b := &guardedBody{ReadCloser: r.Body, control: control, begun: time.Now(), base: s.opts.BodyTimeout, chunks: s.opts.MaxChunks}
-	if c, ok := r.Context().Value(connKey{}).(*conn); ok && r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+	if c != nil && r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
 		b.wire, b.before = c, c.read.Load()
 	}
 	b.extend()

@@ -104,7 +104,7 @@ func TestHeaderBombs(t *testing.T) {
 		{"two lengths", inferHead + "Content-Length: 5\r\nContent-Length: 6\r\n\r\n{}", "400"},
 		{"chunked misspelt", inferHead + "Transfer-Encoding: chunke\r\n\r\n", "501"},
 		{"bad length", inferHead + "Content-Length: -1\r\n\r\n", "400"},
-		{"folded", get + "A: b\r\n c\r\n\r\n", "200"}, // net/http reads it as one line
+		{"folded", get + "A: b\r\n c\r\n\r\n", "400"},
 		{"no host", "GET / HTTP/1.1\r\n\r\n", "400"},
 		{"NUL", get + "A: \x00\r\n\r\n", "400"},
 		{"not HTTP", "\x00\x01\x02\x03" + strings.Repeat("\r\n", 10), "400"},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -149,6 +150,7 @@ func TestMixedTrafficOnOneConnection(t *testing.T) {
 // wireClient speaks HTTP/2 by hand.
 type wireClient struct {
 	t      *testing.T
+	conn   *net.TCPConn
 	framer *http2.Framer
 	block  bytes.Buffer
 	enc    *hpack.Encoder
@@ -156,14 +158,21 @@ type wireClient struct {
 
 func (s *running) wire(t *testing.T) *wireClient {
 	t.Helper()
-	c := s.tcp()
-	w := &wireClient{t: t, framer: http2.NewFramer(c, c)}
-	w.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	w.enc = hpack.NewEncoder(&w.block)
-	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
+	w := s.frames(t)
+	if _, err := io.WriteString(w.conn, http2.ClientPreface); err != nil {
 		t.Fatal(err)
 	}
 	w.must(w.framer.WriteSettings())
+	return w
+}
+
+// frames is a connection on which nothing has been sent.
+func (s *running) frames(t *testing.T) *wireClient {
+	t.Helper()
+	c := s.tcp()
+	w := &wireClient{t: t, conn: c, framer: http2.NewFramer(c, c)}
+	w.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	w.enc = hpack.NewEncoder(&w.block)
 	return w
 }
 
@@ -305,16 +314,14 @@ func TestOneSettingsForBothServers(t *testing.T) {
 	early := s.wire(t)
 	sniffed, sniffedWindow := declared(early), window(early)
 	for _, contentType := range []string{"application/json", "application/grpc"} {
-		c := s.tcp()
-		w := &wireClient{t: t, framer: http2.NewFramer(c, c)}
-		w.enc = hpack.NewEncoder(&w.block)
+		w := s.frames(t)
 		var first bytes.Buffer // in one write, so that the sniffer has nothing to wait for
 		first.WriteString(http2.ClientPreface)
 		f := http2.NewFramer(&first, nil)
 		w.must(f.WriteSettings())
 		w.must(f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, EndStream: true,
 			BlockFragment: w.headers(":method", "POST", ":scheme", "http", ":authority", "x", ":path", "/x/Y", "content-type", contentType)}))
-		if _, err := c.Write(first.Bytes()); err != nil {
+		if _, err := w.conn.Write(first.Bytes()); err != nil {
 			t.Fatal(err)
 		}
 		got := declared(w)

@@ -117,6 +117,9 @@ func (s *server) newHTTP(base context.Context, h http.Handler) *http.Server {
 		ConnState: func(c net.Conn, state http.ConnState) {
 			if c, ok := c.(*conn); ok && state != http.StateNew {
 				c.settle()
+				if c.lines != nil && state == http.StateIdle {
+					c.lines.idle()
+				}
 			}
 		},
 		ErrorLog: slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelWarn),

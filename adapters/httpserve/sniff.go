@@ -92,6 +92,11 @@ func sniff(c *conn, opts *Options, split bool) kind {
 		return nobody
 	}
 	c.replay.pending = s.buf
+	if n := min(len(s.buf), len(preface)); string(s.buf[:n]) != preface[:n] {
+		c.lines = &lines{}
+	} else {
+		c.frames = newFrames()
+	}
 	c.said = said{settings: s.sentSettings, window: s.sentSettings, ack: s.sentAck}
 	if s.sentAck {
 		acked := make(chan struct{})
