@@ -121,6 +121,8 @@ func (s *keySource) run(ctx context.Context) {
 		set, err := s.fetch(ctx)
 		if ctx.Err() != nil {
 			err = ctx.Err()
+		} else if err != nil {
+			s.log.Error("the issuer's keys could not be fetched", "issuer", s.issuer, "error", err)
 		}
 		s.mu.Lock()
 		s.last = time.Now()
@@ -141,9 +143,6 @@ func (s *keySource) run(ctx context.Context) {
 			s.pending = nil
 		}
 		s.mu.Unlock()
-		if err != nil && ctx.Err() == nil {
-			s.log.Error("the issuer's keys could not be fetched", "issuer", s.issuer, "error", err)
-		}
 		timer := time.NewTimer(next)
 		select {
 		case <-ctx.Done():

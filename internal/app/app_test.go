@@ -218,7 +218,8 @@ func TestOnlyWhoMayBeReachedIsServed(t *testing.T) {
 		{"platform on every address", "model: addsub.onnx\n", "", public, fault.BadConfig},
 		{"platform on a platform", "model: addsub.onnx\n", "cloudrun", public, fault.OK},
 		{"none on every address", "model: addsub.onnx\nauth: none\n", "", public, fault.OK},
-		{"keys, which cannot be checked yet", "model: addsub.onnx\nauth: key\n", "", loopback, fault.Unsupported},
+		{"keys on every address", "model: addsub.onnx\nauth: key\n", "", public, fault.OK},
+		{"tokens on every address", "model: addsub.onnx\nauth: {jwt: {issuer: https://issuer.test, audience: [x]}}\n", "", public, fault.OK},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,15 +1,12 @@
 package app
 
 import (
-	"net"
-	"net/netip"
 	"time"
 
 	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/oip"
 	"godwit.dev/infra/spec"
 	"godwit.dev/runtime/codec"
-	"godwit.dev/runtime/fault"
 )
 
 // CodecLimits are the spec's limits on requests and answers.
@@ -44,26 +41,4 @@ func (f *Function) Server(o oip.Options) *oip.Server {
 // nanPolicy is the first model's: the server has one, and Open refuses models that differ.
 func nanPolicy(models []spec.Model) codec.NaNPolicy {
 	return map[string]codec.NaNPolicy{"null": codec.NaNNull, "string": codec.NaNString}[models[0].NaNPolicy]
-}
-
-// CheckAuth refuses to serve what the spec wants protected where nothing would
-// protect it. addr is where the server listens.
-func (f *Function) CheckAuth(addr net.Addr) error {
-	mode := f.Spec.Auth.Mode
-	switch {
-	case mode == "none":
-		return nil
-	case mode != "platform":
-		return fault.New(fault.Unsupported, "app.Serve", "auth: "+mode, "this server cannot check callers yet").
-			WithHint("Set auth: none and listen on 127.0.0.1, or let a proxy that checks callers stand in front.")
-	case f.opts.Target == Local && !loopback(addr):
-		return fault.New(fault.BadConfig, "app.Serve", "auth: platform", "want a platform that checks callers, got none: %s can be reached from other machines", addr).
-			WithHint("Listen on 127.0.0.1, or say auth: none in godwit.yaml if everybody may call.")
-	}
-	return nil
-}
-
-func loopback(addr net.Addr) bool {
-	ap, err := netip.ParseAddrPort(addr.String())
-	return err == nil && ap.Addr().Unmap().IsLoopback()
 }

@@ -100,9 +100,17 @@ func (p *program) serve(ctx context.Context, args []string, o *serveOptions) err
 	if err := f.CheckAuth(ln.Addr()); err != nil {
 		return err
 	}
+	callers, err := f.Authorizer(p.Getenv)
+	if err != nil {
+		return err
+	}
 	options := app.ServeOptions(&f.Spec.Limits)
 	options.Log, options.Mixed = log, o.behindProxy
 	routes := oip.Options{Page: page.Handler(), Examples: examples(requests)}
+	if callers != nil {
+		defer callers.Close()
+		routes.Auth = callers
+	}
 	if o.metricsListen == "" {
 		routes.Metrics = metrics.Handler()
 	} else {
