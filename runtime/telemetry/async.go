@@ -59,6 +59,7 @@ func (b *Buffer) Request(e RequestEvent)     { b.put(func(s Sink) { s.Request(e)
 func (b *Buffer) Inference(e InferenceEvent) { b.put(func(s Sink) { s.Inference(e) }) }
 func (b *Buffer) Cache(e CacheEvent)         { b.put(func(s Sink) { s.Cache(e) }) }
 func (b *Buffer) Runtime(i RuntimeInfo)      { b.put(func(s Sink) { s.Runtime(i) }) }
+func (b *Buffer) Restarted()                 { b.put(Sink.Restarted) }
 func (b *Buffer) Start(phase string, took time.Duration) {
 	b.put(func(s Sink) { s.Start(phase, took) })
 }

@@ -22,7 +22,7 @@ func NewLogger(w io.Writer, terminal bool, level slog.Leveler) *slog.Logger {
 	if terminal {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
-	return slog.New(slog.NewJSONHandler(w, opts))
+	return slog.New(newLines(w, opts))
 }
 
 // escapeAttr escapes what slog's handlers let through: DEL, C1 controls and
@@ -108,6 +108,9 @@ func (l *RequestLog) Write(ctx context.Context, log *slog.Logger) {
 		level = slog.LevelDebug
 	}
 	if !log.Enabled(ctx, level) {
+		return
+	}
+	if h, ok := log.Handler().(*lines); ok && level == slog.LevelInfo && h.request(ctx, l, code, time.Now()) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 10)

@@ -35,6 +35,9 @@ type Sink interface {
 	// Runtime records what is running. It is called once the engine is known;
 	// a second call replaces the first.
 	Runtime(RuntimeInfo)
+	// Restarted records that the process of an isolated engine ended by itself
+	// and was started again.
+	Restarted()
 }
 
 // RequestEvent is one inference request, from its first byte to its last.
@@ -79,6 +82,7 @@ func (Discard) Inference(InferenceEvent)    {}
 func (Discard) Start(string, time.Duration) {}
 func (Discard) Cache(CacheEvent)            {}
 func (Discard) Runtime(RuntimeInfo)         {}
+func (Discard) Restarted()                  {}
 
 // Multi is a Sink that passes everything on to each of its members, in order.
 type Multi []Sink
@@ -106,6 +110,12 @@ func (m Multi) Start(phase string, took time.Duration) {
 func (m Multi) Cache(e CacheEvent) {
 	for _, s := range m {
 		s.Cache(e)
+	}
+}
+
+func (m Multi) Restarted() {
+	for _, s := range m {
+		s.Restarted()
 	}
 }
 

@@ -36,6 +36,7 @@ func (r *record) Inference(e telemetry.InferenceEvent) { r.add(e) }
 func (r *record) Start(p string, d time.Duration)      { r.add(p + d.String()) }
 func (r *record) Cache(e telemetry.CacheEvent)         { r.add(e) }
 func (r *record) Runtime(i telemetry.RuntimeInfo)      { r.add(i) }
+func (r *record) Restarted()                           { r.add("restarted") }
 
 func sendOneOfEach(s telemetry.Sink) []any {
 	request := telemetry.RequestEvent{Model: "m", Version: "1", Protocol: telemetry.ProtocolREST, Code: fault.Invalid, Duration: time.Second}
@@ -47,7 +48,8 @@ func sendOneOfEach(s telemetry.Sink) []any {
 	s.Start("load", time.Second)
 	s.Cache(cache)
 	s.Runtime(info)
-	return []any{request, inference, "load1s", cache, info}
+	s.Restarted()
+	return []any{request, inference, "load1s", cache, info, "restarted"}
 }
 
 func TestMultiAndAsyncPassEverythingOnInOrder(t *testing.T) {

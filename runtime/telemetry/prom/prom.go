@@ -38,6 +38,7 @@ type Sink struct {
 	lookups  *prometheus.CounterVec
 	start    *prometheus.GaugeVec
 	info     *prometheus.GaugeVec
+	restarts prometheus.Counter
 
 	mu     sync.RWMutex
 	pairs  map[pair]struct{} // those with series of their own
@@ -103,15 +104,18 @@ func New(opts *Options) *Sink {
 		cache:   gauge("godwit_cache_bytes", "Bytes held by the response cache.", "model", "version"),
 		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "godwit_cache_lookups_total", Help: "Answers looked for in the response cache, by whether they were there."},
 			[]string{"model", "version", "result"}),
-		start:  gauge("godwit_start_seconds", "Time that a phase of the start took.", "phase"),
-		info:   gauge("godwit_runtime_info", "What is running; always 1.", "version", "engine", "engine_version", "provider", "target"),
+		start: gauge("godwit_start_seconds", "Time that a phase of the start took.", "phase"),
+		info:  gauge("godwit_runtime_info", "What is running; always 1.", "version", "engine", "engine_version", "provider", "target"),
+		restarts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "godwit_worker_restarts_total", Help: "Times that the process of an isolated engine ended by itself and was started again.",
+		}),
 		pairs:  map[pair]struct{}{},
 		ends:   map[end]prometheus.Counter{},
 		times:  map[timed]prometheus.Observer{},
 		models: map[pair]observers{},
 		caches: map[pair]cached{},
 	}
-	s.registry.MustRegister(s.requests, s.seconds, s.queue, s.compute, s.rows, s.cache, s.lookups, s.start, s.info)
+	s.registry.MustRegister(s.requests, s.seconds, s.queue, s.compute, s.rows, s.cache, s.lookups, s.start, s.info, s.restarts)
 	if o.Dropped != nil {
 		s.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "godwit_telemetry_dropped_total", Help: "Events lost because a telemetry buffer was full.",
@@ -179,6 +183,9 @@ func (s *Sink) Runtime(i telemetry.RuntimeInfo) {
 	s.info.Reset()
 	s.info.WithLabelValues(i.Version, i.Engine, i.EngineVersion, i.Provider, i.Target).Set(1)
 }
+
+// Restarted implements telemetry.Sink.
+func (s *Sink) Restarted() { s.restarts.Inc() }
 
 // series is the pair under which a model's measurements are kept.
 func (s *Sink) series(model, version string) pair {

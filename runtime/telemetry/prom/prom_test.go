@@ -41,6 +41,7 @@ func TestExposition(t *testing.T) {
 	s.Cache(telemetry.CacheEvent{Model: "digits", Version: "1", Bytes: 4096, Misses: 1})
 	s.Runtime(telemetry.RuntimeInfo{Version: "old"})
 	s.Runtime(telemetry.RuntimeInfo{Version: "dev", Engine: "onnxruntime", EngineVersion: "1.30.0", Provider: "cpu", Target: "knative"})
+	s.Restarted()
 
 	want := []string{
 		`godwit_requests_total{code="ok",model="digits",protocol="rest",version="1"} 2`,
@@ -58,6 +59,7 @@ func TestExposition(t *testing.T) {
 		`godwit_cache_lookups_total{model="digits",result="miss",version="1"} 1`,
 		`godwit_runtime_info{engine="onnxruntime",engine_version="1.30.0",provider="cpu",target="knative",version="dev"} 1`,
 		`godwit_telemetry_dropped_total 5`,
+		`godwit_worker_restarts_total 1`,
 	}
 	body, contentType := scrape(t, s, "text/plain")
 	if !strings.HasPrefix(contentType, "text/plain; version=0.0.4; charset=utf-8") {
