@@ -70,6 +70,23 @@ func TestAFloodDoesNotWashOut(t *testing.T) {
 	}
 }
 
+// What was asked for twice stays, though nobody asks for it during a flood.
+func TestTwiceAskedForStays(t *testing.T) {
+	c := newCache(100 * 1000)
+	for i := range uint64(20) {
+		c.put(key{i, 1}, &kept{}, 1000)
+		c.get(key{i, 1})
+	}
+	for i := range uint64(10_000) {
+		c.put(key{i, 2}, &kept{}, 1000)
+	}
+	for i := range uint64(20) {
+		if c.get(key{i, 1}) == nil {
+			t.Errorf("%d is gone", i)
+		}
+	}
+}
+
 // The bytes of what is told apart may not depend on where one part ends.
 func TestKeysTellApart(t *testing.T) {
 	s := newSeeds()
@@ -118,6 +135,7 @@ func TestKeysTellApart(t *testing.T) {
 		"many 1":     strings(many("1"), nil),
 		"many 2":     strings(many("2"), nil),
 		"no outputs": wanted(),
+		"all":        strings([]string{"x"}, []string{"y"}),
 		"y":          wanted("y"),
 		"z":          wanted("z"),
 		"z,y":        wanted("z", "y"),

@@ -210,11 +210,21 @@ func TestVersionsKeepTheirOwn(t *testing.T) {
 	if sink.bytes["1"] == 0 || sink.bytes["2"] == 0 {
 		t.Errorf("held: %v, want some for both", sink.bytes)
 	}
+	if err := models.Remove("m", "1")(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := models.Add(open(t, plus(3), "3", "sha256:3", det)); err != nil {
+		t.Fatal(err)
+	}
+	ask("", 4, false)
+	if sink.bytes["1"] != 0 || sink.bytes["2"] == 0 {
+		t.Errorf("held: %v, want none for version 1 and some for 2", sink.bytes)
+	}
 	if err := models.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	h.Sweep()
-	if diff := cmp.Diff(map[string]int64{"1": 0, "2": 0}, sink.bytes); diff != "" {
+	if diff := cmp.Diff(map[string]int64{"1": 0, "2": 0, "3": 0}, sink.bytes); diff != "" {
 		t.Errorf("held after the models went (-want +got):\n%s", diff)
 	}
 }

@@ -339,8 +339,14 @@ func (l *lane) answer(req *infer.Request, a *kept) *infer.Response {
 
 // close lets go of what is kept. Requests may still be under way.
 func (l *lane) close() {
-	if l.cache != nil {
-		l.cache.close()
+	if l.cache == nil {
+		return
+	}
+	held := l.cache.held.Load()
+	l.cache.close()
+	// A lane that holds nothing may be that of a model whose successor has the
+	// same name and version, and already its own answers.
+	if held > 0 {
 		l.tell(telemetry.CacheEvent{})
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"godwit.dev/functions/predict"
+	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/memengine"
@@ -41,6 +42,32 @@ func (s *scripted) model() memengine.Model {
 	return m
 }
 
+// native is an engine whose outputs are gone once they are released, as those
+// in an engine's own memory are.
+type native struct{ driver.Engine }
+
+func (n native) Open(ctx context.Context, path string, opts *driver.Options) (driver.Session, error) {
+	s, err := n.Engine.Open(ctx, path, opts)
+	return nativeSession{s}, err
+}
+
+type nativeSession struct{ driver.Session }
+
+func (n nativeSession) Run(ctx context.Context, in, out []tensor.Tensor) error {
+	if err := n.Session.Run(ctx, in, out); err != nil {
+		return err
+	}
+	for i := range out {
+		data := out[i].Data
+		out[i].SetFree(func() {
+			for j := range data {
+				data[j] = 0xff
+			}
+		})
+	}
+	return nil
+}
+
 // load returns a registry with m as "m", deterministic unless opts say more.
 func load(t testing.TB, m memengine.Model, opts *infer.Options) *infer.Registry {
 	t.Helper()
@@ -58,7 +85,7 @@ func open(t testing.TB, m memengine.Model, version, digest string, opts *infer.O
 	t.Helper()
 	o := *opts
 	o.Name, o.Version, o.Digest = "m", version, digest
-	model, err := infer.Load(t.Context(), memengine.New(map[string]memengine.Model{"m": m}), "m", &o)
+	model, err := infer.Load(t.Context(), native{memengine.New(map[string]memengine.Model{"m": m})}, "m", &o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,14 +355,16 @@ func TestTheRunEndsWithTheLastWhoWaits(t *testing.T) {
 	for _, leaderFirst := range []bool{true, false} {
 		t.Run(fmt.Sprintf("leader first %v", leaderFirst), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				ended := make(chan struct{})
 				s := &scripted{before: func(ctx context.Context, run int64) error {
 					if run > 1 {
 						return nil
 					}
 					<-ctx.Done()
+					<-ended // an engine cannot stop at once
 					return ctx.Err()
 				}}
-				h := predict.New(load(t, s.model(), nil), nil)
+				h := predict.New(load(t, s.model(), &infer.Options{Deterministic: true, Runs: 2}), nil)
 				order := []*asked{ask(t, h, addsub(1, false), 0), ask(t, h, addsub(1, false), 0)}
 				if !leaderFirst {
 					order[0], order[1] = order[1], order[0]
@@ -343,10 +372,12 @@ func TestTheRunEndsWithTheLastWhoWaits(t *testing.T) {
 				order[0].cancel()
 				synctest.Wait()
 				order[1].cancel()
-				order[0].failed(t, fault.Canceled)
-				order[1].failed(t, fault.Canceled)
+				synctest.Wait()
 				// Nobody joins a run that ends.
 				ask(t, h, addsub(1, false), 0).answered(t, 2)
+				close(ended)
+				order[0].failed(t, fault.Canceled)
+				order[1].failed(t, fault.Canceled)
 				if got := s.runs.Load(); got != 2 {
 					t.Errorf("%d runs, want 2", got)
 				}
@@ -490,7 +521,8 @@ func TestCallersReuseTheirMemory(t *testing.T) {
 					for i := range req.Inputs {
 						clear(req.Inputs[i].Data)
 					}
-					switch code := fault.CodeOf(err); {
+					code := fault.CodeOf(err)
+					switch {
 					case err == nil && sum(t, resp)[0] != float32(n+1):
 						t.Errorf("answer %v, want %d", sum(t, resp)[0], n+1)
 					case code != fault.OK && code != fault.DeadlineExceeded && code != fault.Canceled && code != fault.Unavailable:
@@ -521,4 +553,30 @@ func TestErrorsOfUnequalInputsStayTheModels(t *testing.T) {
 	if got := s.runs.Load(); got != 0 {
 		t.Errorf("%d runs, want none", got)
 	}
+}
+
+// Who joins a run halfway has waited for half of it.
+func TestWhatFollowersWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{before: func(context.Context, int64) error { time.Sleep(10 * time.Millisecond); return nil }}
+		h := predict.New(load(t, s.model(), nil), nil)
+		other := ask(t, h, addsub(9, false), 0)
+		leader, early := ask(t, h, addsub(1, false), 0), ask(t, h, addsub(1, false), 0)
+		time.Sleep(14 * time.Millisecond)
+		late := ask(t, h, addsub(1, false), 0)
+		const ms = time.Millisecond
+		for _, tt := range []struct {
+			name           string
+			who            *asked
+			queue, compute time.Duration
+		}{{"other", other, 0, 10 * ms}, {"leader", leader, 10 * ms, 10 * ms}, {"early", early, 10 * ms, 10 * ms}, {"late", late, 0, 6 * ms}} {
+			<-tt.who.done
+			if tt.who.err != nil {
+				t.Fatal(tt.who.err)
+			}
+			if got := tt.who.resp.Timing; got.Queue != tt.queue || got.Compute != tt.compute || got.Rows != 1 {
+				t.Errorf("%s: %+v, want %v in the queue and %v of compute", tt.name, got, tt.queue, tt.compute)
+			}
+		}
+	})
 }
