@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"godwit.dev/loadtest"
+	"godwit.dev/runtime/fault"
 )
 
 // batchGoal is goal 7: rows that a saturated server answers, against the best
@@ -63,7 +64,10 @@ func (b *bench) batch(ctx context.Context, p *process, name string) (*figure, er
 			best, bestRate = rows, rate
 		}
 	}
-	connections := min(512, max(64, 2*b.cores*best))
+	connections, err := b.unrefused(ctx, p, name, min(512, max(64, 2*b.cores*best)))
+	if err != nil {
+		return nil, err
+	}
 	d := b.time(2 * time.Second)
 	var answered, overhead []float64
 	served := func() (float64, error) { // CPU for a row, without what HTTP takes anyway
@@ -84,7 +88,7 @@ func (b *bench) batch(ctx context.Context, p *process, name string) (*figure, er
 		overhead = append(overhead, route)
 		return float64(after-before)/float64(r.All) - route, err
 	}
-	if _, err := served(); err != nil { // the batcher learns
+	if _, err := served(); err != nil { // once more with what the batcher has learned
 		return nil, err
 	}
 	answered, overhead = nil, nil
@@ -105,6 +109,22 @@ func (b *bench) batch(ctx context.Context, p *process, name string) (*figure, er
 			best, number(bestRate/single), number(rows), number(floor), number(rows/floor))}, nil
 }
 
+// unrefused is the largest number of connections, most and halves of it, of
+// which the server refuses none: it bounds what waits.
+func (b *bench) unrefused(ctx context.Context, p *process, name string, most int) (connections int, err error) {
+	for connections = most; connections >= 8; connections /= 2 {
+		for range 2 { // the first lets the batcher learn
+			if _, err = b.load(ctx, p, name, loadtest.Options{Protocol: loadtest.Binary, Connections: connections, Duration: b.time(2 * time.Second)}); ctx.Err() != nil {
+				return 0, ctx.Err()
+			}
+		}
+		if err == nil {
+			return connections, nil
+		}
+	}
+	return 0, err
+}
+
 // neverHurtsGoal is goal 8: the same arrivals with batching as it comes and
 // with batching off.
 func neverHurtsGoal(ctx context.Context, b *bench) ([]*figure, error) {
@@ -123,8 +143,8 @@ func neverHurtsGoal(ctx context.Context, b *bench) ([]*figure, error) {
 		}
 		some, err := b.neverHurts(ctx, on, off, m.name)
 		figures = append(figures, some...)
-		if err != nil {
-			return figures, fmt.Errorf("%s: %w", m.name, err)
+		if err != nil && ctx.Err() == nil {
+			figures = append(figures, &figure{Goal: 8, What: "batching on/off, " + m.name, Missing: oneLine(err)})
 		}
 	}
 	return figures, nil
@@ -149,13 +169,18 @@ func (b *bench) neverHurts(ctx context.Context, on, off *process, name string) (
 			quantile, ship = "p50", 1.03
 			pick = func(r *loadtest.Result) float64 { return float64(r.Latency.P50) }
 		}
-		count := math.Inf(1)
+		count, failed := math.Inf(1), int64(0)
 		side := func(p *process) func() (float64, error) {
 			return func() (float64, error) {
-				r, err := b.load(ctx, p, name, loadtest.Options{Protocol: loadtest.Binary, Rate: rate, Duration: d, Connections: 128})
+				o := loadtest.Options{Protocol: loadtest.Binary, Rate: rate, Duration: d, Connections: 128}
+				r, err := b.load(ctx, p, name, o)
+				if fault.CodeOf(err) == fault.Runtime { // the machine was elsewhere for half a second
+					r, err = b.load(ctx, p, name, o)
+				}
 				if err != nil {
 					return 0, err
 				}
+				failed += r.Sent - r.OK
 				count = min(count, float64(r.OK))
 				return pick(r), nil
 			}
@@ -173,6 +198,9 @@ func (b *bench) neverHurts(ctx context.Context, on, off *process, name string) (
 			Absolute: fmt.Sprintf("%s, off %s, at %s/s", us(each(pairs, oursOf).Median), us(each(pairs, floorOf).Median), number(rate))}
 		if quantile == "p99" && count < 200 {
 			f.Note = fmt.Sprintf("only %.0f requests in a block, so its p99 is nearly the slowest one.", count)
+		}
+		if failed > 0 {
+			f.Note += fmt.Sprintf(" %d requests failed, over all blocks of both sides; they are not in the latencies.", failed)
 		}
 		figures = append(figures, f)
 	}

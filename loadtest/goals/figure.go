@@ -29,6 +29,9 @@ func (t target) reached(v float64) bool {
 }
 
 func (t target) String() string {
+	if t == (target{}) {
+		return "–"
+	}
 	sign := "≤"
 	if t.Least {
 		sign = "≥"

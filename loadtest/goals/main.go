@@ -110,7 +110,7 @@ func run(ctx context.Context) error {
 			break
 		}
 		if err != nil {
-			figures = append(figures, &figure{Goal: g.number, What: g.name, Missing: strings.Join(strings.Fields(err.Error()), " ")})
+			figures = append(figures, &figure{Goal: g.number, What: g.name, Missing: oneLine(err)})
 		}
 		report.Figures = append(report.Figures, figures...)
 		fmt.Fprintln(os.Stderr, since(began))
@@ -126,6 +126,8 @@ func run(ctx context.Context) error {
 	}
 	return errors.Join(err, ctx.Err())
 }
+
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 func choose(only string) ([]goal, error) {
 	if only == "" {
