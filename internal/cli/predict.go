@@ -18,6 +18,7 @@ import (
 
 type predictOptions struct {
 	model, version string
+	auth           string
 }
 
 func (p *program) newPredict() *cobra.Command {
@@ -30,16 +31,28 @@ func (p *program) newPredict() *cobra.Command {
 function in DIR, which it loads for that, or to the server at URL, and prints
 the answer, a protocol body, on stdout.
 
-Exit codes: 0 answered, 3 the request does not fit, 4 no such model, 9 the
-server is not ready, 10 too late, 11 the model does not load.`,
+--auth says how the request shows who sends it. auto is aws for function URLs,
+API Gateway and SageMaker; else the key in GODWIT_API_KEY or the bearer token in
+GODWIT_TOKEN, if it is set; else google for Cloud Run and Vertex AI; else none.
+aws signs with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or as the aws
+command is logged in; google asks gcloud for the token. key goes to the header
+that the target reads: x-functions-key on Azure Functions, Authorization on
+Azure ML, x-api-key elsewhere. Secrets are sent over https only, or to this
+machine.
+
+Exit codes: 0 answered, 3 the request does not fit, 4 no such model, 8 the
+server does not let the caller in, 9 the server is not ready, 10 too late, 11
+the model does not load.`,
 		Example: `  godwit predict fraud/ fraud/requests/fraud/1.json
-  godwit predict http://localhost:8080 fraud/requests/fraud/1.json`,
+  godwit predict http://localhost:8080 fraud/requests/fraud/1.json
+  godwit predict https://abc.lambda-url.eu-west-1.on.aws fraud/requests/fraud/1.json`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.predict(cmd.Context(), args[0], args[1], &o)
 		},
 	}
 	cmd.Flags().StringVar(&o.model, "model", "", "the model's name (default: the request's folder, or the only model)")
+	cmd.Flags().StringVar(&o.auth, "auth", "auto", "how to show who asks: auto, none, aws, google, key, token")
 	cmd.Flags().StringVar(&o.version, "model-version", "", "the model's version (default: the newest)")
 	return cmd
 }
@@ -85,7 +98,7 @@ func (p *program) predict(ctx context.Context, where, file string, o *predictOpt
 }
 
 func (p *program) predictURL(ctx context.Context, url, file string, body []byte, o *predictOptions) error {
-	c, err := client.New(url)
+	c, err := client.New(url, &client.Caller{Auth: client.Auth(o.auth), Getenv: p.Getenv})
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
 // Package client speaks the Open Inference Protocol to a running server: what
-// `godwit predict URL` sends.
+// `godwit predict URL` sends, signed as the target wants.
 package client
 
 import (
@@ -24,17 +24,25 @@ const maxAnswer = 256 << 20
 type Client struct {
 	base *url.URL
 	http *http.Client
+	sign signature // nil: requests are sent as they are
 }
 
 // New returns a client for the server at address, or for one model when the
-// address is that of its infer route. Errors: Usage.
-func New(address string) (*Client, error) {
+// address is that of its infer route. caller is who asks; nil shows nobody.
+// Errors: Usage.
+func New(address string, caller *Caller) (*Client, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fault.New(fault.Usage, "", address, "want a URL such as http://localhost:8080, got %q", address)
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
-	return &Client{base: u, http: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+	var sign signature
+	if caller != nil {
+		if sign, err = caller.signer(u); err != nil {
+			return nil, err
+		}
+	}
+	return &Client{base: u, sign: sign, http: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // a request body must not follow to a place that nobody named
 	}}}, nil
 }
@@ -82,6 +90,11 @@ func (c *Client) post(ctx context.Context, u *url.URL, body []byte) ([]byte, err
 		return nil, fault.New(fault.Usage, "", u.String(), "%w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if c.sign != nil {
+		if err := c.sign(ctx, req, body); err != nil {
+			return nil, err
+		}
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -108,7 +121,11 @@ func (c *Client) post(ctx context.Context, u *url.URL, body []byte) ([]byte, err
 	if json.Unmarshal(answer, &said) != nil || said.Error == "" {
 		said.Error = firstLine(string(answer))
 	}
-	return nil, fault.New(codeOf(resp.StatusCode), "", u.String(), "%s: %s", resp.Status, said.Error)
+	e := fault.New(codeOf(resp.StatusCode), "", u.String(), "%s: %s", resp.Status, said.Error)
+	if e.Code == fault.Unauthenticated || e.Code == fault.Denied {
+		e = e.WithHint("See --auth in `godwit predict --help`.")
+	}
+	return nil, e
 }
 
 // codeOf treats a redirect as what it is here: the wrong address.
