@@ -234,7 +234,7 @@ func (m *Model) runPart(b *batch, tickets []*ticket) {
 	}
 	first, last := tickets[0], tickets[len(tickets)-1]
 	rows := last.first + last.rows - first.first
-	p := &part{model: m, rows: rows, first: first.first}
+	p := &part{model: m, rows: rows, first: first.first, whole: len(tickets) == 1}
 	want := wantedByAny(tickets)
 	p.out = make([]tensor.Tensor, len(want))
 	for i, at := range want {
@@ -243,7 +243,7 @@ func (m *Model) runPart(b *batch, tickets []*ticket) {
 	p.began = time.Now()
 	err := m.run(b.ctx, cutAll(b.in, first.first, rows), p.out)
 	p.took = time.Since(p.began)
-	if err == nil {
+	if err == nil && len(tickets) > 1 {
 		if err = m.checkRows(p.out, rows); err != nil {
 			releaseAll(p.out)
 		}
@@ -303,7 +303,9 @@ func (m *Model) checkRows(out []tensor.Tensor, rows int) error {
 		}
 		err := fault.New(fault.Internal, "infer.Infer", fmt.Sprintf("output %q", o.Name), "want %d rows of a run of as many, got %s", rows, tensor.FormatShape(o.Shape))
 		m.mu.Lock()
-		m.sharing.on, m.sharing.why = false, "turned off: "+err.Err.Error()
+		if m.sharing.on { // else the first half of a failed batch
+			m.sharing.on, m.sharing.why = false, fmt.Sprintf("turned off: output %q: %v", o.Name, err.Err)
+		}
 		m.mu.Unlock()
 		return err
 	}
@@ -333,6 +335,7 @@ type part struct {
 	model       *Model
 	out         []tensor.Tensor
 	rows, first int
+	whole       bool // one request's, after others were parted from it
 	began       time.Time
 	took        time.Duration
 	shares      atomic.Int32 // outputs of requests that are not released yet
@@ -345,7 +348,10 @@ func (p *part) response(t *ticket) *Response {
 	for i := range r.Outputs {
 		o := &r.Outputs[i]
 		from := &p.out[slices.IndexFunc(p.out, func(f tensor.Tensor) bool { return f.Name == o.Name })]
-		cut := cutRows(from, t.first-p.first, t.rows)
+		cut := *from
+		if !p.whole {
+			cut = cutRows(from, t.first-p.first, t.rows)
+		}
 		o.Type, o.Data, o.Strings = cut.Type, cut.Data, cut.Strings
 		o.Shape = append(o.Shape[:0], cut.Shape...)
 		o.SetFree(release)

@@ -2,9 +2,9 @@ package infer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +23,9 @@ type Options struct {
 	// Digest identifies the weights: "sha256:…". Default: computed from the
 	// file and the files of external data that it names.
 	Digest string
+	// DigestOf computes Digest while the engine opens the files, which must
+	// have been checked; it is for those who call Load with files that are.
+	DigestOf func() (string, error)
 
 	// IntraOp is the number of threads of one run and Runs the number of runs
 	// at once. Their product should be the CPU quota: see package quota.
@@ -104,7 +107,7 @@ func (o *Options) withDefaults(path string) (Options, error) {
 				WithHint("Give the model a name in godwit.yaml.")
 		}
 	}
-	if d.Digest == "" {
+	if d.Digest == "" && d.DigestOf == nil {
 		digest, err := onnx.DigestAll(path, nil)
 		if err != nil {
 			return d, fmt.Errorf("infer.Load: %w", err)
@@ -114,11 +117,22 @@ func (o *Options) withDefaults(path string) (Options, error) {
 	return d, nil
 }
 
-var nameRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`)
-
-// ValidName reports whether s can name a model or a version: the only names
-// that ever reach a file system, a metric label or a URL.
-func ValidName(s string) bool { return nameRule.MatchString(s) }
+// ValidName reports whether s can name a model or a version, that is matches
+// [a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}: the only names that ever reach a file
+// system, a metric label or a URL.
+func ValidName(s string) bool {
+	if s == "" || len(s) > 128 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && (i == 0 || c != '_' && c != '.' && c != '-') {
+			return false
+		}
+	}
+	return true
+}
 
 // Model is one loaded version of a model. All methods may be called
 // concurrently.
@@ -166,10 +180,16 @@ func Load(ctx context.Context, eng driver.Engine, path string, opts *Options) (*
 	if err != nil {
 		return nil, err
 	}
+	digest := o.digesting()
 	s, err := eng.Open(ctx, path, &driver.Options{IntraOp: o.IntraOp, Runs: o.Runs, Provider: o.Provider, NoArena: o.NoArena})
+	sum := <-digest
 	if err != nil {
 		return nil, fmt.Errorf("infer.Load model %q: %w", o.Name, err)
 	}
+	if sum.err != nil {
+		return nil, errors.Join(fmt.Errorf("infer.Load model %q: %w", o.Name, sum.err), s.Close())
+	}
+	o.Digest, o.DigestOf = sum.digest, nil
 	m := &Model{
 		opts: o, engine: eng.Info(), session: s, sig: s.Signature(),
 		inputs: map[string]int{}, outputs: map[string]int{},
@@ -184,6 +204,26 @@ func Load(ctx context.Context, eng driver.Engine, path string, opts *Options) (*
 	}
 	m.outBytes = outputBytes(m)
 	return m, nil
+}
+
+type summed struct {
+	digest string
+	err    error
+}
+
+// digesting gives the digest, from another goroutine if it has to be made: for
+// a model of 100 MB that takes a good part of what the engine takes.
+func (o *Options) digesting() <-chan summed {
+	c := make(chan summed, 1)
+	if o.Digest != "" {
+		c <- summed{digest: o.Digest}
+		return c
+	}
+	go func() {
+		digest, err := o.DigestOf()
+		c <- summed{digest, err}
+	}()
+	return c
 }
 
 // Name is the model's name.
@@ -367,8 +407,12 @@ func (m *Model) Close(ctx context.Context) error {
 	m.mu.Unlock()
 	select {
 	case <-m.idle:
-	case <-ctx.Done():
-		return m.ended(ctx)
+	default:
+		select {
+		case <-m.idle:
+		case <-ctx.Done():
+			return m.ended(ctx)
+		}
 	}
 	m.mu.Lock()
 	if m.alarm != nil {
