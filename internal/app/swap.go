@@ -214,6 +214,9 @@ func (f *Function) renew(ctx context.Context, m *spec.Model, requests []recorded
 		return refuse(err)
 	}
 	i, err := inspect(path, m, 0)
+	if fault.CodeOf(err) == fault.NotFound { // which callers would take for a model that there is not
+		err = fault.New(fault.BadModel, "app.Reload", m.Path, "want a model file, got none")
+	}
 	if err != nil {
 		return refuse(err)
 	}
