@@ -55,6 +55,14 @@ func (s *Server) OpenAPI() ([]byte, error) {
 		"paths":      paths,
 		"components": object{"schemas": components, "responses": object{"Error": errorResponse()}},
 	}
+	if s.opts.Auth != nil {
+		// Keys are taken as bearer tokens too, so one scheme is right for all.
+		doc["components"].(object)["securitySchemes"] = object{"bearer": object{"type": "http", "scheme": "bearer"}}
+		doc["security"] = []any{object{"bearer": []any{}}}
+		for _, probe := range []string{"/v2/health/live", "/v2/health/ready"} {
+			paths[probe].(object)["get"].(object)["security"] = []any{}
+		}
+	}
 	return json.MarshalIndent(doc, "", "  ")
 }
 

@@ -2,6 +2,7 @@ package oip_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -129,4 +130,36 @@ func TestOpenAPITellsTheTruth(t *testing.T) {
 	if err := valid(schema("/paths/~1v2~1models~1nan~1infer/post/responses/200/content/application~1json/schema"), infers(f, "nan", nan).Body.Bytes()); err != nil {
 		t.Errorf("null for NaN: %v", err)
 	}
+}
+
+// A client that is made from the document sends credentials where they are asked for.
+func TestOpenAPINamesTheCredentials(t *testing.T) {
+	type operation struct {
+		Security *[]map[string][]string
+	}
+	var doc struct {
+		Security   []map[string][]string
+		Components struct{ SecuritySchemes map[string]map[string]string }
+		Paths      map[string]map[string]operation
+	}
+	f := newFixture(t, &oip.Options{Auth: everybody{}})
+	if err := json.Unmarshal(do(f, "GET", "/openapi.json", "").Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if len(doc.Security) != 1 || doc.Security[0]["bearer"] == nil || doc.Components.SecuritySchemes["bearer"]["scheme"] != "bearer" {
+		t.Errorf("security %v, schemes %v", doc.Security, doc.Components.SecuritySchemes)
+	}
+	for path, operations := range doc.Paths {
+		for method, o := range operations {
+			if open := o.Security != nil && len(*o.Security) == 0; open != strings.HasPrefix(path, "/v2/health/") {
+				t.Errorf("%s %s is open: %v", method, path, open)
+			}
+		}
+	}
+}
+
+type everybody struct{}
+
+func (everybody) Authorize(context.Context, func(string) []string, oip.Scope) (string, error) {
+	return "everybody", nil
 }
