@@ -130,6 +130,9 @@ func (x *Exchange) End(ctx context.Context, err error) {
 			model, version = m.Name(), m.Version()
 		} else if fault.CodeOf(err) == fault.Unavailable {
 			model, version = x.line.Model, x.line.Version
+		} else {
+			// What a caller made up is neither counted nor logged: it may be anything.
+			x.line.Model, x.line.Version = model, version
 		}
 		x.server.opts.Sink.Request(telemetry.RequestEvent{
 			Model: model, Version: version, Protocol: x.protocol, Code: fault.CodeOf(err), Duration: x.line.Duration,
