@@ -393,7 +393,7 @@ func TestShortRunsAreBegunAgain(t *testing.T) {
 		release := make(chan struct{})
 		s := &scripted{before: func(ctx context.Context, run int64) error {
 			if run == 1 {
-				time.Sleep(500 * time.Microsecond) // of the bubble's clock: what is learned
+				<-time.After(500 * time.Microsecond) // of the bubble's clock: what is learned
 				return nil
 			}
 			select {
@@ -558,11 +558,11 @@ func TestErrorsOfUnequalInputsStayTheModels(t *testing.T) {
 // Who joins a run halfway has waited for half of it.
 func TestWhatFollowersWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &scripted{before: func(context.Context, int64) error { time.Sleep(10 * time.Millisecond); return nil }}
+		s := &scripted{before: func(context.Context, int64) error { <-time.After(10 * time.Millisecond); return nil }}
 		h := predict.New(load(t, s.model(), nil), nil)
 		other := ask(t, h, addsub(9, false), 0)
 		leader, early := ask(t, h, addsub(1, false), 0), ask(t, h, addsub(1, false), 0)
-		time.Sleep(14 * time.Millisecond)
+		<-time.After(14 * time.Millisecond)
 		late := ask(t, h, addsub(1, false), 0)
 		const ms = time.Millisecond
 		for _, tt := range []struct {
