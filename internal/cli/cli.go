@@ -53,12 +53,16 @@ type program struct {
 	Env
 	Parts
 	json, quiet bool
+	isolated    bool // the engine runs in a worker process
 }
 
 // Main runs the command line and returns the exit code. When ctx ends,
 // commands stop what they do and servers drain.
 func Main(ctx context.Context, env Env, parts Parts) int {
 	p := &program{Env: env, Parts: parts}
+	if len(env.Args) == 1 && env.Args[0] == workerCommand {
+		return exitCode(p.worker())
+	}
 	root := p.root()
 	root.SetArgs(env.Args)
 	root.SetIn(env.Stdin)

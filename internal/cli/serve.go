@@ -28,6 +28,7 @@ type serveOptions struct {
 	provider              string
 	providerOptions       map[string]string
 	behindProxy           bool
+	isolate               string
 }
 
 func (p *program) newServe() *cobra.Command {
@@ -63,6 +64,8 @@ load, 12 godwit.yaml is wrong, 13 ONNX Runtime or the provider is missing.`,
 	f.StringVar(&o.provider, "provider", "", "execution provider: cpu, cuda, tensorrt, … (default cpu)")
 	f.StringToStringVar(&o.providerOptions, "provider-option", nil, "option of the provider, KEY=VALUE; may be repeated")
 	f.BoolVar(&o.behindProxy, "behind-proxy", false, "a proxy puts gRPC and other requests on the same connections")
+	f.StringVar(&o.isolate, "isolate", "", "on or off: the engine in a worker process, where its crash costs one request (default: as godwit.yaml says)")
+	f.Lookup("isolate").NoOptDefVal = "on"
 	return cmd
 }
 
@@ -81,10 +84,15 @@ func (p *program) serve(ctx context.Context, args []string, o *serveOptions) err
 	}
 	log := p.logger(slog.LevelInfo)
 	metrics := prom.New(nil)
-	f, err := app.Open(path, p.engine(log), &app.Options{
+	open := &app.Options{
 		Logger: log, Sink: metrics, Wrap: p.Wrap, Quota: p.quota(),
 		Provider: driver.Provider{Name: o.provider, Options: o.providerOptions},
-	})
+	}
+	eng, err := p.isolate(path, o.isolate, log, open)
+	if err != nil {
+		return err
+	}
+	f, err := app.Open(path, eng, open)
 	if err != nil {
 		return err
 	}
@@ -207,6 +215,9 @@ func (p *program) welcome(f *app.Function, addr net.Addr, requests []recorded.Re
 			loaded.Providers()[0], plural(runs, "run"), plural(intraOp, "thread"))
 		signature(w, "    ", loaded.Signature())
 	}
+	if p.isolated {
+		fmt.Fprintln(w, "  the engine in a worker process of its own")
+	}
 	next(w, url, requests)
 }
 
@@ -230,9 +241,10 @@ func (p *program) welcomeJSON(f *app.Function, url string) {
 		models = append(models, model{m.Name, m.Version, loaded.Digest(), loaded.Providers()[0], threads, runs})
 	}
 	writeJSON(p.Stdout, struct {
-		URL    string  `json:"url"`
-		Models []model `json:"models"`
-	}{url, models})
+		URL      string  `json:"url"`
+		Isolated bool    `json:"isolated"`
+		Models   []model `json:"models"`
+	}{url, p.isolated, models})
 }
 
 func next(w io.Writer, url string, requests []recorded.Request) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,8 +24,8 @@ type Limits struct {
 	Memory int64
 	// Timeout bounds loading and running. Default 1 min.
 	Timeout time.Duration
-	// Inputs are run once, in the signature's order; nil makes up zeros, with 1
-	// for every dynamic dimension. A model may refuse what is made up.
+	// Inputs are run once where they fit the signature, in any order. Else zeros
+	// are made up, with 1 for every dynamic dimension; those a model may refuse.
 	Inputs []tensor.Tensor
 }
 
@@ -112,7 +113,7 @@ func (w *worker) trial(ctx context.Context, path string, o *driver.Options, in [
 		e.worker = w
 	}
 	e.mu.Unlock()
-	given := in != nil
+	in, given := fit(in, s.sig.Inputs)
 	if !given {
 		if in, err = zeros(s.sig.Inputs, e.opts.Memory); err != nil {
 			return "ran", err
@@ -132,6 +133,27 @@ func (w *worker) trial(ctx context.Context, path string, o *driver.Options, in [
 		err = nil
 	}
 	return "ran", err
+}
+
+// fit puts inputs into the signature's order, if they are all that it wants and
+// of its types and shapes.
+func fit(in []tensor.Tensor, inputs []driver.TensorInfo) (ordered []tensor.Tensor, ok bool) {
+	if len(in) != len(inputs) {
+		return nil, false
+	}
+	for _, info := range inputs {
+		i := slices.IndexFunc(in, func(t tensor.Tensor) bool { return t.Name == info.Name })
+		if i < 0 || in[i].Type != info.Type || in[i].Check() != nil || (!info.Unranked && len(in[i].Shape) != len(info.Shape)) {
+			return nil, false
+		}
+		for j, n := range info.Shape {
+			if n >= 0 && n != in[i].Shape[j] {
+				return nil, false
+			}
+		}
+		ordered = append(ordered, in[i])
+	}
+	return ordered, true
 }
 
 func (w *worker) counted(n int) {
