@@ -66,6 +66,11 @@ type Function struct {
 // Open reads the spec of dir, or makes one for a lone model file, and declares
 // its models; Load loads them. Errors: BadConfig, BadModel, Unsupported.
 func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
+	if e, ok := eng.(driver.Preparer); ok {
+		// A native library takes longer to start than all that is read here.
+		// Opening a model waits for this, and gets its error.
+		go e.Prepare()
+	}
 	f := &Function{Dir: dir, Models: &infer.Registry{}, eng: eng, source: dir, swap: newSwap()}
 	if opts != nil {
 		f.opts = *opts
@@ -152,6 +157,7 @@ func (f *Function) Load(ctx context.Context) error {
 		f.opts.Sink.Start("load", time.Since(start))
 		f.guard.start()
 		done <- errors.Join(problems...)
+		f.probeBatching(ctx)
 	}()
 	select {
 	case err := <-done:
@@ -184,7 +190,11 @@ func (f *Function) open(ctx context.Context, m *spec.Model) (*infer.Model, error
 	if err != nil {
 		return nil, err
 	}
-	i, err := inspect(path, m, f.room())
+	read := examine
+	if m.SHA256 != "" { // the engine gets no other files than those
+		read = func(path string, room int64) (*inspected, error) { return inspect(path, m, room) }
+	}
+	i, err := read(path, f.room())
 	if err != nil {
 		return nil, err
 	}
@@ -196,10 +206,11 @@ func (f *Function) launch(ctx context.Context, m *spec.Model, i *inspected) (*in
 	if err := keepable(m, i); err != nil {
 		return nil, err
 	}
-	o := &infer.Options{Name: m.Name, Version: m.Version, Digest: i.digest, Provider: f.provider(), Deterministic: i.deterministic}
+	o := &infer.Options{Name: m.Name, Version: m.Version, Digest: i.digest, DigestOf: i.model.DigestAll, Provider: f.provider(), Deterministic: i.deterministic}
 	o.IntraOp, o.Runs = f.threads(m)
 	o.Queue = f.Spec.Limits.Queue * o.Runs
 	o.QueueShare = int(f.Spec.Limits.QueueShare)
+	o.Batch = f.batching(m)
 	loaded, err := infer.Load(ctx, f.eng, i.path, o)
 	if err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 // inspected is a model whose files an engine may be given.
 type inspected struct {
 	path   string
-	digest string // of all files
+	digest string // of all files; "" leaves it to the load, which has time for it
 	stamp  string // which files they are
 	need   int64  // estimated bytes that loading takes
 	// deterministic says that equal inputs give equal outputs.
@@ -20,10 +20,22 @@ type inspected struct {
 	model         *onnx.Model
 }
 
-// inspect reads the files before the engine does: what is no model, reaches
+// inspect is examine, and the digest of the files.
+func inspect(path string, m *spec.Model, room int64) (*inspected, error) {
+	i, err := examine(path, room)
+	if err != nil {
+		return nil, err
+	}
+	if i.digest, err = i.model.DigestAll(); err != nil {
+		return nil, err
+	}
+	return i, checkDigest(i, m)
+}
+
+// examine reads the files before the engine does: what is no model, reaches
 // outside its folder, or asks for more than there is, never gets that far.
 // room is the memory left for it in bytes, 0 when nobody knows.
-func inspect(path string, m *spec.Model, room int64) (*inspected, error) {
+func examine(path string, room int64) (*inspected, error) {
 	model, err := onnx.Read(path, nil)
 	if err != nil {
 		return nil, err
@@ -39,10 +51,7 @@ func inspect(path string, m *spec.Model, room int64) (*inspected, error) {
 	if i.stamp, err = model.Stamp(); err != nil {
 		return nil, err
 	}
-	if i.digest, err = model.DigestAll(); err != nil {
-		return nil, err
-	}
-	return i, checkDigest(i, m)
+	return i, nil
 }
 
 // checkDigest compares with the spec's digest, which covers every file of the

@@ -22,6 +22,15 @@ type Engine interface {
 	Open(ctx context.Context, path string, opts *Options) (Session, error)
 }
 
+// A Preparer is an Engine with work to do that depends on no model, such as
+// loading a native library. Open does it too, once; who calls Prepare while it
+// reads the model's file has it done by then.
+type Preparer interface {
+	// Prepare may be called concurrently with Open, which waits for it. Its
+	// errors are those that Open would have.
+	Prepare() error
+}
+
 // Info describes an engine for metadata, logs and metrics.
 type Info struct {
 	Name     string // "onnxruntime"

@@ -21,7 +21,10 @@ type engine struct {
 	setup *driver.Setup
 }
 
-var _ driver.Engine = (*engine)(nil)
+var (
+	_ driver.Engine   = (*engine)(nil)
+	_ driver.Preparer = (*engine)(nil)
+)
 
 func newEngine(setup *driver.Setup) driver.Engine {
 	if setup == nil {
@@ -38,6 +41,13 @@ func (e *engine) Info() driver.Info {
 		info.Version = C.GoString(library.c.version)
 	}
 	return info
+}
+
+// Prepare loads the library and makes the environment, most of what opening a
+// small model takes.
+func (e *engine) Prepare() error {
+	_, err := open(e.setup)
+	return err
 }
 
 // Open loads the model at path. ONNX Runtime cannot stop while it loads, so
