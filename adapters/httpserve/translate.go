@@ -110,8 +110,11 @@ func (s *service) RepositoryIndex(_ context.Context, r *oippb.RepositoryIndexReq
 	return out, nil
 }
 
-func (s *service) RepositoryModelLoad(context.Context, *oippb.RepositoryModelLoadRequest) (*oippb.RepositoryModelLoadResponse, error) {
-	return nil, oip.ErrFixedModels()
+func (s *service) RepositoryModelLoad(ctx context.Context, r *oippb.RepositoryModelLoadRequest) (*oippb.RepositoryModelLoadResponse, error) {
+	if err := s.api.Load(ctx, r.GetModelName(), len(r.GetParameters())+len(r.GetRepositoryName())); err != nil {
+		return nil, err
+	}
+	return &oippb.RepositoryModelLoadResponse{}, nil
 }
 
 func (s *service) RepositoryModelUnload(context.Context, *oippb.RepositoryModelUnloadRequest) (*oippb.RepositoryModelUnloadResponse, error) {

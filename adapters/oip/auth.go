@@ -24,13 +24,13 @@ type Authorizer interface {
 }
 
 // Authorize lets the exchange go on if its caller may do what scope says, and
-// keeps who it is for Infer; without an Authorizer everybody may. It comes
-// before anything else of a request is looked at. Errors: those of the
-// Authorizer; a panic is Internal.
+// keeps who it is for Infer; without an Authorizer everybody may. To infer,
+// Options.Admit must agree too. It comes before anything else of a request is
+// looked at. Errors: those of the Authorizer and of Admit; a panic is Internal.
 func (x *Exchange) Authorize(ctx context.Context, scope Scope) (err error) {
 	auth := x.server.opts.Auth
 	if auth == nil {
-		return nil
+		return x.admit(scope)
 	}
 	defer Recover(&err)
 	if scope == "" {
@@ -44,7 +44,18 @@ func (x *Exchange) Authorize(ctx context.Context, scope Scope) (err error) {
 		return err
 	}
 	x.caller = caller
-	return nil
+	return x.admit(scope)
+}
+
+func (x *Exchange) admit(scope Scope) error {
+	if scope != ScopeInfer || x.server.opts.Admit == nil {
+		return nil
+	}
+	err := x.server.opts.Admit()
+	if err != nil {
+		x.Asked("", "") // counted
+	}
+	return err
 }
 
 // SameCaller says that x is of the caller of first, who was let in just now:

@@ -1,6 +1,7 @@
 package oip
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -35,6 +36,14 @@ type Options struct {
 	// Auth checks the callers of every route but the probes, before anything of
 	// a request's body is read; nil lets everybody in.
 	Auth Authorizer
+
+	// Admit says why no inference request is let in now, or nil: memory is full,
+	// say. It comes after Auth, before anything of a body is read, and must
+	// answer at once. nil lets all in. Errors: Unavailable.
+	Admit func() error
+	// Reload reads a model's files again and brings what changed into service.
+	// It is called for callers with ScopeAdmin; nil: models are fixed.
+	Reload func(ctx context.Context, model string) error
 
 	// Ready says why the server is not ready although its models are, or nil.
 	// It must answer at once.

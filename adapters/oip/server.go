@@ -107,7 +107,7 @@ func (s *Server) addRoutes() {
 	}
 	add(ScopeMetadata, "/v2/models/stats", get(s.serveStatistics))
 	add(ScopeMetadata, "/v2/repository/index", post(s.serveIndex))
-	add(ScopeAdmin, "/v2/repository/models/{model}/load", post(s.serveUnsupported))
+	add(ScopeAdmin, "/v2/repository/models/{model}/load", post(s.serveLoad))
 	add(ScopeAdmin, "/v2/repository/models/{model}/unload", post(s.serveUnsupported))
 	add(ScopeMetadata, "/openapi.json", get(s.serveOpenAPI))
 	if s.opts.Metrics != nil {
