@@ -2,7 +2,10 @@ package loadtest_test
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/oip"
 	"godwit.dev/loadtest"
+	"godwit.dev/runtime/codec"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/memengine"
@@ -147,6 +151,51 @@ func TestRefusalsAreCounted(t *testing.T) {
 		}
 		if r.Errors[code] != 20 || r.OK != 0 {
 			t.Errorf("%s: want 20 of %s, got %v and %d answers", p, code, r.Errors, r.OK)
+		}
+	}
+}
+
+// Of several models the one named is asked, over every protocol, also where
+// the requests do not name it.
+func TestTheModelNamedIsAsked(t *testing.T) {
+	url := serve(t, nil, "wide", "addsub", "text")
+	requests := []*infer.Request{{Inputs: []tensor.Tensor{tensor.Of("x", []int64{1, 2}, []float32{1, 2})}}}
+	for _, p := range protocols {
+		r, err := loadtest.Run(t.Context(), &loadtest.Options{Target: url, Protocol: p, Model: "wide", Version: "1", Requests: requests, Duration: time.Minute, Count: 10})
+		if err != nil || r.OK != 10 {
+			t.Errorf("%s: want 10 answers, got %+v and %v", p, r, err)
+		}
+	}
+}
+
+// What is sent is what the protocol says, with the caller's headers.
+func TestBodies(t *testing.T) {
+	want := tensor.Of("x", []int64{1, 3}, []float32{1.5, -2, 0.1})
+	for _, p := range []loadtest.Protocol{loadtest.JSON, loadtest.Binary} {
+		var bad atomic.Value
+		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			header := -1
+			if h := r.Header.Get("Inference-Header-Content-Length"); h != "" {
+				header, _ = strconv.Atoi(h)
+			}
+			req, err := codec.DecodeRequest(body, header, nil)
+			switch kind := r.Header.Get("Content-Type"); {
+			case err != nil:
+				bad.Store(err.Error())
+			case p == loadtest.JSON && (header >= 0 || kind != "application/json"), p == loadtest.Binary && (header < 0 || kind != "application/octet-stream"):
+				bad.Store("header " + strconv.Itoa(header) + " and type " + kind)
+			case !tensor.Compare(&want, &req.Inputs[0], tensor.Tolerance{}).OK():
+				bad.Store("another tensor")
+			case r.Header.Get("X-Key") != "secret" || r.URL.EscapedPath() != "/front/v2/models/a%2Fb/versions/2/infer":
+				bad.Store("key or path: " + r.URL.EscapedPath())
+			}
+		}))
+		r, err := loadtest.Run(t.Context(), &loadtest.Options{Target: server.URL + "/front/", Protocol: p, Model: "a/b", Version: "2", Unchecked: true, Payloads: -1,
+			Requests: []*infer.Request{{Inputs: []tensor.Tensor{want}}}, Header: http.Header{"X-Key": {"secret"}}, Duration: time.Minute, Count: 3})
+		server.Close()
+		if err != nil || r.OK != 3 || bad.Load() != nil {
+			t.Errorf("%s: want 3 answers, got %+v, %v and %v", p, r, err, bad.Load())
 		}
 	}
 }

@@ -146,8 +146,8 @@ func TestEndsAreCounted(t *testing.T) {
 		"late",
 	}
 	synctest.Test(t, func(t *testing.T) {
-		n := 0
-		r, err := Run(t.Context(), inMemory(Options{Rate: 1, Constant: true, Count: int64(len(cases)), Duration: time.Hour, Connections: 1, Timeout: 2 * time.Second},
+		n, dials := 0, 0
+		o := inMemory(Options{Rate: 1, Constant: true, Count: int64(len(cases)), Duration: time.Hour, Connections: 1, Timeout: 2 * time.Second},
 			func(*http.Request, []byte) string {
 				text := cases[n]
 				n++
@@ -156,7 +156,13 @@ func TestEndsAreCounted(t *testing.T) {
 					return okAnswer
 				}
 				return text
-			}))
+			})
+		dial := o.Dial
+		o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			dials++
+			return dial(ctx, network, address)
+		}
+		r, err := Run(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,6 +170,9 @@ func TestEndsAreCounted(t *testing.T) {
 		want := map[string]int64{"429": 1, "503": 1, "closed": 1, "malformed": 4, "timeout": 1}
 		if diff := cmp.Diff(want, r.Errors); diff != "" {
 			t.Errorf("errors (-want +got):\n%s", diff)
+		}
+		if dials != 7 { // the first, and after the server's close, its end and what is no HTTP
+			t.Errorf("want 7 connections, got %d", dials)
 		}
 		if r.OK != 2 || r.Sent != 10 || r.RetryAfter != 2 {
 			t.Errorf("want 2 of 10 answered and 2 Retry-After, got %d of %d and %d", r.OK, r.Sent, r.RetryAfter)

@@ -112,7 +112,7 @@ func (b *bench) batch(ctx context.Context, p *process, name string) (*figure, er
 // unrefused is the largest number of connections, most and halves of it, of
 // which the server refuses none: it bounds what waits.
 func (b *bench) unrefused(ctx context.Context, p *process, name string, most int) (connections int, err error) {
-	for connections = most; connections >= 8; connections /= 2 {
+	for connections = most; connections >= 2; connections /= 2 {
 		for range 2 { // the first lets the batcher learn
 			if _, err = b.load(ctx, p, name, loadtest.Options{Protocol: loadtest.Binary, Connections: connections, Duration: b.time(2 * time.Second)}); ctx.Err() != nil {
 				return 0, ctx.Err()
@@ -151,12 +151,16 @@ func neverHurtsGoal(ctx context.Context, b *bench) ([]*figure, error) {
 }
 
 func (b *bench) neverHurts(ctx context.Context, on, off *process, name string) ([]*figure, error) {
-	full, err := b.load(ctx, off, name, loadtest.Options{Protocol: loadtest.Binary, Connections: 16, Duration: b.time(2 * time.Second)})
+	connections, err := b.unrefused(ctx, off, name, 16)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := b.load(ctx, on, name, loadtest.Options{Protocol: loadtest.Binary, Connections: 16, Duration: b.time(2 * time.Second)}); err != nil {
-		return nil, err // the batcher learns
+	full, err := b.load(ctx, off, name, loadtest.Options{Protocol: loadtest.Binary, Connections: connections, Duration: b.time(2 * time.Second)})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := b.unrefused(ctx, on, name, 16); err != nil { // the batcher learns
+		return nil, err
 	}
 	var figures []*figure
 	for _, load := range []float64{0.02, 0.20, 0.50, 0.80} {
