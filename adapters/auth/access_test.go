@@ -59,8 +59,18 @@ type server struct {
 	registry *infer.Registry
 	log      *lockedBuffer
 
-	mu    sync.Mutex
-	asked []string // caller and priority of each inference
+	telemetry.Discard // but for Request
+
+	mu      sync.Mutex
+	asked   []string // caller and priority of each inference
+	counted []telemetry.RequestEvent
+}
+
+func (s *server) Request(e telemetry.RequestEvent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.Duration = 0
+	s.counted = append(s.counted, e)
 }
 
 type lockedBuffer struct {
@@ -107,7 +117,7 @@ func newServer(t *testing.T, rate auth.Rate) *server {
 		t.Fatal(err)
 	}
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
-	s.Server = oip.New(s.registry, s, &oip.Options{Auth: callers, Metrics: page, Page: page, Log: log})
+	s.Server = oip.New(s.registry, s, &oip.Options{Auth: callers, Metrics: page, Page: page, Log: log, Sink: s})
 	t.Cleanup(func() {
 		callers.Close()
 		_ = s.registry.Close(context.Background())
@@ -459,10 +469,25 @@ func TestCredentialsAreNeverTold(t *testing.T) {
 	}
 }
 
-// What cannot be counted under a model is counted under none that a stranger chose.
+// Who is refused is counted, and under no name that a stranger chose.
 func TestStrangersMakeNoSeries(t *testing.T) {
 	s := newServer(t, auth.Rate{})
+	client := oippb.NewGRPCInferenceServiceClient(s.serve(false))
 	s.rest("POST", "/v2/models/"+canary+"/infer", "", untouched{t})
+	s.rest("POST", "/v2/models/addsub/infer", keyFor(oip.ScopeAdmin), untouched{t})
+	s.rest("GET", "/v2/models/addsub", "", untouched{t}) // as for everybody, only inference counts
+	if _, err := client.ModelInfer(t.Context(), grpcRequest(nil)); status.Code(err) != codes.Unauthenticated {
+		t.Error(err)
+	}
+	// Under the only model there is; with several it would be telemetry.Other.
+	want := []telemetry.RequestEvent{
+		{Model: "addsub", Version: "1", Protocol: telemetry.ProtocolREST, Code: fault.Unauthenticated},
+		{Model: "addsub", Version: "1", Protocol: telemetry.ProtocolREST, Code: fault.Denied},
+		{Model: "addsub", Version: "1", Protocol: telemetry.ProtocolGRPC, Code: fault.Unauthenticated},
+	}
+	if diff := cmp.Diff(want, s.counted); diff != "" {
+		t.Errorf("counted (-want +got):\n%s", diff)
+	}
 	if strings.Contains(s.log.String(), canary) || !strings.Contains(s.log.String(), `"code":"unauthenticated"`) {
 		t.Errorf("the log: %s", s.log.String())
 	}

@@ -98,6 +98,14 @@ func TestKeysThatAreRefused(t *testing.T) {
 	}
 }
 
+// One key may be known under two salts, which nobody can see; it has one owner.
+func TestKeyUnderTwoSalts(t *testing.T) {
+	a := newKeys(t, &KeyOptions{List: "a:" + testKey + ",b:" + hashedKey + ",c:0123456789abcdef"})
+	if caller, err := ask(a, oip.ScopeInfer, "x-api-key", testKey); err != nil || caller != "b" {
+		t.Errorf("%q, %v, want the last one listed", caller, err)
+	}
+}
+
 // What is in memory is neither the key nor a hash that is the same elsewhere.
 func TestKeysAreKeptSalted(t *testing.T) {
 	ring := func() *keyring {

@@ -69,7 +69,7 @@ func (s *keySource) get(ctx context.Context) (*keySet, error) {
 		return set, nil
 	}
 	s.mu.Unlock()
-	if err := wait(ctx, pending); err != nil {
+	if err := s.wait(ctx, pending); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -95,19 +95,21 @@ func (s *keySource) refresh(ctx context.Context, had *keySet) (*keySet, error) {
 	}
 	pending := s.pending
 	s.mu.Unlock()
-	if err := wait(ctx, pending); err != nil {
+	if err := s.wait(ctx, pending); err != nil {
 		return nil, err
 	}
 	return s.get(ctx)
 }
 
 // wait returns when pending is closed, at once if it is nil.
-func wait(ctx context.Context, pending chan struct{}) error {
+func (s *keySource) wait(ctx context.Context, pending chan struct{}) error {
 	if pending == nil {
 		return nil
 	}
 	select {
 	case <-pending:
+		return nil
+	case <-s.ended: // nobody fetches any more
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

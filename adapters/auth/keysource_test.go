@@ -156,6 +156,11 @@ func TestUnknownKeysAreFetchedOnceAMinute(t *testing.T) {
 		if n := i.times(); n > 13 {
 			t.Errorf("in ten minutes of unknown keys the issuer was asked %d times, want at most one a minute", n-2)
 		}
+		a.Close()
+		pass(refreshGap)
+		if got := code(a, signedBy("short")); got != fault.Unauthenticated {
+			t.Errorf("an unknown key after it closed: %v", got) // and not a wait without end
+		}
 	})
 }
 
@@ -168,8 +173,15 @@ func TestKeysAreUsedForADay(t *testing.T) {
 		if code(a, token) != fault.OK {
 			t.Fatal("the first key")
 		}
+		set, err := a.verifier.(*tokens).keys.get(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
 		pass(time.Hour + time.Second)
 		synctest.Wait()
+		if again, err := a.verifier.(*tokens).keys.get(t.Context()); err != nil || again != set {
+			t.Errorf("the same keys, fetched again, have forgotten their tokens: %v", err)
+		}
 		if n := i.times(); n != 5 {
 			t.Errorf("in the first hour the issuer was asked %d times, want each quarter", n)
 		}
@@ -206,6 +218,9 @@ func TestCloseEndsAFetch(t *testing.T) {
 		a.Close()
 		wg.Wait()
 		a.Close()
+		if got := code(a, signedBy("rsa")); got != fault.Unavailable {
+			t.Errorf("a caller after it closed: %v", got)
+		}
 		if log.String() != "" {
 			t.Errorf("closing is logged: %s", log.String())
 		}
@@ -263,6 +278,15 @@ func TestKeySets(t *testing.T) {
 	if _, ok := two.find("", "EdDSA"); !ok {
 		t.Error("the only key of its kind was not found")
 	}
+	bound, err := parseKeySet(jwks(jwk("rsa", object{"alg": "RS256"}), jwk("p256", nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for algorithm, want := range map[string]bool{"RS256": true, "RS512": false, "PS256": false, "ES256": false, "HS256": false, "none": false, "": false} {
+		if _, ok := bound.find("rsa", algorithm); ok != want {
+			t.Errorf("an RSA key for RS256 is used for %q: %v", algorithm, ok)
+		}
+	}
 }
 
 // Over real TLS, with the issuer's discovery document.
@@ -291,6 +315,9 @@ func TestDiscovery(t *testing.T) {
 		{"keys on another host", site{well: doc("SELF", elsewhere.URL)}, ""},
 		{"keys moved on the same host", site{well: doc("SELF", "SELF/old"), "/old": moved("/keys"), "/keys": keys}, ""},
 		{"keys moved to another host", site{well: doc("SELF", "SELF/old"), "/old": moved(elsewhere.URL)}, "redirect to another place"},
+		{"keys moved to plain HTTP on the same host", site{well: doc("SELF", "SELF/old"), "/old": func(self string, w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, strings.Replace(self, "https:", "http:", 1)+"/keys", http.StatusFound)
+		}, "/keys": keys}, "redirect to another place"},
 		{"keys moved to plain HTTP", site{well: doc("SELF", "SELF/old"), "/old": moved(plain.URL)}, "redirect to another place"},
 		{"keys moved for ever", site{well: doc("SELF", "SELF/old"), "/old": moved("/old")}, "redirect to another place"},
 		{"the document of another issuer", site{well: doc(elsewhere.URL, "SELF/keys"), "/keys": keys}, "want a discovery document of issuer"},
@@ -300,7 +327,7 @@ func TestDiscovery(t *testing.T) {
 		{"no document", site{}, "want status 200, got 404"},
 		{"a page", site{well: func(_ string, w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }}, "want a discovery document"},
 		{"a document without end", site{well: func(_ string, w http.ResponseWriter, _ *http.Request) {
-			for range 1000 {
+			for {
 				if _, err := w.Write(make([]byte, 4096)); err != nil {
 					return
 				}
