@@ -208,6 +208,7 @@ func (f *Function) launch(ctx context.Context, m *spec.Model, i *inspected) (*in
 	}
 	o := &infer.Options{Name: m.Name, Version: m.Version, Digest: i.digest, DigestOf: i.model.DigestAll, Provider: f.provider(), Deterministic: i.deterministic}
 	o.IntraOp, o.Runs = f.threads(m)
+	o.NoArena = lean(i.model)
 	o.Queue = f.Spec.Limits.Queue * o.Runs
 	o.QueueShare = int(f.Spec.Limits.QueueShare)
 	o.Batch = f.batching(m)

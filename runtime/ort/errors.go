@@ -3,19 +3,23 @@ package ort
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // place matches where ONNX Runtime's messages say which line of its source
-// gave up: a path, a line and the C++ function with its arguments.
-var place = regexp.MustCompile(`(?:/|[A-Za-z]:\\)\S*:\d+ (?:\S+ )?[\w:~<>]+\((?:[^()]|\([^()]*\))*\)(?: const)?(?:::<lambda\([^()]*\)>)?(?: \[[^\]]*\])? ?`)
+// gave up: a path, a line and the C++ function with its arguments. Compiled
+// when first needed: most processes never do, and a cold start would pay for it.
+var place = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?:/|[A-Za-z]:\\)\S*:\d+ (?:\S+ )?[\w:~<>]+\((?:[^()]|\([^()]*\))*\)(?: const)?(?:::<lambda\([^()]*\)>)?(?: \[[^\]]*\])? ?`)
+})
 
 // path matches what is left of absolute paths.
-var path = regexp.MustCompile(`(?:/[\w.+@-]+){2,}(?::\d+)?`)
+var path = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:/[\w.+@-]+){2,}(?::\d+)?`) })
 
 // scrub takes source places and paths out of a message of ONNX Runtime, since
 // callers see it, and joins its lines.
 func scrub(msg string) string {
-	msg = place.ReplaceAllString(msg, "")
-	msg = path.ReplaceAllString(msg, "…")
+	msg = place().ReplaceAllString(msg, "")
+	msg = path().ReplaceAllString(msg, "…")
 	return strings.Join(strings.Fields(msg), " ")
 }
