@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -59,7 +60,7 @@ func (m *Model) gatherTickets(p Priority, now time.Time) *batch {
 		b.staying, b.copied = len(b.tickets), make(chan struct{})
 	}
 	if p == Interactive {
-		m.noteQueue(m.work(l.n, l.rows), max(queueTarget, m.oneRun()), now)
+		m.noteQueue(m.standing(), max(queueTarget, m.oneRun()), now)
 	}
 	return b
 }
@@ -135,7 +136,8 @@ func (m *Model) fits(b *batch, t *ticket, limit int, now time.Time) bool {
 			return false
 		}
 	}
-	if !m.cost.gains(b.rows, t.rows) {
+	// Asked for the first to join, and where a larger size of batch begins.
+	if (len(b.tickets) == 1 || bucketOf(b.rows+t.rows) != bucketOf(b.rows)) && !m.cost.gains(b.rows, t.rows) {
 		return false
 	}
 	earliest := sooner(b.earliest, t.deadline)
@@ -166,6 +168,10 @@ func (m *Model) serve(b *batch) {
 		} else {
 			m.runSingle(b)
 		}
+		// The callers that just got their answers are queued behind this
+		// goroutine's next run, which does not let go of its processor: they go
+		// first, and may ask again in time for it.
+		runtime.Gosched()
 		m.mu.Lock()
 		now := time.Now()
 		m.vacate(b.slot, now)

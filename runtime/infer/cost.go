@@ -21,6 +21,9 @@ const (
 	// costProbe is after how many batches that were cut short one may be larger,
 	// to see whether that still is right. One request in 500 does not move a p99.
 	costProbe = 500
+	// costYoung is how many runs it takes to see every size of batch often
+	// enough. Until then what waits looks like more work than it is.
+	costYoung = costBuckets * costTrusted
 )
 
 // cost is what a model's runs were seen to cost, by rows. Bucket k has the
@@ -28,6 +31,7 @@ const (
 type cost struct {
 	buckets [costBuckets]bucket
 	run     float64 // decayed mean of all runs, ns
+	runs    int
 
 	cut    int // batches cut short since the last probe
 	probes int
@@ -57,6 +61,7 @@ func (c *cost) observe(rows int, took time.Duration) {
 		c.run = t
 	}
 	c.run += (t - c.run) * costFollow
+	c.runs++
 	b := &c.buckets[bucketOf(rows)]
 	b.n++
 	if b.n == 1 {
@@ -155,6 +160,9 @@ func (c *cost) gains(a, b int) bool {
 	apart := c.predict(a, (*bucket).cheapest) + c.predict(b, (*bucket).cheapest)
 	return together <= apart*costMargin
 }
+
+// young reports whether sharing runs may still turn out to be much cheaper.
+func (c *cost) young() bool { return c.runs < costYoung }
 
 // each predicts what a row costs in a queue that is worked off in batches.
 func (c *cost) each() time.Duration {

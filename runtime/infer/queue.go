@@ -205,16 +205,16 @@ func (m *Model) join(t *ticket, now time.Time) error {
 func (m *Model) shed(t *ticket, wait time.Duration, now time.Time) error {
 	run := m.oneRun()
 	target, burst := max(queueTarget, run), max(queueBurst, burstRuns*run)
-	standing := m.standing(now)
+	standing := m.standing()
 	m.noteQueue(standing, target, now)
 	switch {
 	case !m.shedding:
-		if standing <= burst || now.Sub(m.standingSince) < queueBurst {
+		if standing <= burst || now.Sub(m.standingSince) < queueBurst || m.sharing.on && m.cost.young() {
 			return nil
 		}
 		m.shedding, m.refused = true, now
-		for l := &m.lines[Interactive]; l.n > 0 && m.standing(now) > target; {
-			m.evict(l.longest("").last, m.standing(now))
+		for l := &m.lines[Interactive]; l.n > 0 && m.standing() > target; {
+			m.evict(l.longest("").last, m.standing())
 		}
 		wait = m.wait(t, now)
 	case now.Sub(m.refused) > burst && wait <= target:
@@ -278,10 +278,11 @@ func (m *Model) wait(t *ticket, now time.Time) time.Duration {
 	return m.firstFree(now) + m.work(n, rows)
 }
 
-// standing predicts how long a caller would wait behind everybody.
-func (m *Model) standing(now time.Time) time.Duration {
+// standing is how much work waits. A run that goes on is not counted: one that
+// is held up for a moment is no reason to refuse anybody.
+func (m *Model) standing() time.Duration {
 	l := &m.lines[Interactive]
-	return m.firstFree(now) + m.work(l.n, l.rows)
+	return m.work(l.n, l.rows)
 }
 
 // work is the time that waiting requests take on all runs together.

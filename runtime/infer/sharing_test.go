@@ -78,7 +78,7 @@ func onnx(t testing.TB, model testmodels.Model, o infer.Options) *infer.Model {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := m.Close(t.Context()); err != nil {
+		if err := m.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
