@@ -23,9 +23,14 @@ var workerEnv = [...]string{
 	"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES",
 }
 
-// worker runs the engine for the server that started this process.
+// worker runs the engine for the server that started this process. The error,
+// which only the exit code is left for, has been printed.
 func (p *program) worker() error {
-	return isolate.Serve(func(log *slog.Logger) driver.Engine { return p.engine(log) })
+	err := isolate.Serve(func(log *slog.Logger) driver.Engine { return p.engine(log) })
+	if err != nil {
+		p.report(err)
+	}
+	return err
 }
 
 // isolation is how this program starts itself as a worker. mode is "on", "off",

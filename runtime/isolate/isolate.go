@@ -36,7 +36,8 @@ type Options struct {
 	// worker is killed. Default 1 min: an operator cannot be stopped.
 	Stuck time.Duration
 	// Backoff is the wait before a second restart in a row; it doubles up to
-	// 2 s. The first restart does not wait. Default 50 ms.
+	// 2 s, but only once where the workers have answered something meanwhile.
+	// The first restart does not wait. Default 50 ms.
 	Backoff time.Duration
 }
 

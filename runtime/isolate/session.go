@@ -379,6 +379,9 @@ func (s *session) take(w *worker, l *lane, seg *segment, payload []byte, out []t
 		return begun(w.violated(err))
 	}
 	s.space.Store(int64(space))
+	if !w.useful.Load() {
+		w.useful.Store(true)
+	}
 	return nil
 }
 

@@ -24,6 +24,9 @@ const (
 	startWait  = 30 * time.Second // for a worker's first word, on a machine that is busy
 	maxBackoff = 2 * time.Second
 	calm       = 10 * time.Second // a worker that lived this long starts the backoff anew
+	// few is as how many crashes in a row those of workers count that have
+	// answered something: whoever waits should not wait for a second.
+	few = 3
 )
 
 func (s *supervisor) run() {
@@ -62,6 +65,9 @@ func (s *supervisor) run() {
 			crashes = 0
 		}
 		crashes++
+		if w != nil && w.useful.Load() {
+			crashes = min(crashes, few)
+		}
 		if !s.pause(crashes) {
 			return
 		}

@@ -31,6 +31,7 @@ type worker struct {
 
 	last   atomic.Pointer[session] // of the last run
 	wanted atomic.Int64            // bytes that the engine could not get
+	useful atomic.Bool             // it has answered a run
 
 	asking sync.Mutex
 	asked  uint64
