@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -57,16 +58,21 @@ type Caller struct {
 // signature says how one request is signed.
 type signature func(ctx context.Context, r *http.Request, body []byte) error
 
-// The hosts that platforms give to what they serve, and what they want there.
+// The hosts that platforms give to what they serve, and what they want there. Each is
+// compiled when it is first needed: every start of a server would pay for them.
 var (
-	lambdaURL  = regexp.MustCompile(`\.lambda-url\.([a-z0-9-]+)\.on\.aws$`)
-	apiGateway = regexp.MustCompile(`\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
-	sageMaker  = regexp.MustCompile(`^runtime\.sagemaker(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
-	cloudRun   = regexp.MustCompile(`\.(run\.app|cloudfunctions\.net)$`)
-	vertexAI   = regexp.MustCompile(`(^|[.-])aiplatform\.googleapis\.com$|\.prediction\.vertexai\.goog$`)
-	functions  = regexp.MustCompile(`\.azurewebsites\.(net|us)$`)
-	azureML    = regexp.MustCompile(`\.inference\.ml\.azure\.(com|us)$`)
+	lambdaURL  = pattern(`\.lambda-url\.([a-z0-9-]+)\.on\.aws$`)
+	apiGateway = pattern(`\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
+	sageMaker  = pattern(`^runtime\.sagemaker(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
+	cloudRun   = pattern(`\.(run\.app|cloudfunctions\.net)$`)
+	vertexAI   = pattern(`(^|[.-])aiplatform\.googleapis\.com$|\.prediction\.vertexai\.goog$`)
+	functions  = pattern(`\.azurewebsites\.(net|us)$`)
+	azureML    = pattern(`\.inference\.ml\.azure\.(com|us)$`)
 )
+
+func pattern(s string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(s) })
+}
 
 // signer chooses how requests to u are signed; nil is not at all. Errors: Usage.
 func (c *Caller) signer(u *url.URL) (signature, error) {
@@ -100,13 +106,13 @@ func (c *Caller) signer(u *url.URL) (signature, error) {
 
 func guess(host string, getenv func(string) string) Auth {
 	switch {
-	case lambdaURL.MatchString(host), apiGateway.MatchString(host), sageMaker.MatchString(host):
+	case lambdaURL().MatchString(host), apiGateway().MatchString(host), sageMaker().MatchString(host):
 		return AWS
 	case getenv(KeyEnv) != "":
 		return Key
 	case getenv(TokenEnv) != "":
 		return Token
-	case cloudRun.MatchString(host), vertexAI.MatchString(host):
+	case cloudRun().MatchString(host), vertexAI().MatchString(host):
 		return Google
 	}
 	return None
@@ -122,9 +128,9 @@ func loopback(host string) bool {
 // keyHeader is where a target looks for a key.
 func keyHeader(host string) func(h http.Header, secret string) {
 	switch {
-	case functions.MatchString(host):
+	case functions().MatchString(host):
 		return func(h http.Header, secret string) { h.Set("X-Functions-Key", secret) }
-	case azureML.MatchString(host):
+	case azureML().MatchString(host):
 		return bearer
 	}
 	return func(h http.Header, secret string) { h.Set("X-Api-Key", secret) }
@@ -149,8 +155,8 @@ func withSecret(getenv func(string) string, name string, set func(http.Header, s
 // aws signs for the service and region that the host's name tells.
 func (c *Caller) aws(u *url.URL, getenv func(string) string) (signature, error) {
 	service, region := "", ""
-	for name, pattern := range map[string]*regexp.Regexp{"lambda": lambdaURL, "execute-api": apiGateway, "sagemaker": sageMaker} {
-		if m := pattern.FindStringSubmatch(u.Hostname()); m != nil {
+	for name, host := range map[string]func() *regexp.Regexp{"lambda": lambdaURL, "execute-api": apiGateway, "sagemaker": sageMaker} {
+		if m := host().FindStringSubmatch(u.Hostname()); m != nil {
 			service, region = name, m[1]
 		}
 	}
@@ -196,7 +202,7 @@ func (c *Caller) awsCredentials(ctx context.Context, getenv func(string) string)
 func (c *Caller) google(u *url.URL) signature {
 	return func(ctx context.Context, r *http.Request, _ []byte) error {
 		ask := [][]string{{"auth", "print-identity-token", "--audiences=" + u.Scheme + "://" + u.Host}, {"auth", "print-identity-token"}}
-		if vertexAI.MatchString(u.Hostname()) {
+		if vertexAI().MatchString(u.Hostname()) {
 			ask = [][]string{{"auth", "print-access-token"}}
 		}
 		var errs []error

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -80,7 +79,7 @@ func Canary(ctx context.Context, command []string, opts *Options, path string, o
 		// The answer comes after everything that was logged.
 		_, _ = w.ask(limited, &message{Kind: askStart})
 	}
-	if l.Memory > 0 && shortOfMemory.MatchString(reason+"\n"+w.stderr.String()) {
+	if l.Memory > 0 && shortOfMemory().MatchString(reason+"\n"+w.stderr.String()) {
 		return tooMuch(path, l.Memory, max(requested(reason), w.wanted.Load()))
 	}
 	if asCrash(err) != nil {
@@ -190,7 +189,7 @@ func zeros(inputs []driver.TensorInfo, limit int) ([]tensor.Tensor, error) {
 
 // shortOfMemory matches what C++, ONNX Runtime, Go and its threads say when
 // there is no more memory.
-var shortOfMemory = regexp.MustCompile(`(?i)bad_alloc|failed to allocate|cannot allocate memory|out of memory|memory than there is|pthread_create failed`)
+var shortOfMemory = lazily(`(?i)bad_alloc|failed to allocate|cannot allocate memory|out of memory|memory than there is|pthread_create failed`)
 
 // note keeps how much memory the engine says that it could not get.
 func (w *worker) note(r *record) {
@@ -205,10 +204,10 @@ func (w *worker) note(r *record) {
 }
 
 // wanted matches where ONNX Runtime says how many bytes it could not get.
-var wanted = regexp.MustCompile(`requested buffer of size (\d+)`)
+var wanted = lazily(`requested buffer of size (\d+)`)
 
 func requested(text string) int64 {
-	m := wanted.FindStringSubmatch(text)
+	m := wanted().FindStringSubmatch(text)
 	if m == nil {
 		return 0
 	}

@@ -46,7 +46,7 @@ func (t *tail) String() string {
 
 // cause matches the line in which Go's runtime says why it ends a process. A
 // signal in C code is told there and not by the exit status, which is 2.
-var cause = regexp.MustCompile(`(?m)^(SIG[A-Z]+: .*|fatal error: .*|panic: .*|runtime: out of memory.*)$`)
+var cause = lazily(`(?m)^(SIG[A-Z]+: .*|fatal error: .*|panic: .*|runtime: out of memory.*)$`)
 
 // explain says in a few words how a process ended.
 func explain(state *os.ProcessState, stderr string) string {
@@ -60,7 +60,7 @@ func explain(state *os.ProcessState, stderr string) string {
 	case ok && status.Signaled():
 		return fmt.Sprintf("signal: %v", status.Signal())
 	}
-	if all := cause.FindAllString(stderr, -1); state.ExitCode() == 2 && len(all) > 0 {
+	if all := cause().FindAllString(stderr, -1); state.ExitCode() == 2 && len(all) > 0 {
 		return strings.TrimSpace(all[0])
 	}
 	return state.String()
@@ -70,4 +70,10 @@ func explain(state *os.ProcessState, stderr string) string {
 func isGone(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// lazily compiles a pattern when it is first needed: every start of a server
+// would pay for it.
+func lazily(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }
