@@ -64,7 +64,7 @@ func (b *bench) batch(ctx context.Context, p *process, name string) (*figure, er
 			best, bestRate = rows, rate
 		}
 	}
-	connections, err := b.unrefused(ctx, p, name, min(512, max(64, 2*b.cores*best)))
+	connections, err := b.unrefused(ctx, p, name, min(256, max(64, 2*b.cores*best)))
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (b *bench) batch(ctx context.Context, p *process, name string) (*figure, er
 }
 
 // unrefused is the largest number of connections, most and halves of it, of
-// which the server refuses none: it bounds what waits.
+// which the server refuses at most one per cent: it bounds what waits.
 func (b *bench) unrefused(ctx context.Context, p *process, name string, most int) (connections int, err error) {
 	for connections = most; connections >= 2; connections /= 2 {
 		for range 2 { // the first lets the batcher learn

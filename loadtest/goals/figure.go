@@ -16,10 +16,11 @@ import (
 type target struct {
 	Least bool
 	Value float64
+	set   bool
 }
 
-func least(v float64) target { return target{true, v} }
-func most(v float64) target  { return target{false, v} }
+func least(v float64) target { return target{true, v, true} }
+func most(v float64) target  { return target{false, v, true} }
 
 func (t target) reached(v float64) bool {
 	if t.Least {
@@ -29,7 +30,7 @@ func (t target) reached(v float64) bool {
 }
 
 func (t target) String() string {
-	if t == (target{}) {
+	if !t.set {
 		return "–"
 	}
 	sign := "≤"

@@ -225,7 +225,8 @@ func (b *bench) load(ctx context.Context, p *process, name string, o loadtest.Op
 	if err != nil {
 		return nil, err
 	}
-	if r.OK < r.Sent && o.Rate == 0 || r.OK == 0 {
+	// One per cent may fail in a closed loop: it hardly moves what is divided by all.
+	if o.Rate == 0 && float64(r.OK) < 0.99*float64(r.Sent) || r.OK == 0 {
 		return nil, fmt.Errorf("%s over %s: %d of %d requests failed: %v", name, o.Protocol, r.Sent-r.OK, r.Sent, r.Errors)
 	}
 	return r, nil
