@@ -20,12 +20,29 @@ type Exchange struct {
 	server   *Server
 	start    time.Time
 	protocol string
-	trace    telemetry.Trace
+	traced   telemetry.Traced
+	deadline deadline
+	parent   string // the trace's header
 	line     telemetry.RequestLog
 	// inference tells requests that are counted from probes and metadata.
 	inference bool
 	header    func(name string) []string
 	caller    string // as Authorize found it
+
+	// What response headers hold, in place: a slice of its own for each would
+	// be as many allocations.
+	values [8]string
+	used   int
+}
+
+// value is what a header with the one value v holds.
+func (x *Exchange) value(v string) []string {
+	if x.used == len(x.values) {
+		return []string{v}
+	}
+	x.used++
+	x.values[x.used-1] = v
+	return x.values[x.used-1 : x.used : x.used]
 }
 
 // Begin starts an exchange. protocol is one of telemetry's Protocol constants;
@@ -35,29 +52,31 @@ func (s *Server) Begin(ctx context.Context, protocol string, header func(name st
 	x := &Exchange{server: s, start: time.Now(), protocol: protocol, header: header}
 	x.line.Target = s.opts.Target
 	var ok bool
+	x.traced.Context = ctx
 	if parents := header("traceparent"); len(parents) == 1 {
-		x.trace, ok = telemetry.ParseTrace(parents[0], strings.Join(header("tracestate"), ","))
+		x.traced.Trace, ok = telemetry.ParseTrace(parents[0], strings.Join(header("tracestate"), ","))
 	}
 	if !ok {
-		x.trace = telemetry.NewTrace()
+		x.traced.Trace = telemetry.NewTrace()
 	}
+	x.parent = x.traced.Trace.Header()
 	if ids := header("x-request-id"); len(ids) == 1 && validID(ids[0]) {
 		x.line.RequestID = ids[0]
 	}
-	return telemetry.WithTrace(ctx, x.trace), x
+	return &x.traced, x
 }
 
 // RequestID is what the log line calls the request: the X-Request-Id of the
 // caller, else the id in the body, else the trace's id.
 func (x *Exchange) RequestID() string {
 	if x.line.RequestID == "" {
-		return x.trace.TraceID()
+		return x.parent[len("00-"):][:2*len(x.traced.Trace.ID)]
 	}
 	return x.line.RequestID
 }
 
 // TraceParent is the traceparent that the answer carries.
-func (x *Exchange) TraceParent() string { return x.trace.Header() }
+func (x *Exchange) TraceParent() string { return x.parent }
 
 // Asked says which model an inference request is for, before it is decoded.
 func (x *Exchange) Asked(model, version string) {
@@ -87,10 +106,14 @@ func (x *Exchange) Infer(ctx context.Context, req *infer.Request) (*infer.Respon
 		return nil, err
 	}
 	if limit > 0 {
-		var cancel context.CancelFunc
 		// From the request's start: time spent reading a slow body counts.
-		ctx, cancel = context.WithDeadline(ctx, x.start.Add(limit))
-		defer cancel()
+		d := &x.deadline
+		if d.Context != nil {
+			d = new(deadline) // a second request on this exchange
+		}
+		d.Context, d.at = ctx, x.start.Add(limit)
+		defer d.end()
+		ctx = d
 	}
 	resp, err := x.call(ctx, req)
 	if err != nil {
@@ -104,7 +127,7 @@ func (x *Exchange) Infer(ctx context.Context, req *infer.Request) (*infer.Respon
 	if !resp.Cached { // a kept answer was no work of the model
 		x.server.opts.Sink.Inference(telemetry.InferenceEvent{
 			Model: resp.Model, Version: resp.Version,
-			Queue: resp.Timing.Queue, Compute: resp.Timing.Compute, Rows: resp.Timing.Rows,
+			Queue: resp.Timing.Queue, Compute: resp.Timing.Compute, Rows: resp.Timing.BatchRows,
 		})
 	}
 	return resp, nil

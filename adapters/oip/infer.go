@@ -29,7 +29,7 @@ func (s *Server) serveInfer(ctx context.Context, x *Exchange, w http.ResponseWri
 	if err != nil {
 		return err
 	}
-	in, err := s.read(ctx, r)
+	in, err := s.read(ctx, r, max(header, 0))
 	if err != nil {
 		if r.ProtoMajor == 1 { // the rest of the body is of no use; in HTTP/2 only this stream ends
 			w.Header()["Connection"] = closeAfter
@@ -39,9 +39,9 @@ func (s *Server) serveInfer(ctx context.Context, x *Exchange, w http.ResponseWri
 	defer in.abandon()
 	var req *infer.Request
 	if header == 0 {
-		req, err = codec.DecodeRaw(*in.buf, m.Signature(), s.opts.Limits)
+		req, err = codec.DecodeRaw(in.data, m.Signature(), s.opts.Limits)
 	} else {
-		req, err = codec.DecodeRequest(*in.buf, header, s.opts.Limits)
+		req, err = codec.DecodeRequest(in.data, header, s.opts.Limits)
 	}
 	if err != nil {
 		in.release()
@@ -56,8 +56,8 @@ func (s *Server) serveInfer(ctx context.Context, x *Exchange, w http.ResponseWri
 		return err
 	}
 	defer resp.Release()
-	out := s.buffers.Get().(*[]byte)
-	defer s.recycle(out)
+	out := s.buffers.get(int(s.answered.Load()))
+	defer s.buffers.put(out)
 	*out, header, err = codec.EncodeResponse((*out)[:0], req, resp, &codec.EncodeOptions{NaN: s.opts.NaN, Limits: s.opts.Limits, Binary: header == 0})
 	// Now, not after a slow caller has read the answer; and not earlier, since
 	// a response may borrow from its request.
@@ -66,6 +66,7 @@ func (s *Server) serveInfer(ctx context.Context, x *Exchange, w http.ResponseWri
 	if err != nil {
 		return err
 	}
+	s.answered.Store(int64(len(*out)))
 	s.writeInfer(w, r, x, *out, header)
 	return nil
 }
@@ -80,8 +81,8 @@ func (s *Server) writeInfer(w http.ResponseWriter, r *http.Request, x *Exchange,
 	}
 	h["Vary"] = varyCoding
 	if coding := chooseCoding(r.Header["Accept-Encoding"]); coding != "" && len(body) >= minCompressed {
-		packed := s.buffers.Get().(*[]byte)
-		defer s.recycle(packed)
+		packed := s.buffers.get(len(body))
+		defer s.buffers.put(packed)
 		*packed = s.coders.compress((*packed)[:0], body, coding)
 		h["Content-Encoding"] = []string{coding}
 		body = *packed

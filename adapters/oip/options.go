@@ -9,6 +9,7 @@ import (
 
 	"godwit.dev/runtime/codec"
 	"godwit.dev/runtime/telemetry"
+	"godwit.dev/runtime/tensor"
 )
 
 // Options of a Server; nil means defaults. What they hold must be safe for
@@ -84,7 +85,7 @@ func (o *Options) withDefaults() Options {
 	if d.BodyMemory <= 0 {
 		d.BodyMemory = 512 << 20
 	}
-	d.BodyMemory = max(d.BodyMemory, limits.Body)
+	d.BodyMemory = max(d.BodyMemory, limits.Body+1+tensor.Alignment)
 	if d.CompressionRatio <= 0 {
 		d.CompressionRatio = 100
 	}

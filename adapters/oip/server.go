@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"path"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"unicode/utf8"
 
@@ -25,7 +24,8 @@ type Server struct {
 
 	draining atomic.Bool
 	held     atomic.Int64 // bytes of bodies in progress
-	buffers  sync.Pool    // of *[]byte
+	answered atomic.Int64 // bytes of the last answer, which the next one may have too
+	buffers  buffers
 	coders   coders
 }
 
@@ -35,7 +35,6 @@ var _ http.Handler = (*Server)(nil)
 // models itself. registry tells everything else about them.
 func New(registry *infer.Registry, handler infer.Handler, opts *Options) *Server {
 	s := &Server{registry: registry, handler: handler, opts: opts.withDefaults(), mux: http.NewServeMux()}
-	s.buffers.New = func() any { return new([]byte) }
 	s.addRoutes()
 	return s
 }
@@ -183,9 +182,9 @@ func (s *Server) serve(scope Scope, endpoints map[string]endpoint, allow string)
 		ctx, x := s.Begin(r.Context(), telemetry.ProtocolREST, headerOf(r.Header))
 		h := w.Header()
 		h["X-Content-Type-Options"] = nosniff
-		h["Traceparent"] = []string{x.TraceParent()}
+		h["Traceparent"] = x.value(x.TraceParent())
 		if x.line.RequestID != "" {
-			h["X-Request-Id"] = []string{x.line.RequestID}
+			h["X-Request-Id"] = x.value(x.line.RequestID)
 		}
 		e := endpoints[r.Method]
 		var err error

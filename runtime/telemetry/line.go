@@ -45,7 +45,10 @@ func (o *oneWriter) Write(p []byte) (int, error) {
 
 // request writes r's line, at Info, and says whether it could.
 func (l *lines) request(ctx context.Context, r *RequestLog, code fault.Code, now time.Time) bool {
-	// What slog would have to escape it may.
+	// What slog would have to escape it may, and times of thirty years.
+	if r.Duration < 0 || r.Duration >= 1e18 {
+		return false
+	}
 	for _, s := range [...]string{r.Target, r.Model, r.Version, r.RequestID, r.PredictionID} {
 		if !asIs(s) {
 			return false
@@ -82,13 +85,10 @@ func (l *lines) request(ctx context.Context, r *RequestLog, code fault.Code, now
 	return true
 }
 
-// appendMillis writes d in milliseconds with up to three digits behind the
-// point, as encoding/json writes that number.
+// appendMillis writes d, which is not negative, in milliseconds with up to
+// three digits behind the point, as encoding/json writes that number.
 func appendMillis(b []byte, d time.Duration) []byte {
 	micros := d.Microseconds()
-	if micros < 0 || micros >= 1e15 {
-		return strconv.AppendFloat(b, float64(micros)/1000, 'g', -1, 64)
-	}
 	b = strconv.AppendInt(b, micros/1000, 10)
 	if part := micros % 1000; part > 0 {
 		b = append(b, '.', byte('0'+part/100), byte('0'+part/10%10), byte('0'+part%10))

@@ -88,8 +88,21 @@ func (t Trace) Header() string {
 type traceKey struct{}
 
 // WithTrace returns a context that carries t.
-func WithTrace(ctx context.Context, t Trace) context.Context {
-	return context.WithValue(ctx, traceKey{}, &t)
+func WithTrace(ctx context.Context, t Trace) context.Context { return &Traced{ctx, t} }
+
+// Traced is the context that WithTrace makes, for those who keep it in a value
+// of their own.
+type Traced struct {
+	context.Context // the parent
+	Trace           Trace
+}
+
+// Value implements context.Context.
+func (c *Traced) Value(key any) any {
+	if key == (traceKey{}) {
+		return &c.Trace
+	}
+	return c.Context.Value(key)
 }
 
 // TraceOf returns the trace that ctx carries.

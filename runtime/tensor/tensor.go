@@ -184,3 +184,13 @@ func dtypeOf[T Element]() DType {
 		return FP64
 	}
 }
+
+// Alignment is what engines like data to begin at a multiple of, in bytes:
+// any type needs less, and vector instructions are happiest with it.
+const Alignment = 64
+
+// ToAligned is how many bytes behind the start of b's memory the first multiple
+// of Alignment lies. b must have room, though not length.
+func ToAligned(b []byte) int {
+	return int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) % Alignment)
+}

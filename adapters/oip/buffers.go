@@ -1,0 +1,60 @@
+package oip
+
+import (
+	"math/bits"
+	"sync"
+)
+
+const (
+	leastBuffer = 10 // the binary logarithms of the sizes of what is kept
+	mostBuffer  = 22 // larger buffers go to the garbage collector
+)
+
+// buffers keeps the memory of bodies and answers, by size: one that is too
+// small would be outgrown, and what has arrived copied.
+type buffers struct {
+	classes [mostBuffer - leastBuffer + 1]sync.Pool // of *[]byte
+}
+
+// class is the one whose buffers have room for n bytes; ok is false when that
+// is more than any has.
+func class(n int) (c int, ok bool) {
+	c = max(bits.Len(uint(max(n, 1)-1))-leastBuffer, 0)
+	return c, c <= mostBuffer-leastBuffer
+}
+
+// kept is an empty buffer with room for n bytes if there is one, else nil.
+func (b *buffers) kept(n int) *[]byte {
+	c, ok := class(n)
+	if !ok {
+		return nil
+	}
+	buf, _ := b.classes[c].Get().(*[]byte)
+	return buf
+}
+
+// get is an empty buffer with room for n bytes.
+func (b *buffers) get(n int) *[]byte {
+	if buf := b.kept(n); buf != nil {
+		return buf
+	}
+	buf := make([]byte, 0, roomFor(n))
+	return &buf
+}
+
+// roomFor is the size of a buffer for n bytes: one that can be kept if possible.
+func roomFor(n int) int {
+	if c, ok := class(n); ok {
+		return 1 << (c + leastBuffer)
+	}
+	return n
+}
+
+// put keeps buf for the next one who needs as much. Nobody may use it any more.
+func (b *buffers) put(buf *[]byte) {
+	// Rounded down: every buffer of a class has the room that it promises.
+	if c := bits.Len(uint(cap(*buf))) - 1 - leastBuffer; c >= 0 && c <= mostBuffer-leastBuffer {
+		*buf = (*buf)[:0]
+		b.classes[c].Put(buf)
+	}
+}
