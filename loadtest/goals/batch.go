@@ -4,10 +4,15 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"godwit.dev/loadtest"
+	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/ort"
 )
 
 // batchGoal is goal 7: rows that a saturated server answers, against the best
@@ -19,16 +24,16 @@ func batchGoal(ctx context.Context, b *bench) ([]*figure, error) {
 	}
 	var figures []*figure
 	for _, name := range []string{"wide", "medium"} {
-		f, err := b.batch(ctx, p, name)
+		some, err := b.batch(ctx, p, name)
+		figures = append(figures, some...)
 		if err != nil {
 			return figures, fmt.Errorf("%s: %w", name, err)
 		}
-		figures = append(figures, f)
 	}
 	return figures, nil
 }
 
-func (b *bench) batch(ctx context.Context, p *process, name string) (*figure, error) {
+func (b *bench) batch(ctx context.Context, p *process, name string) ([]*figure, error) {
 	if err := b.check(ctx, p, name, loadtest.Binary); err != nil {
 		return nil, err
 	}
@@ -102,12 +107,104 @@ func (b *bench) batch(ctx context.Context, p *process, name string) (*figure, er
 		return nil, err
 	}
 	rows, floor := spreadOf(answered).Median, spreadOf(raw).Median
-	return &figure{Goal: 7, What: "batching, " + name, How: fmt.Sprintf("%d connections, binary; C's CPU for a row at %d rows over the server's less no-op's", connections, best),
+	alone, err := b.alone(ctx, name, best, l)
+	if err != nil {
+		return nil, err
+	}
+	return []*figure{alone, {Goal: 7, What: "batching, " + name + ", served", How: fmt.Sprintf("%d connections, binary; C's CPU for a row at %d rows over the server's less no-op's", connections, best),
 		Got: each(pairs, func(p pair) float64 { return p.floor / p.ours }), Ship: least(0.90), Moonshot: least(0.97),
 		Absolute: fmt.Sprintf("%s a row, C %s, no-op %s", us(each(pairs, oursOf).Median), us(each(pairs, floorOf).Median), us(spreadOf(overhead).Median)),
 		Note: fmt.Sprintf("a static batch of %d is %s times as cheap as single rows. By rate, with client, HTTP and server all on the same processors, the server answers %s rows/s of the C loop's %s (%s).",
-			best, number(bestRate/single), number(rows), number(floor), number(rows/floor))}, nil
+			best, number(bestRate/single), number(rows), number(floor), number(rows/floor))}}, nil
 }
+
+// alone measures the batcher without a server: callers in this process who
+// each ask again as soon as they are answered, against the C loop l.
+func (b *bench) alone(ctx context.Context, name string, best int, l *loop) (*figure, error) {
+	callers := 2 * b.cores * best
+	m, err := infer.Load(ctx, ort.New(&driver.Setup{Library: b.library}), b.file(name), &infer.Options{Name: name, Digest: "sha256:00",
+		IntraOp: 1, Runs: b.cores, Queue: 2 * callers, Deterministic: true})
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close(context.WithoutCancel(ctx))
+	requests := b.requests[name]
+	if err := m.ProbeBatching(ctx, requests[:4]); err != nil {
+		return nil, err
+	}
+	d := b.time(2 * time.Second)
+	var refused atomic.Int64
+	var cpu, floorCPU []float64
+	rows := func() (float64, error) {
+		var answered atomic.Int64
+		var all errgroup
+		used, err := selfCPU()
+		if err != nil {
+			return 0, err
+		}
+		start := time.Now()
+		for i := range callers {
+			all.run(func() error {
+				for n := i; time.Since(start) < d; n++ {
+					resp, err := m.Infer(ctx, requests[n%len(requests)])
+					if fault.CodeOf(err) == fault.Unavailable && ctx.Err() == nil {
+						refused.Add(1)
+						time.Sleep(time.Millisecond)
+						continue
+					}
+					if err != nil {
+						return err
+					}
+					resp.Release()
+					answered.Add(1)
+				}
+				return nil
+			})
+		}
+		err = all.wait()
+		after, _ := selfCPU()
+		cpu = append(cpu, float64(after-used)/float64(answered.Load()))
+		return float64(answered.Load()) / time.Since(start).Seconds(), err
+	}
+	if _, err := rows(); err != nil { // the batcher learns
+		return nil, err
+	}
+	cpu = nil
+	refused.Store(0)
+	pairs, err := paired(ctx, b.pairs(8), rows, func() (float64, error) {
+		r, err := l.run(best, d)
+		floorCPU = append(floorCPU, r.cpu/(r.runs*float64(best)))
+		return r.runs * float64(best) / r.wall * 1e9, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	ours, floor := spreadOf(cpu).Median, spreadOf(floorCPU).Median
+	note := fmt.Sprintf("by CPU time for a row the ratio is %s (%s, C %s).", number(floor/ours), us(ours), us(floor))
+	if n := refused.Load(); n > 0 {
+		note += fmt.Sprintf(" %d requests were refused and asked again.", n)
+	}
+	return &figure{Goal: 7, What: "batching, " + name, Note: note, How: fmt.Sprintf("infer.Model in process, %d callers of one row each; its rows/s over the C loop's at %d rows", callers, best),
+		Got: each(pairs, ratio), Ship: least(0.90), Moonshot: least(0.97),
+		Absolute: fmt.Sprintf("%s rows/s, C %s rows/s", number(each(pairs, oursOf).Median), number(each(pairs, floorOf).Median))}, nil
+}
+
+// errgroup waits for goroutines and keeps their first error.
+type errgroup struct {
+	sync.WaitGroup
+	once  sync.Once
+	first error
+}
+
+func (g *errgroup) run(f func() error) {
+	g.Go(func() {
+		if err := f(); err != nil {
+			g.once.Do(func() { g.first = err })
+		}
+	})
+}
+
+func (g *errgroup) wait() error { g.Wait(); return g.first }
 
 // unrefused is the largest number of connections, most and halves of it, of
 // which the server refuses at most one per cent: it bounds what waits.
