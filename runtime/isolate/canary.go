@@ -74,6 +74,7 @@ func Canary(ctx context.Context, command []string, opts *Options, path string, o
 	}
 	reason := err.Error()
 	if asCrash(err) != nil {
+		w.bury()
 		reason = w.why()
 	} else {
 		// The answer comes after everything that was logged.

@@ -42,6 +42,7 @@ func (s *supervisor) run() {
 		e.mu.Unlock()
 		e.pool.shut()
 	}()
+	var ended time.Time // of the last worker
 	for crashes := 0; ; {
 		began := time.Now()
 		w, err := s.start(crashes > 0)
@@ -58,8 +59,14 @@ func (s *supervisor) run() {
 				<-s.ctx.Done() // those who wait to open fail, and release
 				return
 			}
-		} else if s.watch(w) {
-			return
+		} else {
+			if crashes > 0 {
+				e.opts.Logger.Info("the engine's process was started again", "after_ms", time.Since(ended).Milliseconds())
+			}
+			if s.watch(w) {
+				return
+			}
+			ended = time.Now()
 		}
 		if time.Since(began) > calm {
 			crashes = 0

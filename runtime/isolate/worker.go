@@ -80,7 +80,7 @@ func startWorker(e *Engine, memory int64) (*worker, error) {
 	w.cmd = &exec.Cmd{Path: program(e.command[0]), Args: e.command, SysProcAttr: attributes(), Stderr: w.stderr,
 		Env: append(append([]string{}, e.opts.Env...), "ORT_DISABLE_TELEMETRY=1", "GOTRACEBACK=single"), ExtraFiles: []*os.File{socket},
 		// What a dying process leaves open must not hold its burial up.
-		WaitDelay: time.Second}
+		WaitDelay: buryWait / 4}
 	err = w.cmd.Start()
 	socket.Close()
 	if err != nil {
@@ -227,7 +227,7 @@ func (w *worker) end() {
 
 // buryWait is how long a process may take to exit once its sockets are closed,
 // dumps of its crash on stderr included.
-const buryWait = 3 * time.Second
+const buryWait = time.Second
 
 // bury waits until the process is reaped and its sockets are closed; one that
 // does not exit by itself is killed.
@@ -237,6 +237,11 @@ func (w *worker) bury() {
 	select {
 	case <-w.exited:
 	case <-timer.C:
+		w.engine.mu.Lock()
+		if w.reason == "" && !w.ending {
+			w.reason = "it hung while it ended"
+		}
+		w.engine.mu.Unlock()
 		w.kill()
 		<-w.exited
 	}
@@ -251,13 +256,9 @@ func (w *worker) bury() {
 	}
 }
 
-// why says how the process ended. It waits for that, for as long as bury may.
+// why says how the process ended. It waits for that, as bury does.
 func (w *worker) why() string {
-	select {
-	case <-w.exited:
-	case <-time.After(buryWait):
-		return "it does not exit"
-	}
+	<-w.exited // bury sees to it
 	w.engine.mu.Lock()
 	reason := w.reason
 	w.engine.mu.Unlock()
