@@ -338,6 +338,25 @@ func grpcRequest(params map[string]*oippb.InferParameter) *oippb.ModelInferReque
 		{Name: "a", Datatype: "FP32", Shape: []int64{1, 4}, Contents: four}, {Name: "b", Datatype: "FP32", Shape: []int64{1, 4}, Contents: four}}}
 }
 
+// What a stranger sends is not waited for, and takes nothing from the
+// connection that others may share.
+func TestRefusedMessagesDoNotBlockTheConnection(t *testing.T) {
+	for _, mixed := range []bool{false, true} {
+		s := newServer(t, auth.Rate{})
+		client := oippb.NewGRPCInferenceServiceClient(s.serve(mixed))
+		large := grpcRequest(nil)
+		large.RawInputContents = [][]byte{make([]byte, 8<<20)}
+		for range 5 { // more than a connection's window
+			if _, err := client.ModelInfer(t.Context(), large); status.Code(err) != codes.Unauthenticated {
+				t.Fatalf("8 MiB without credentials: %v", err)
+			}
+			if _, err := client.ModelInfer(with(t.Context(), keyFor(oip.ScopeInfer)), grpcRequest(nil)); err != nil {
+				t.Fatalf("a call after it: %v", err)
+			}
+		}
+	}
+}
+
 // The handler learns who asks and how urgently, on every wire.
 func TestCallerAndPriorityReachTheHandler(t *testing.T) {
 	s := newServer(t, auth.Rate{})

@@ -232,9 +232,8 @@ func newClient(c *http.Client) *http.Client {
 	if c != nil {
 		own.Transport = c.Transport
 	} else {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxResponseHeaderBytes = 64 << 10
-		own.Transport = t
+		own.Transport = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+			MaxResponseHeaderBytes: 64 << 10, MaxIdleConns: 2, IdleConnTimeout: time.Minute}
 	}
 	own.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		if len(via) > 3 || req.URL.Scheme != "https" || req.URL.Host != via[0].URL.Host {
