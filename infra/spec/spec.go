@@ -79,7 +79,7 @@ func (s *Spec) keys() []key {
 		{name: "model", to: sugar{&s.Models}, doc: "Short for one entry of models with this path, named after the file."},
 		{name: "models", to: list[Model, *Model]{&s.Models}, doc: "The models, several or versions of one."},
 		{name: "handler", to: text(&s.Handler, folderName), doc: "The folder with your Go around the model (package handler)."},
-		{name: "auth", to: authValue{&s.Auth}, doc: "Who may call, the same on every target.",
+		{name: "auth", to: authValue{&s.Auth}, doc: "Who may call, the same on every target (docs/auth.md).",
 			why: "the platform's own check of callers, which needs no secret of ours"},
 		{name: "limits", to: inline{&s.Limits}, doc: "What a request may cost."},
 		{name: "isolate", to: oneOf(&s.Isolate, "auto", "on", "off"), doc: "Whether the engine runs in a worker process of its own, so that a crash of native code costs one request.",
