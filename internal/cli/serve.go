@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -218,7 +219,11 @@ func (p *program) welcome(f *app.Function, addr net.Addr, requests []recorded.Re
 	if p.isolated {
 		fmt.Fprintln(w, "  the engine in a worker process of its own")
 	}
-	next(w, url, requests)
+	header := ""
+	if mode := f.Spec.Auth.Mode; mode == "key" || mode == "jwt" {
+		header = ` -H "Authorization: Bearer $` + strings.ToUpper(mode) + `"`
+	}
+	next(w, url, header, requests)
 }
 
 // welcomeJSON is the document of serve --json, printed once all models are loaded.
@@ -247,11 +252,12 @@ func (p *program) welcomeJSON(f *app.Function, url string) {
 	}{url, p.isolated, models})
 }
 
-func next(w io.Writer, url string, requests []recorded.Request) {
+// next says what to try; header is what curl needs for a server that checks callers.
+func next(w io.Writer, url, header string, requests []recorded.Request) {
 	fmt.Fprintln(w, "\nTry:")
 	if len(requests) > 0 {
 		r := requests[0]
-		fmt.Fprintf(w, "  curl -s %s/v2/models/%s/infer -d @%s\n", url, r.Model, r.Path)
+		fmt.Fprintf(w, "  curl -s%s %s/v2/models/%s/infer -d @%s\n", header, url, r.Model, r.Path)
 	}
 	fmt.Fprintf(w, "  open %s/ in a browser, %s/openapi.json, %s/metrics\n", url, url, url)
 	fmt.Fprintf(w, "  Ctrl-C stops it.\n\n")
