@@ -35,6 +35,9 @@ type call struct {
 	slots  []int    // the session's slot behind each slot of the current run
 	ready  bool     // the last run ended well, so what it left fits a run like it
 
+	pins   runtime.Pinner // of large inputs
+	pinned bool
+
 	// Guarded by the session's mutex.
 	ctx     context.Context // of the current run; nil when there is none or it cannot end
 	stopped bool            // the terminate flag is set
@@ -130,7 +133,7 @@ const align = 64
 // setInputs describes in to C. Small and misaligned tensors and all strings
 // are copied into the input's own memory in C; larger ones are pinned until
 // the run ends. same is true when types and shapes are those of the last run.
-func (c *call) setInputs(in []tensor.Tensor, pins *runtime.Pinner) (same bool, err error) {
+func (c *call) setInputs(in []tensor.Tensor) (same bool, err error) {
 	same = true
 	for i := range in {
 		t, d := &in[i], &c.in[i]
@@ -147,7 +150,8 @@ func (c *call) setInputs(in []tensor.Tensor, pins *runtime.Pinner) (same bool, e
 			d.c.fresh = 1
 			err = d.putStrings(t)
 		case len(t.Data) > copyInputBelow && uintptr(unsafe.Pointer(unsafe.SliceData(t.Data)))%uintptr(t.Type.Size()) == 0:
-			pins.Pin(unsafe.SliceData(t.Data))
+			c.pins.Pin(unsafe.SliceData(t.Data))
+			c.pinned = true
 			d.point(unsafe.Pointer(unsafe.SliceData(t.Data)), len(t.Data))
 		default:
 			if err = d.grow(len(t.Data)); err == nil {
@@ -195,10 +199,8 @@ func (d *input) grow(n int) error {
 
 // trim gives back memory that only large strings or large misaligned inputs needed.
 func (d *input) trim() {
-	if d.size > copyBelow {
-		C.free(d.buf)
-		d.buf, d.size, d.c.data = nil, 0, nil
-	}
+	C.free(d.buf)
+	d.buf, d.size, d.c.data = nil, 0, nil
 }
 
 // putStrings lays offsets and then bytes out in the input's memory.

@@ -16,7 +16,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -104,6 +103,15 @@ func (s *session) lease(ctx context.Context) (*call, error) {
 }
 
 func (s *session) giveBack(c *call) {
+	if c.pinned {
+		c.pins.Unpin()
+		c.pinned = false
+	}
+	for i := range c.in {
+		if c.in[i].size > copyBelow {
+			c.in[i].trim()
+		}
+	}
 	s.mu.Lock()
 	c.ctx = nil
 	if c.stopped {
@@ -129,9 +137,7 @@ func (s *session) Run(ctx context.Context, in, out []tensor.Tensor) error {
 	if err != nil {
 		return err
 	}
-	var pins runtime.Pinner
-	defer pins.Unpin()
-	sameIn, err := c.setInputs(in, &pins)
+	sameIn, err := c.setInputs(in)
 	if err != nil {
 		c.ready = false
 		return err
@@ -151,9 +157,6 @@ func (s *session) Run(ctx context.Context, in, out []tensor.Tensor) error {
 	}
 	err = c.takeOutputs(out)
 	c.ready = err == nil
-	for i := range c.in {
-		c.in[i].trim()
-	}
 	return err
 }
 
