@@ -22,7 +22,13 @@ func Main(wrap func(infer.Handler) infer.Handler) {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal kills at once
-	os.Exit(cli.Main(ctx, cli.OS(), cli.Parts{Engine: ort.New, Wrap: wrap}))
+	os.Exit(cli.Main(ctx, cli.OS(), cli.Parts{Engine: ort.New, Wrap: wrap, Hangup: hangup}))
+}
+
+func hangup() (signals <-chan os.Signal, stop func()) {
+	c := make(chan os.Signal, 1) // another one that comes meanwhile says nothing more
+	signal.Notify(c, syscall.SIGHUP)
+	return c, func() { signal.Stop(c) }
 }
 
 // Engine is ONNX Runtime, found as the command line finds it: the library that

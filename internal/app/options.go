@@ -35,6 +35,10 @@ func (f *Function) Server(o oip.Options) *oip.Server {
 	o.NaN = nanPolicy(f.Spec.Models)
 	o.Timeout = time.Duration(f.Spec.Limits.Request)
 	o.Log, o.Sink = f.opts.Logger, f.opts.Sink
+	o.Admit, o.Reload = f.guard.admit, f.reloadModel
+	if limit := f.opts.Quota.Memory; limit > 0 && o.BodyMemory == 0 {
+		o.BodyMemory = min(limit/4, 512<<20) // what they are decoded into needs room too
+	}
 	return oip.New(f.Models, f.Handler, &o)
 }
 

@@ -84,8 +84,7 @@ func (f *Function) served(name, version string, m *spec.Model) {
 // left included; Options.Canary; to load it; and to answer the recorded
 // requests through the user's handler as recorded, those aside whose answer
 // came from another version of the model that is served. What does not pass is
-// refused: the old one serves on, the repository index has the reason, and so
-// has the log.
+// refused: the old one serves on, and the repository index has the reason.
 //
 // Only models are reloaded; another setting of the spec needs a restart, and
 // the log says so. Calls come one after the other. When ctx ends, Reload
@@ -114,6 +113,11 @@ func (f *Function) Reload(ctx context.Context, names ...string) ([]Change, error
 	case <-ctx.Done():
 		return nil, fmt.Errorf("app.Reload: %w", ctx.Err())
 	}
+}
+
+func (f *Function) reloadModel(ctx context.Context, name string) error {
+	_, err := f.Reload(ctx, name)
+	return err
 }
 
 func (f *Function) reload(ctx context.Context, names []string) ([]Change, error) {
@@ -145,8 +149,7 @@ func (f *Function) reload(ctx context.Context, names []string) ([]Change, error)
 		if c.Err != nil {
 			refused[m.Name] = true
 			f.Models.Refuse(m.Name, m.Version, c.Err)
-			f.opts.Logger.ErrorContext(ctx, "model refused", "model", m.Name, "version", m.Version, "error", c.Err)
-			problems = append(problems, c.Err)
+			problems = append(problems, fmt.Errorf("model %q version %q: %w", m.Name, m.Version, c.Err))
 		}
 		changes = append(changes, c)
 	}

@@ -36,6 +36,9 @@ type Parts struct {
 	Engine driver.NewEngine
 	// Wrap is the user's handler, when the binary contains one.
 	Wrap func(infer.Handler) infer.Handler
+	// Hangup begins to take the signals that mean to read everything again,
+	// until stop; before and after that they end the process. nil: none come.
+	Hangup func() (signals <-chan os.Signal, stop func())
 }
 
 // OS is the Env of this process.

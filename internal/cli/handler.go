@@ -55,7 +55,10 @@ func (p *program) become(ctx context.Context, binary string) error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.Stdin, p.Stdout, p.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Hour // the child bounds its own drain
-	err := cmd.Run()
+	err := cmd.Start()
+	if err == nil {
+		err = p.passHangups(cmd)
+	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return exited(exit.ExitCode())
@@ -64,6 +67,25 @@ func (p *program) become(ctx context.Context, binary string) error {
 		return fault.New(fault.Internal, "", binary, "%w", err)
 	}
 	return nil
+}
+
+// passHangups waits for the child and passes on what means to read everything again.
+func (p *program) passHangups(cmd *exec.Cmd) error {
+	if p.Hangup == nil {
+		return cmd.Wait()
+	}
+	signals, stop := p.Hangup()
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case s := <-signals:
+			_ = cmd.Process.Signal(s) // a child that is gone needs none
+		}
+	}
 }
 
 // exited is a child's exit code, whose error has been printed already.

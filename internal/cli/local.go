@@ -32,13 +32,22 @@ func (p *program) quota() quota.Quota {
 	return quota.Read(quota.Source{FS: os.DirFS("/"), Getenv: p.Getenv, CPUs: runtime.NumCPU()})
 }
 
+// memory reads what counts against the quota's limit.
+func (p *program) memory() *quota.Gauge {
+	return quota.NewGauge(quota.Source{FS: os.DirFS("/"), Getenv: p.Getenv, CPUs: runtime.NumCPU()})
+}
+
 // logger writes to stderr: text on a terminal, JSON elsewhere.
 func (p *program) logger(level slog.Level) *slog.Logger {
 	return telemetry.NewLogger(p.Stderr, p.onTerminal(), level)
 }
 
 func (p *program) onTerminal() bool {
-	f, ok := p.Stderr.(*os.File)
+	return isTerminal(p.Stderr)
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,7 +42,10 @@ func (p *program) newServe() *cobra.Command {
 		Long: `serve answers the Open Inference Protocol, REST and gRPC, for a function folder
 or a lone model file, with a page to try it on, metrics and an OpenAPI
 document. It listens at once and is ready when every model is loaded. On
-SIGTERM it finishes what it has begun; a second signal ends it at once.
+SIGHUP it reads godwit.yaml and the models again and brings what changed into
+service, without a failed request; what does not answer the recorded requests
+as recorded is refused, and the old one serves on. Replace files by renaming.
+On SIGTERM it finishes what it has begun; a second signal ends it at once.
 
 Without DIR the folder is GODWIT_FUNCTION, or the one the binary lies in.
 
@@ -86,7 +90,7 @@ func (p *program) serve(ctx context.Context, args []string, o *serveOptions) err
 	log := p.logger(slog.LevelInfo)
 	metrics := prom.New(nil)
 	open := &app.Options{
-		Logger: log, Sink: metrics, Wrap: p.Wrap, Quota: p.quota(),
+		Logger: log, Sink: metrics, Wrap: p.Wrap, Quota: p.quota(), Memory: p.memory(),
 		Provider: driver.Provider{Name: o.provider, Options: o.providerOptions},
 	}
 	eng, err := p.isolate(path, o.isolate, log, open)
@@ -144,7 +148,10 @@ func (p *program) serve(ctx context.Context, args []string, o *serveOptions) err
 func (p *program) run(ctx context.Context, f *app.Function, ln net.Listener, requests []recorded.Request,
 	server *oip.Server, options *httpserve.Options, started *atomic.Bool) error {
 	serving, stop := context.WithCancel(ctx)
+	var reloads sync.WaitGroup
+	defer reloads.Wait()
 	defer stop()
+	reloads.Go(func() { p.reloads(serving, f, options.Log, stop) })
 	served := make(chan error, 1)
 	go func() { served <- httpserve.Serve(serving, ln, nil, server, options) }()
 
@@ -159,12 +166,42 @@ func (p *program) run(ctx context.Context, f *app.Function, ln net.Listener, req
 		p.welcome(f, ln.Addr(), requests)
 		started.Store(true)
 	}
-	if err := <-served; err != nil {
+	err = <-served
+	stop()
+	if err != nil {
 		return err
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
 	defer cancel()
 	return f.Close(end)
+}
+
+// reloads reads the function again whenever a signal says so, until ctx ends.
+// A signal that comes because the terminal went away ends the server, as it
+// ends every program that a person has left.
+func (p *program) reloads(ctx context.Context, f *app.Function, log *slog.Logger, stop func()) {
+	if p.Hangup == nil {
+		return
+	}
+	signals, done := p.Hangup()
+	defer done()
+	attended := isTerminal(p.Stdin)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-signals:
+		}
+		if attended && !isTerminal(p.Stdin) {
+			stop()
+			return
+		}
+		changes, err := f.Reload(ctx)
+		if err != nil && ctx.Err() == nil {
+			log.ErrorContext(ctx, "not everything was reloaded", "error", err)
+		}
+		log.InfoContext(ctx, "reloaded", "changes", len(changes))
+	}
 }
 
 // closeWait bounds the wait for runs that outlive their cancelled requests: an
