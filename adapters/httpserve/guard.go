@@ -22,7 +22,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 		}
 		s.inFlight.Add(1)
 		defer s.inFlight.Add(-1)
-		g := &writer{ResponseWriter: w, server: s, control: http.NewResponseController(w), http1: r.ProtoMajor == 1}
+		g := &writer{ResponseWriter: w, server: s, control: *http.NewResponseController(w), http1: r.ProtoMajor == 1}
 		if fields := countFields(r.Header); fields > s.opts.MaxHeaderFields {
 			refuseHeader(g, r, http.StatusRequestHeaderFieldsTooLarge,
 				fault.New(fault.TooLarge, "httpserve", "header", "want at most %d fields, got %d", s.opts.MaxHeaderFields, fields))
@@ -36,8 +36,8 @@ func (s *server) guard(next http.Handler) http.Handler {
 			}
 		}
 		if r.ContentLength != 0 && r.Body != nil {
-			g.body = s.guardBody(r, c, g.control)
-			r.Body = g.body
+			g.guardBody(r, c)
+			r.Body = &g.body
 		}
 		next.ServeHTTP(g, r)
 	})
@@ -66,23 +66,28 @@ func refuseHeader(w http.ResponseWriter, r *http.Request, status int, err error)
 type writer struct {
 	http.ResponseWriter
 	server  *server
-	control *http.ResponseController
+	control http.ResponseController
 	http1   bool
-	body    *guardedBody // nil when there is none
-	begun   time.Time    // when the answer began, or zero
-	n       int64        // bytes written
+	body    guardedBody // the request's, in place; without a reader when there is none
+	begun   time.Time   // when the answer began, or zero
+	n       int64       // bytes written
+	until   int64       // n when the deadline was set
 }
 
 // extend sets the deadline for the next stride.
 func (w *writer) extend() {
-	if w.begun.IsZero() {
+	switch {
+	case w.begun.IsZero():
 		w.begun = time.Now()
 		// An answer before the body's end must not wait for the rest of it, as
 		// net/http would, to use the connection again.
-		if w.http1 && (w.server.draining.Load() || w.body != nil && !w.body.ended) {
+		if w.http1 && (w.server.draining.Load() || w.body.ReadCloser != nil && !w.body.ended) {
 			w.Header().Set("Connection", "close")
 		}
+	case w.until == w.n:
+		return
 	}
+	w.until = w.n
 	// A connection that cannot have deadlines is not one of ours.
 	_ = w.control.SetWriteDeadline(deadline(w.begun, w.server.opts.BodyTimeout, w.n))
 }
@@ -116,13 +121,12 @@ func (w *writer) Flush() { _ = w.control.Flush() }
 func framing(chunks int) int64 { return max(5*int64(chunks)-8<<10, 16<<10) }
 
 // guardBody bounds how slowly and in how many pieces a body may arrive.
-func (s *server) guardBody(r *http.Request, c *conn, control *http.ResponseController) *guardedBody {
-	b := &guardedBody{ReadCloser: r.Body, control: control, begun: time.Now(), base: s.opts.BodyTimeout, chunks: s.opts.MaxChunks}
+func (w *writer) guardBody(r *http.Request, c *conn) {
+	w.body = guardedBody{ReadCloser: r.Body, control: &w.control, begun: time.Now(), base: w.server.opts.BodyTimeout, chunks: w.server.opts.MaxChunks}
 	if c != nil && r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
-		b.wire, b.before = c, c.read.Load()
+		w.body.wire, w.body.before = c, c.read.Load()
 	}
-	b.extend()
-	return b
+	w.body.extend()
 }
 
 type guardedBody struct {

@@ -2,7 +2,9 @@ package oip
 
 import (
 	"math/bits"
+	"strconv"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -57,4 +59,22 @@ func (b *buffers) put(buf *[]byte) {
 		*buf = (*buf)[:0]
 		b.classes[c].Put(buf)
 	}
+}
+
+// numbers keeps the texts of small numbers that have been written: answers of
+// one model mostly have the same few lengths.
+type numbers struct {
+	texts [4 << 10]atomic.Pointer[string]
+}
+
+func (n *numbers) text(v int) string {
+	if v < 0 || v >= len(n.texts) {
+		return strconv.Itoa(v)
+	}
+	if text := n.texts[v].Load(); text != nil {
+		return *text
+	}
+	text := strconv.Itoa(v)
+	n.texts[v].Store(&text)
+	return text
 }

@@ -73,11 +73,11 @@ func (s *Server) serveInfer(ctx context.Context, x *Exchange, w http.ResponseWri
 
 func (s *Server) writeInfer(w http.ResponseWriter, r *http.Request, x *Exchange, body []byte, header int) {
 	h := w.Header()
-	h["X-Request-Id"] = []string{x.RequestID()}
+	h["X-Request-Id"] = x.value(x.RequestID())
 	h["Content-Type"] = typeJSON
 	if header >= 0 {
 		h["Content-Type"] = typeBinary
-		h[headerLength] = []string{strconv.Itoa(header)}
+		h[headerLength] = x.value(s.numbers.text(header))
 	}
 	h["Vary"] = varyCoding
 	if coding := chooseCoding(r.Header["Accept-Encoding"]); coding != "" && len(body) >= minCompressed {
@@ -87,7 +87,7 @@ func (s *Server) writeInfer(w http.ResponseWriter, r *http.Request, x *Exchange,
 		h["Content-Encoding"] = []string{coding}
 		body = *packed
 	}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	h["Content-Length"] = x.value(s.numbers.text(len(body)))
 	// A caller that is gone has nothing to be told.
 	_, _ = w.Write(body)
 }

@@ -26,6 +26,7 @@ type Server struct {
 	held     atomic.Int64 // bytes of bodies in progress
 	answered atomic.Int64 // bytes of the last answer, which the next one may have too
 	buffers  buffers
+	numbers  numbers
 	coders   coders
 }
 

@@ -225,7 +225,7 @@ func (e *encoder) params(p infer.Params, extra string, value any) error {
 			return err
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(p)) {
+	for _, name := range sortedNames(p) {
 		if name == paramSize {
 			continue
 		}
@@ -239,6 +239,15 @@ func (e *encoder) params(p infer.Params, extra string, value any) error {
 	}
 	e.raw("}")
 	return nil
+}
+
+// sortedNames are p's keys. Most tensors have no parameters, for which nothing
+// is made.
+func sortedNames(p infer.Params) []string {
+	if len(p) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(p))
 }
 
 func (e *encoder) param(name string, value any) error {

@@ -2,7 +2,6 @@ package codec
 
 import (
 	"encoding/binary"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -151,7 +150,7 @@ func textSize(num protowire.Number, s string) int {
 
 // appendParams writes a map<string, InferParameter>, its keys sorted.
 func appendParams(b []byte, op string, num protowire.Number, p infer.Params) ([]byte, error) {
-	for _, name := range slices.Sorted(maps.Keys(p)) {
+	for _, name := range sortedNames(p) {
 		var v []byte
 		switch value := p[name].(type) {
 		case bool:

@@ -32,6 +32,7 @@ type decoder struct {
 	keys   keys
 	seed   uint64 // of the keys' hashes
 	params int    // parameters seen so far
+	piece  *piece // of the request that is read
 	arena  []byte
 }
 

@@ -20,7 +20,8 @@ func DecodeRequest(body []byte, header int, lim *Limits) (*infer.Request, error)
 	if err != nil {
 		return nil, err
 	}
-	req := &infer.Request{}
+	d.piece = new(piece)
+	req := &d.piece.req
 	var inputs tensorList
 	o, err := d.enterObject("an object")
 	if err != nil {

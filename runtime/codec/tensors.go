@@ -14,14 +14,40 @@ type tensorList struct {
 	tensors []tensor.Tensor
 	params  []infer.Params // nil, or one for each tensor
 	sizes   []int          // nil, or for each tensor its bytes after the JSON, -1 for none
+	piece   *piece
+	dims    int // how many of its are in use
+}
+
+// piece is what most messages need, in one piece of memory.
+type piece struct {
+	req     infer.Request
+	tensors [2]tensor.Tensor
+	sizes   [2]int
+	dims    [8]int64
+}
+
+// shape copies dims to where the message keeps its shapes.
+func (r *piece) shape(dims []int64, used *int) []int64 {
+	if from := *used; from+len(dims) <= len(r.dims) {
+		*used += copy(r.dims[from:], dims)
+		return r.dims[from:*used:*used]
+	}
+	return append(make([]int64, 0, len(dims)), dims...)
 }
 
 // tensors reads the array of a request's inputs or a response's outputs.
 func (d *decoder) tensors(kind string) (l tensorList, err error) {
-	if err := d.enter('[', "an array of "+kind+"s"); err != nil {
+	want := "an array of inputs"
+	if kind == "output" {
+		want = "an array of outputs"
+	}
+	if err := d.enter('[', want); err != nil {
 		return l, err
 	}
-	l.tensors = []tensor.Tensor{}
+	if l.piece = d.piece; l.piece == nil {
+		l.piece = new(piece)
+	}
+	l.tensors = l.piece.tensors[:0]
 	for {
 		ok, err := d.nextElement(len(l.tensors) > 0)
 		if err != nil || !ok {
@@ -47,7 +73,11 @@ func (d *decoder) tensor(l *tensorList) error {
 		size, later          = -1, -1 // later: where data is that came too early
 		done                 bool
 	)
-	o, err := d.enterObject("an object for each " + d.kind)
+	want := "an object for each input"
+	if d.kind == "output" {
+		want = "an object for each output"
+	}
+	o, err := d.enterObject(want)
 	if err != nil {
 		return err
 	}
@@ -64,7 +94,7 @@ func (d *decoder) tensor(l *tensorList) error {
 			t.Name, err = d.tensorName(l)
 			d.name, named = t.Name, true
 		case "shape":
-			t.Shape, err = d.shape()
+			t.Shape, err = d.shape(l)
 			shaped = true
 		case "datatype":
 			t.Type, err = d.datatype()
@@ -120,7 +150,11 @@ func (l *tensorList) add(t tensor.Tensor, params infer.Params, size int) {
 		l.params = append(l.params, params)
 	}
 	if size >= 0 && l.sizes == nil {
-		l.sizes = make([]int, n, n+1)
+		l.sizes = l.piece.sizes[:0]
+		if n >= len(l.piece.sizes) {
+			l.sizes = make([]int, 0, n+1)
+		}
+		l.sizes = l.sizes[:n]
 		for i := range l.sizes {
 			l.sizes[i] = -1
 		}
@@ -204,7 +238,7 @@ func (d *decoder) dtype(text []byte) (tensor.DType, error) {
 }
 
 // shape reads an array of dimensions.
-func (d *decoder) shape() ([]int64, error) {
+func (d *decoder) shape(l *tensorList) ([]int64, error) {
 	if err := d.enter('[', `an array as "shape"`); err != nil {
 		return nil, err
 	}
@@ -216,7 +250,7 @@ func (d *decoder) shape() ([]int64, error) {
 			return nil, err
 		}
 		if !ok {
-			return append(make([]int64, 0, len(dims)), dims...), nil
+			return l.piece.shape(dims, &l.dims), nil
 		}
 		if len(dims) >= d.lim.Rank {
 			return nil, d.fail(fault.Invalid, "want a shape of at most %d dimensions, got more", d.lim.Rank)
