@@ -198,6 +198,14 @@ func TestPoisonIsForgotten(t *testing.T) {
 	})
 }
 
+func TestBoolIsOneBit(t *testing.T) {
+	b := []byte{0, 1, 2, 255, 0}
+	oneBit(b)
+	if diff := cmp.Diff([]byte{0, 1, 1, 1, 0}, b); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestStringsLieInTheirTensor(t *testing.T) {
 	want := [][]byte{{}, []byte("grün"), []byte("a\x00b")}
 	x := tensor.Tensor{Type: tensor.Bytes, Shape: []int64{3}, Strings: want}
