@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 			signal.Ignore(syscall.SIGPIPE)
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			context.AfterFunc(ctx, stop)
-			os.Exit(cli.Main(ctx, cli.OS(), cli.Parts{Engine: ort.New}))
+			os.Exit(cli.Main(ctx, cli.OS(), cli.Parts{Engine: ort.New, Hangup: hangup}))
 		},
 	})
 }
