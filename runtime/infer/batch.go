@@ -50,9 +50,9 @@ func (m *Model) gatherTickets(p Priority, now time.Time) *batch {
 	if m.sharing.on && !t.alone && l.n > 0 {
 		limit := min(m.cost.limit(), int(m.sharing.most))
 		if l.rows+b.rows > limit {
-			limit = m.cost.wider(limit)
+			limit = m.cost.other(limit)
 		}
-		m.fillUp(b, l, min(limit, m.opts.Batch.MaxRows), now)
+		m.fillUp(b, l, m.cost.split(b.rows+l.rows, min(limit, m.opts.Batch.MaxRows), len(m.slots)), now)
 	}
 	if len(b.tickets) > 1 {
 		// Not the caller's context: it ends when all callers have gone.

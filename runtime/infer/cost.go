@@ -3,24 +3,32 @@ package infer
 import (
 	"math"
 	"math/bits"
+	"slices"
 	"time"
 )
 
 // How t(B), the time of a run of B rows, is learned and used.
 const (
 	costBuckets = 16 // runs of up to 2^15 rows are told apart
-	costTrusted = 3  // runs after which a bucket's least time is believed
+	costTrusted = 3  // runs after which a bucket is believed
+	costLast    = 8  // of a bucket's runs count
 	costFollow  = 1.0 / 8
-	costForget  = 1.0 / 32 // of the way from the least time to the mean, for each run
 	// costSlack is how much dearer a row may be in the batch that is chosen than
 	// in the best one: smaller batches answer sooner.
-	costSlack = 1.03
+	costSlack = 1.04
+	// costSplit is how much dearer a row may be for the next run to get its part
+	// of what waits. Without it one run takes all, and the callers that are left
+	// keep the others busy one by one.
+	costSplit = 1.15
 	// costMargin is the gain that makes sharing a run worth it: below it, a
 	// batch only makes its first request wait for the others.
 	costMargin = 0.90
-	// costProbe is after how many batches that were cut short one may be larger,
-	// to see whether that still is right. One request in 500 does not move a p99.
-	costProbe = 500
+	// costProbe is after how many batches that were cut short one has another
+	// size, to see whether the size still is right. Where several rows gain
+	// nothing the probe makes its first request wait for others, so it is rare:
+	// one request in 500 does not move a p99.
+	costProbe     = 32
+	costProbeRare = 500
 	// costYoung is how many runs it takes to see every size of batch often
 	// enough. Until then what waits looks like more work than it is.
 	costYoung = costBuckets * costTrusted
@@ -39,14 +47,13 @@ type cost struct {
 
 type bucket struct {
 	n          int
-	rows, mean float64 // decayed means of rows and ns
-	least      point   // the cheapest row, slowly forgotten
+	rows, mean float64           // decayed means of rows and ns
+	last       [costLast]float64 // ns of a row, of the last runs
+	row        float64           // their median
 }
 
-// point is one run: its rows and its time in ns.
+// point is a run: its rows and its time in ns.
 type point struct{ rows, took float64 }
-
-func (p point) each() float64 { return p.took / p.rows }
 
 func bucketOf(rows int) int {
 	if rows <= 1 {
@@ -63,22 +70,23 @@ func (c *cost) observe(rows int, took time.Duration) {
 	c.run += (t - c.run) * costFollow
 	c.runs++
 	b := &c.buckets[bucketOf(rows)]
-	b.n++
-	if b.n == 1 {
-		b.rows, b.mean, b.least = r, t, point{r, t}
-		return
+	if b.n == 0 {
+		b.rows, b.mean = r, t
 	}
 	b.rows += (r - b.rows) * costFollow
 	b.mean += (t - b.mean) * costFollow
-	if p := (point{r, t}); p.each() <= b.least.each() {
-		b.least = p
-	} else if usual := b.mean / b.rows * b.least.rows; usual > b.least.took {
-		b.least.took += (usual - b.least.took) * costForget
-	}
+	b.last[b.n%costLast] = t / r
+	b.n++
+	// The median of few: the least time is that of a lucky moment, which a size
+	// that is used more often has more of, and the mean that of an unlucky one.
+	sorted := b.last
+	all := sorted[:min(b.n, costLast)]
+	slices.Sort(all)
+	b.row = all[(len(all)-1)/2]
 }
 
-func (b *bucket) usual() point    { return point{b.rows, b.mean} }
-func (b *bucket) cheapest() point { return b.least }
+func (b *bucket) usual() point  { return point{b.rows, b.mean} }
+func (b *bucket) median() point { return point{b.rows, b.row * b.rows} }
 
 // mean predicts the usual time of a run of rows; 0 when nothing is known.
 func (c *cost) mean(rows int) time.Duration {
@@ -118,11 +126,11 @@ func (c *cost) knee() (knee, largest int) {
 	knee, largest = -1, -1
 	for k := range c.buckets {
 		if b := &c.buckets[k]; b.n >= costTrusted {
-			largest, best = k, min(best, b.least.each())
+			largest, best = k, min(best, b.row)
 		}
 	}
 	for k := range c.buckets {
-		if b := &c.buckets[k]; b.n >= costTrusted && b.least.each() <= best*costSlack {
+		if b := &c.buckets[k]; b.n >= costTrusted && b.row <= best*costSlack {
 			return k, largest
 		}
 	}
@@ -139,15 +147,35 @@ func (c *cost) limit() int {
 	return 1 << min(max(knee, 0), costBuckets-1)
 }
 
-// wider is called for a batch that limit cuts short; now and then it gives
-// leave to go beyond.
-func (c *cost) wider(limit int) int {
-	if c.cut++; c.cut < costProbe {
+// other is called for a batch that limit cuts short; now and then it gives
+// another limit.
+func (c *cost) other(limit int) int {
+	c.cut++
+	if c.cut < costProbe || limit == 1 && c.cut < costProbeRare {
 		return limit
 	}
 	c.cut = 0
 	c.probes++
-	return limit << (1 + c.probes%3)
+	switch {
+	case limit == 1:
+		return 2 << (c.probes % 3)
+	case c.probes%2 == 0:
+		return limit / 2
+	}
+	return limit * 2
+}
+
+// split is the most rows for one of several runs when rows wait.
+func (c *cost) split(rows, limit, runs int) int {
+	part := (rows + runs - 1) / runs
+	if part >= limit {
+		return limit
+	}
+	each := func(n int) float64 { return c.predict(n, (*bucket).median) / float64(n) }
+	if each(part) > each(min(rows, limit))*costSplit {
+		return limit
+	}
+	return part
 }
 
 // gains reports whether a run of a+b rows is cheaper than two. What has not
@@ -156,8 +184,8 @@ func (c *cost) gains(a, b int) bool {
 	if c.buckets[bucketOf(a+b)].n < costTrusted {
 		return true
 	}
-	together := c.predict(a+b, (*bucket).cheapest)
-	apart := c.predict(a, (*bucket).cheapest) + c.predict(b, (*bucket).cheapest)
+	together := c.predict(a+b, (*bucket).median)
+	apart := c.predict(a, (*bucket).median) + c.predict(b, (*bucket).median)
 	return together <= apart*costMargin
 }
 
@@ -170,13 +198,13 @@ func (c *cost) each() time.Duration {
 	if knee < 0 {
 		return time.Duration(c.run)
 	}
-	return time.Duration(c.buckets[knee].usual().each())
+	return time.Duration(c.buckets[knee].row)
 }
 
 // full predicts the time of a run of the size that limit aims at.
 func (c *cost) full() time.Duration {
 	if knee, _ := c.knee(); knee >= 0 {
-		return time.Duration(max(c.buckets[knee].mean, 0))
+		return time.Duration(c.buckets[knee].median().took)
 	}
 	return time.Duration(c.run)
 }
