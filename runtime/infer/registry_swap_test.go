@@ -126,25 +126,20 @@ func TestReplaceStress(t *testing.T) {
 	r.Replace(open("1"))
 	var wg sync.WaitGroup
 	var answers atomic.Int64
-	quit := make(chan struct{})
+	ask := make(chan struct{}, 8) // requests go in step with the changes, and around them
 	for range 4 {
 		wg.Go(func() {
-			for {
-				select {
-				case <-quit:
-					return
-				default:
-				}
+			for range ask {
 				m, lease, err := r.Acquire("m", "")
 				if err != nil {
 					t.Error(err)
-					return
+					continue
 				}
 				resp, err := m.Infer(t.Context(), &infer.Request{Inputs: []tensor.Tensor{tensor.Of("x", []int64{1}, []float32{1})}})
 				lease.Release()
 				if err != nil || resp.Digest != "sha256:"+resp.Version {
 					t.Errorf("%+v, %v", resp, err)
-					return
+					continue
 				}
 				resp.Release()
 				answers.Add(1)
@@ -152,6 +147,10 @@ func TestReplaceStress(t *testing.T) {
 		})
 	}
 	for i := range rounds {
+		select {
+		case ask <- struct{}{}:
+		default:
+		}
 		var retire []func(context.Context) error
 		switch i % 3 {
 		case 0: // in place
@@ -170,7 +169,7 @@ func TestReplaceStress(t *testing.T) {
 			}
 		}
 	}
-	close(quit)
+	close(ask)
 	wg.Wait()
 	if err := r.Close(t.Context()); err != nil {
 		t.Error(err)

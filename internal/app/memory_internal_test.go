@@ -1,0 +1,110 @@
+package app
+
+import (
+	"fmt"
+	"math"
+	"runtime/debug"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/quota"
+)
+
+// used is a control group of version 2 with a limit of 1000 MB.
+type used struct{ fstest.MapFS }
+
+func newUsed() used {
+	return used{fstest.MapFS{
+		"proc/self/cgroup":          {Data: []byte("0::/\n")},
+		"sys/fs/cgroup/memory.max":  {Data: []byte("1000000000\n")},
+		"sys/fs/cgroup/memory.stat": {Data: []byte("inactive_file 1000000\n")},
+	}}
+}
+
+func (u used) set(megabytes int) {
+	u.MapFS["sys/fs/cgroup/memory.current"] = &fstest.MapFile{Data: fmt.Appendf(nil, "%d000000\n", megabytes+1)}
+}
+
+func options(u used) *Options {
+	u.set(10)
+	return &Options{Quota: quota.Quota{CPUs: 1, Memory: 1000e6}, Memory: quota.NewGauge(quota.Source{FS: u})}
+}
+
+func TestGuardShedsNearTheLimit(t *testing.T) {
+	u := newUsed()
+	g := newGuard(options(u))
+	for _, step := range []struct {
+		megabytes int
+		refused   bool
+	}{{100, false}, {849, false}, {851, true}, {820, true}, {799, false}, {849, false}, {990, true}, {10, false}} {
+		u.set(step.megabytes)
+		g.look()
+		err := g.admit()
+		if (err != nil) != step.refused {
+			t.Fatalf("with %d MB: %v, want refused %v", step.megabytes, err, step.refused)
+		}
+		if err != nil && (fault.CodeOf(err) != fault.Unavailable || fault.RetryOf(err) != time.Second) {
+			t.Errorf("%v, retry after %v; want Unavailable after a second", err, fault.RetryOf(err))
+		}
+	}
+}
+
+func TestGuardLooksTenTimesASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+		u := newUsed()
+		g := newGuard(options(u))
+		g.start()
+		defer g.stop()
+		synctest.Wait()
+		u.set(900)
+		if g.admit() != nil {
+			t.Error("refused before it looked")
+		}
+		<-time.After(memoryEvery + time.Millisecond)
+		synctest.Wait()
+		if g.admit() == nil {
+			t.Error("not refused 100 ms later")
+		}
+	})
+}
+
+func TestGuardWithoutALimitDoesNothing(t *testing.T) {
+	for _, o := range []*Options{{}, {Quota: quota.Quota{Memory: 1}}, {Memory: quota.NewGauge(quota.Source{FS: newUsed()})}} {
+		before := debug.SetMemoryLimit(-1)
+		g := newGuard(o)
+		g.start()
+		if err := g.admit(); err != nil || debug.SetMemoryLimit(-1) != before {
+			t.Errorf("%+v: %v", o.Quota, err)
+		}
+		g.stop()
+	}
+}
+
+// Go gets what the rest leaves of the limit, but for what the user has set.
+func TestGuardLimitsGo(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(math.MaxInt64))
+	u := newUsed()
+	g := newGuard(options(u))
+	outside := 400
+	u.set(outside + int(goMemory()/1e6))
+	g.relimit()
+	if got := debug.SetMemoryLimit(-1); got < 470e6 || got > 505e6 {
+		t.Errorf("with 400 MB outside of Go: a limit of %d, want about 500e6", got)
+	}
+	u.set(2000)
+	g.relimit()
+	if got := debug.SetMemoryLimit(-1); got != goLeast {
+		t.Errorf("with nothing left: a limit of %d, want %d", got, goLeast)
+	}
+	debug.SetMemoryLimit(123e6)
+	u.set(10)
+	g = newGuard(options(u))
+	g.relimit()
+	if got := debug.SetMemoryLimit(-1); got != 123e6 {
+		t.Errorf("the user's limit became %d", got)
+	}
+}
