@@ -57,7 +57,7 @@ func newGRPC(base context.Context, api *oip.Server, opts *Options) *grpcServer {
 	g := &grpcServer{api: api, base: base, stopping: make(chan struct{}), served: make(chan struct{})}
 	limits := api.Options().Limits
 	common := []grpc.ServerOption{
-		grpc.ForceServerCodecV2(newCodec()),
+		grpc.ForceServerCodecV2(newCodec(api.Buffers())),
 		grpc.MaxRecvMsgSize(int(limits.Body)),
 		grpc.MaxConcurrentStreams(uint32(opts.MaxStreams)),
 		grpc.MaxHeaderListSize(uint32(opts.MaxHeaderBytes)),

@@ -85,8 +85,8 @@ func (s *service) answer(ctx context.Context, x *oip.Exchange, in *request) (out
 		return nil, err
 	}
 	defer resp.Release()
-	pool := mem.DefaultBufferPool()
-	buf := pool.Get(sizeHint(resp))
+	pool := s.api.Buffers()
+	buf := pool.Get(max(sizeHint(resp), 2<<10)) // gRPC gives smaller ones to the garbage collector
 	data, err := codec.AppendInferGRPC((*buf)[:0], req, resp, raw)
 	if err == nil && limits.Response > 0 && int64(len(data)) > limits.Response {
 		err = fault.New(fault.TooLarge, "httpserve.Infer", "response", "want at most %d bytes, got %d", limits.Response, len(data))

@@ -39,7 +39,7 @@ type body struct {
 func (b *body) release() {
 	if buf := b.buf; buf != nil {
 		b.abandon()
-		b.server.buffers.put(buf)
+		b.server.buffers.Put(buf)
 	}
 }
 
@@ -83,7 +83,7 @@ func (b *body) room(buf *[]byte, n, front int) error {
 	}
 	// Reserved before it is made: the sum of all must never be more than there is.
 	if buf != nil && b.reserve(cap(*buf)-int(b.held)) != nil {
-		buffers.put(buf) // one that is no larger than needed may do
+		buffers.Put(buf) // one that is no larger than needed may do
 		buf = nil
 	}
 	if buf == nil {
@@ -101,7 +101,7 @@ func (b *body) room(buf *[]byte, n, front int) error {
 	pad := (tensor.ToAligned(whole) - front) & (tensor.Alignment - 1)
 	data := whole[pad : pad+copy(whole[pad:], b.data)]
 	if b.buf != nil {
-		b.server.buffers.put(b.buf)
+		b.server.buffers.Put(b.buf)
 	}
 	b.buf, b.data = buf, data
 	return nil

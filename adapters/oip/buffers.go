@@ -12,9 +12,11 @@ const (
 	mostBuffer  = 22 // larger buffers go to the garbage collector
 )
 
-// buffers keeps the memory of bodies and answers, by size: one that is too
-// small would be outgrown, and what has arrived copied.
-type buffers struct {
+// Buffers keeps the memory of bodies, messages and answers, by size: one that
+// is too small would be outgrown, and what has arrived copied. What is in a
+// buffer is whatever the last one who had it left there. All methods may be
+// called concurrently; it is a mem.BufferPool of gRPC.
+type Buffers struct {
 	classes [mostBuffer - leastBuffer + 1]sync.Pool // of *[]byte
 }
 
@@ -26,7 +28,7 @@ func class(n int) (c int, ok bool) {
 }
 
 // kept is an empty buffer with room for n bytes if there is one, else nil.
-func (b *buffers) kept(n int) *[]byte {
+func (b *Buffers) kept(n int) *[]byte {
 	c, ok := class(n)
 	if !ok {
 		return nil
@@ -35,13 +37,15 @@ func (b *buffers) kept(n int) *[]byte {
 	return buf
 }
 
-// get is an empty buffer with room for n bytes.
-func (b *buffers) get(n int) *[]byte {
-	if buf := b.kept(n); buf != nil {
-		return buf
+// Get returns a buffer of n bytes, which may have more room.
+func (b *Buffers) Get(n int) *[]byte {
+	buf := b.kept(n)
+	if buf == nil {
+		made := make([]byte, 0, roomFor(n))
+		buf = &made
 	}
-	buf := make([]byte, 0, roomFor(n))
-	return &buf
+	*buf = (*buf)[:n]
+	return buf
 }
 
 // roomFor is the size of a buffer for n bytes: one that can be kept if possible.
@@ -52,8 +56,8 @@ func roomFor(n int) int {
 	return n
 }
 
-// put keeps buf for the next one who needs as much. Nobody may use it any more.
-func (b *buffers) put(buf *[]byte) {
+// Put keeps buf for the next one who needs as much. Nobody may use it any more.
+func (b *Buffers) Put(buf *[]byte) {
 	// Rounded down: every buffer of a class has the room that it promises.
 	if c := bits.Len(uint(cap(*buf))) - 1 - leastBuffer; c >= 0 && c <= mostBuffer-leastBuffer {
 		*buf = (*buf)[:0]

@@ -56,8 +56,8 @@ func (s *Server) serveInfer(ctx context.Context, x *Exchange, w http.ResponseWri
 		return err
 	}
 	defer resp.Release()
-	out := s.buffers.get(int(s.answered.Load()))
-	defer s.buffers.put(out)
+	out := s.buffers.Get(int(s.answered.Load()))
+	defer s.buffers.Put(out)
 	*out, header, err = codec.EncodeResponse((*out)[:0], req, resp, &codec.EncodeOptions{NaN: s.opts.NaN, Limits: s.opts.Limits, Binary: header == 0})
 	// Now, not after a slow caller has read the answer; and not earlier, since
 	// a response may borrow from its request.
@@ -81,8 +81,8 @@ func (s *Server) writeInfer(w http.ResponseWriter, r *http.Request, x *Exchange,
 	}
 	h["Vary"] = varyCoding
 	if coding := chooseCoding(r.Header["Accept-Encoding"]); coding != "" && len(body) >= minCompressed {
-		packed := s.buffers.get(len(body))
-		defer s.buffers.put(packed)
+		packed := s.buffers.Get(len(body))
+		defer s.buffers.Put(packed)
 		*packed = s.coders.compress((*packed)[:0], body, coding)
 		h["Content-Encoding"] = []string{coding}
 		body = *packed

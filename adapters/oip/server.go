@@ -25,7 +25,7 @@ type Server struct {
 	draining atomic.Bool
 	held     atomic.Int64 // bytes of bodies in progress
 	answered atomic.Int64 // bytes of the last answer, which the next one may have too
-	buffers  buffers
+	buffers  Buffers
 	numbers  numbers
 	coders   coders
 }
@@ -57,6 +57,9 @@ func (s *Server) Ready() error {
 
 // Options are those in force, defaults filled in.
 func (s *Server) Options() Options { return s.opts }
+
+// Buffers is where the server takes the memory of bodies from.
+func (s *Server) Buffers() *Buffers { return &s.buffers }
 
 // A Route is one line of the server's routing table.
 type Route struct {
