@@ -37,6 +37,9 @@ type Options struct {
 	Sink      telemetry.Sink // nil discards
 	Quota     quota.Quota    // the zero value means one CPU
 	Timeout   time.Duration  // per request; 0 leaves it to the caller
+	// Single says that requests come one at a time, as on a command line: then
+	// nothing is tried that only many at once gain from.
+	Single bool
 	// Provider is where operators run; the zero value leaves it to the
 	// target's block of the spec, which for Local is the CPU.
 	Provider driver.Provider

@@ -7,10 +7,10 @@ import (
 	"godwit.dev/runtime/infer"
 )
 
-// batching is how requests for m may share runs. Where the platform sends one
-// request at a time, nothing ever waits, so nothing is tried.
+// batching is how requests for m may share runs. Where one request comes at a
+// time, nothing ever waits, so nothing is tried.
 func (f *Function) batching(m *spec.Model) infer.Batching {
-	return infer.Batching{Off: m.Batching.Mode == "off" || f.opts.Target == "awslambda", MaxRows: m.Batching.MaxRows}
+	return infer.Batching{Off: m.Batching.Mode == "off" || f.opts.Single || f.opts.Target == "awslambda", MaxRows: m.Batching.MaxRows}
 }
 
 // probeBatching lets requests share runs where the recorded ones show that

@@ -54,7 +54,7 @@ func isTerminal(stream any) bool {
 // open opens and loads the function in dir for one command's own use.
 func (p *program) open(ctx context.Context, dir string) (*app.Function, error) {
 	log := p.logger(slog.LevelWarn)
-	f, err := app.Open(dir, p.engine(log), &app.Options{Logger: log, Wrap: p.Wrap, Quota: p.quota()})
+	f, err := app.Open(dir, p.engine(log), &app.Options{Logger: log, Wrap: p.Wrap, Quota: p.quota(), Single: true})
 	if err != nil {
 		return nil, err
 	}
