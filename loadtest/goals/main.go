@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command goals measures Godwit against its floors and prints how far it is
 // from its goals: each a ratio of two sides measured in turn, in one run, with
 // the absolute figures beside it. `make bench` builds all that it needs and
