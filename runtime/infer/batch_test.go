@@ -591,3 +591,52 @@ func randomRequest(r *rand.Rand) *infer.Request {
 	req.Outputs = [][]infer.OutputRequest{nil, {{Name: "sum"}}, {{Name: "s1"}, {Name: "n1"}}}[r.IntN(3)]
 	return req
 }
+
+// TestInputsOfDifferentRowsRunAlone: a model that repeats one row for all
+// others would silently take another request's.
+func TestInputsOfDifferentRowsRunAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		info := func(name string) driver.TensorInfo {
+			return driver.TensorInfo{Name: name, Type: tensor.FP32, Shape: []int64{-1}}
+		}
+		m := load(t, memengine.Model{
+			Signature: driver.Signature{Inputs: []driver.TensorInfo{info("a"), info("b")}, Outputs: []driver.TensorInfo{info("y")}},
+			Run: func(_ context.Context, in []tensor.Tensor) ([]tensor.Tensor, error) {
+				<-time.After(time.Second)
+				a, _ := tensor.View[float32](&in[0])
+				b, _ := tensor.View[float32](&in[1])
+				y := make([]float32, max(len(a), len(b)))
+				for i := range y {
+					y[i] = a[i%len(a)] + b[i%len(b)]
+				}
+				return []tensor.Tensor{tensor.Of("y", []int64{int64(len(y))}, y)}, nil
+			},
+		}, &infer.Options{Name: "m", QueueShare: 100})
+		req := func(a, b []float32) *infer.Request {
+			return &infer.Request{Inputs: []tensor.Tensor{
+				tensor.Of("a", []int64{int64(len(a))}, a), tensor.Of("b", []int64{int64(len(b))}, b)}}
+		}
+		if err := m.ProbeBatching(t.Context(), []*infer.Request{req([]float32{1, 2}, []float32{3, 4})}); err != nil {
+			t.Fatal(err)
+		}
+		for range 4 { // the first rounds learn
+			holding := ask(t.Context(), m, req([]float32{1}, []float32{1}))
+			synctest.Wait()
+			var waiting []<-chan result
+			for _, r := range []*infer.Request{
+				req([]float32{1}, []float32{10}), req([]float32{2, 3}, []float32{20}), req([]float32{4}, []float32{30, 40}), req([]float32{5}, []float32{50}),
+			} {
+				waiting = append(waiting, ask(t.Context(), m, r))
+				synctest.Wait()
+			}
+			get(t, <-holding)
+			var got [][]float32
+			for _, w := range waiting {
+				got = append(got, get(t, <-w))
+			}
+			if diff := cmp.Diff([][]float32{{11}, {22, 23}, {34, 44}, {55}}, got); diff != "" {
+				t.Errorf("answers (-want +got):\n%s", diff)
+			}
+		}
+	})
+}
