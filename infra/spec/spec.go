@@ -131,7 +131,7 @@ func (m *Model) keys() []key {
 // Batching says whether requests that wait are run together.
 type Batching struct {
 	Mode    string // "auto" or "off"
-	MaxRows int    // rows of one run; 0 leaves it to the batcher, which takes 32
+	MaxRows int    // rows of one run; 0 leaves it to the batcher, which takes 128
 }
 
 func (b *Batching) value() value {
@@ -139,7 +139,7 @@ func (b *Batching) value() value {
 }
 
 func (b *Batching) keys() []key {
-	return []key{{name: "maxRows", to: integer(&b.MaxRows, 1, 65536), doc: "The most rows of one run.", shown: "32"}}
+	return []key{{name: "maxRows", to: integer(&b.MaxRows, 1, 65536), doc: "The most rows of one run; how many a model gets up to there is learned.", why: "models that are bound by memory gain up to there", shown: "128"}}
 }
 
 // Cache says whether answers are kept.
