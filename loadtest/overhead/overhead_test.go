@@ -294,6 +294,30 @@ func BenchmarkInfer(b *testing.B) {
 	}
 }
 
+// A request takes at most twenty allocations more than a route that does
+// nothing, logs, metrics and limits included.
+func TestAllocations(t *testing.T) {
+	for _, f := range forms(t) {
+		if f.width > 64 {
+			continue // the same, and slower
+		}
+		ours := serve(t, f.width)
+		f.check(t, ours)
+		count := func(address string) float64 {
+			c := dial(t, address)
+			return testing.AllocsPerRun(300, func() {
+				if _, err := c.ask(f.request); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+		got, floor := count(ours), count(nothing(t, f.answer))
+		if got-floor > 20 {
+			t.Errorf("%s: %v allocations, want at most 20 more than the %v of net/http", f.name, got, floor)
+		}
+	}
+}
+
 func median(v []float64) float64 {
 	for i := range v {
 		for j := i; j > 0 && v[j] < v[j-1]; j-- {
