@@ -49,7 +49,8 @@ type bucket struct {
 	n          int
 	rows, mean float64           // decayed means of rows and ns
 	last       [costLast]float64 // ns of a row, of the last runs
-	row        float64           // their median
+	middle     float64           // their median, if sorted
+	sorted     bool
 }
 
 // point is a run: its rows and its time in ns.
@@ -77,16 +78,25 @@ func (c *cost) observe(rows int, took time.Duration) {
 	b.mean += (t - b.mean) * costFollow
 	b.last[b.n%costLast] = t / r
 	b.n++
-	// The median of few: the least time is that of a lucky moment, which a size
-	// that is used more often has more of, and the mean that of an unlucky one.
-	sorted := b.last
-	all := sorted[:min(b.n, costLast)]
-	slices.Sort(all)
-	b.row = all[(len(all)-1)/2]
+	b.sorted = false
+}
+
+// row is what a row usually costs in ns: the median of few. The least time is
+// that of a lucky moment, which a size that is used more often has more of,
+// and the mean that of an unlucky one. It is computed only where requests
+// wait, so that an idle model does not pay for it.
+func (b *bucket) row() float64 {
+	if !b.sorted {
+		sorted := b.last
+		all := sorted[:min(b.n, costLast)]
+		slices.Sort(all)
+		b.middle, b.sorted = all[(len(all)-1)/2], true
+	}
+	return b.middle
 }
 
 func (b *bucket) usual() point  { return point{b.rows, b.mean} }
-func (b *bucket) median() point { return point{b.rows, b.row * b.rows} }
+func (b *bucket) median() point { return point{b.rows, b.row() * b.rows} }
 
 // mean predicts the usual time of a run of rows; 0 when nothing is known.
 func (c *cost) mean(rows int) time.Duration {
@@ -126,11 +136,11 @@ func (c *cost) knee() (knee, largest int) {
 	knee, largest = -1, -1
 	for k := range c.buckets {
 		if b := &c.buckets[k]; b.n >= costTrusted {
-			largest, best = k, min(best, b.row)
+			largest, best = k, min(best, b.row())
 		}
 	}
 	for k := range c.buckets {
-		if b := &c.buckets[k]; b.n >= costTrusted && b.row <= best*costSlack {
+		if b := &c.buckets[k]; b.n >= costTrusted && b.row() <= best*costSlack {
 			return k, largest
 		}
 	}
@@ -198,7 +208,7 @@ func (c *cost) each() time.Duration {
 	if knee < 0 {
 		return time.Duration(c.run)
 	}
-	return time.Duration(c.buckets[knee].row)
+	return time.Duration(c.buckets[knee].row())
 }
 
 // full predicts the time of a run of the size that limit aims at.
