@@ -19,6 +19,12 @@ const (
 	// new requests are refused, until less than the second is in use.
 	shedAbove = 85
 	shedBelow = 80
+	// closeAbove is where nobody is let in. Up to there one request is for each
+	// look: what an engine's arenas keep does not go away by waiting, and a
+	// server that is idle and full must not stay closed.
+	closeAbove = 95
+	// freeEvery is how often Go's free memory is given back while memory is full.
+	freeEvery = 5 * time.Second
 	// goMargin is the percentage of the limit that is left out of Go's share:
 	// for the engine's arenas, which grow with the requests, and for what the
 	// kernel counts besides.
@@ -38,7 +44,10 @@ type guard struct {
 	// goLimit is false where the user has set GOMEMLIMIT.
 	goLimit bool
 
-	full atomic.Bool
+	full    atomic.Bool
+	trickle atomic.Bool // whether one may pass although it is full
+	freed   time.Time   // when Go's memory was given back; of the goroutine
+
 	once sync.Once
 	quit chan struct{}
 	done sync.WaitGroup
@@ -95,11 +104,17 @@ func (g *guard) look() {
 	case held < g.limit/100*shedBelow:
 		g.full.Store(false)
 	}
+	full := g.full.Load()
+	g.trickle.Store(full && held < g.limit/100*closeAbove)
+	if full && time.Since(g.freed) >= freeEvery {
+		debug.FreeOSMemory()
+		g.freed = time.Now()
+	}
 }
 
-// admit refuses while memory is nearly full. It costs one atomic load.
+// admit refuses while memory is nearly full. It costs an atomic load.
 func (g *guard) admit() error {
-	if !g.full.Load() {
+	if !g.full.Load() || g.trickle.CompareAndSwap(true, false) {
 		return nil
 	}
 	return fault.New(fault.Unavailable, "app.Admit", "", "want less than %d%% of the memory in use, got more", shedAbove).

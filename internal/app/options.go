@@ -37,7 +37,9 @@ func (f *Function) Server(o oip.Options) *oip.Server {
 	o.Log, o.Sink = f.opts.Logger, f.opts.Sink
 	o.Admit, o.Reload = f.guard.admit, f.reloadModel
 	if limit := f.opts.Quota.Memory; limit > 0 && o.BodyMemory == 0 {
-		o.BodyMemory = min(limit/4, 512<<20) // what they are decoded into needs room too
+		// A request may need some eight times the bytes of its body: decoded
+		// numbers, the run, the answer. What the guard sees comes after that.
+		o.BodyMemory = min(limit/8, 512<<20)
 	}
 	return oip.New(f.Models, f.Handler, &o)
 }
