@@ -261,7 +261,7 @@ func (p *program) liveLine(o *loadtest.Options) (clear func()) {
 		}
 		rate := float64(now.Done-last.Done) / (now.Elapsed - last.Elapsed).Seconds()
 		last = now
-		fmt.Fprintf(p.Stderr, "\r\x1b[K%s … %.0f of %.0f s, %.0f/s, %d failed, %d under way",
+		fmt.Fprintf(p.Stderr, "\r\x1b[K%s … %.1f of %.1f s, %.0f/s, %d failed, %d under way",
 			what, now.Elapsed.Seconds(), now.Total.Seconds(), rate, now.Failed, now.Outstanding)
 	}
 	return func() { fmt.Fprint(p.Stderr, "\r\x1b[K") }
