@@ -3,6 +3,7 @@ package oip
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,5 +87,21 @@ func TestTheEarlierDeadlineCounts(t *testing.T) {
 	defer d.end()
 	if at, _ := d.Deadline(); !at.Equal(now.Add(time.Hour)) {
 		t.Errorf("deadline %v, want the parent's", at)
+	}
+}
+
+// Its children are told by package context itself: no goroutine waits for each.
+func TestChildrenOfDeadlinesNeedNoGoroutine(t *testing.T) {
+	parent, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	d := &deadline{Context: parent, at: time.Now().Add(time.Hour)}
+	defer d.end()
+	before := runtime.NumGoroutine()
+	for range 10 {
+		_, stop := context.WithCancel(d)
+		defer stop()
+	}
+	if after := runtime.NumGoroutine(); after >= before+10 {
+		t.Errorf("%d goroutines, %d before", after, before)
 	}
 }

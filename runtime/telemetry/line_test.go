@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"regexp"
@@ -20,8 +21,11 @@ var clock = regexp.MustCompile(`^\{"time":"[^"]*"`)
 // What is written in a quicker way has the same bytes as what slog writes, but
 // for the time.
 func TestLinesAreSlogs(t *testing.T) {
+	for _, s := range []string{"", "a", "\"", "\\", "\n", "\x00", "\x1f", "\x7f", "\x80", "é", "\u2028", "<&>", "~ !"} {
+		sameLine(t, t.Context(), telemetry.RequestLog{RequestID: "x" + s, Model: s, Duration: 1500})
+	}
 	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.OneOf(rapid.StringMatching(`[a-z0-9_.-]{0,40}`), rapid.String(), rapid.Just(hostile))
+		text := rapid.OneOf(rapid.StringMatching(`[a-z0-9_.-]{0,40}`), rapid.StringMatching(`[a"\\<&\x7fé]{0,4}`), rapid.String(), rapid.Just(hostile))
 		line := telemetry.RequestLog{
 			Target: "local", Model: text.Draw(t, "model"), Version: "1", RequestID: text.Draw(t, "request"), PredictionID: text.Draw(t, "prediction"),
 			Duration: time.Duration(rapid.OneOf(rapid.Int64(), rapid.Int64Range(0, 1e10)).Draw(t, "duration")),
@@ -34,15 +38,7 @@ func TestLinesAreSlogs(t *testing.T) {
 		if rapid.Bool().Draw(t, "traced") {
 			ctx = telemetry.WithTrace(ctx, telemetry.NewTrace())
 		}
-		var ours, theirs bytes.Buffer
-		log := telemetry.NewLogger(&ours, false, slog.LevelInfo)
-		line.Write(ctx, log)
-		// With no attributes at all, but not our handler any more.
-		line.Write(ctx, slog.New(telemetry.NewLogger(&theirs, false, slog.LevelInfo).Handler().WithAttrs(nil)))
-		mask := func(b []byte) string { return clock.ReplaceAllString(string(b), `{"time":"T"`) }
-		if diff := cmp.Diff(mask(theirs.Bytes()), mask(ours.Bytes())); diff != "" {
-			t.Errorf("(-slog's +ours):\n%s", diff)
-		}
+		sameLine(t, ctx, line)
 	})
 	// The time is in slog's format too.
 	var ours, theirs bytes.Buffer
@@ -53,6 +49,17 @@ func TestLinesAreSlogs(t *testing.T) {
 		if !form.Match(b) {
 			t.Errorf("got %s", b)
 		}
+	}
+}
+
+func sameLine(t interface{ Errorf(string, ...any) }, ctx context.Context, line telemetry.RequestLog) {
+	var ours, theirs bytes.Buffer
+	line.Write(ctx, telemetry.NewLogger(&ours, false, slog.LevelInfo))
+	// With no attributes at all, but not our handler any more.
+	line.Write(ctx, slog.New(telemetry.NewLogger(&theirs, false, slog.LevelInfo).Handler().WithAttrs(nil)))
+	mask := func(b []byte) string { return clock.ReplaceAllString(string(b), `{"time":"T"`) }
+	if diff := cmp.Diff(mask(theirs.Bytes()), mask(ours.Bytes())); diff != "" {
+		t.Errorf("(-slog's +ours):\n%s", diff)
 	}
 }
 
