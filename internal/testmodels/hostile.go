@@ -294,6 +294,7 @@ func bombs() []hostileBomb {
 	}
 	return []hostileBomb{
 		{"ConstantOfShape", []Tensor{square}, []Node{N("ConstantOfShape", names("shape"), names("huge"))}},
+		{"one of 2 GiB", []Tensor{Ints64("shape", []int64{2}, 1<<20, 1<<9)}, []Node{N("ConstantOfShape", names("shape"), names("huge"))}},
 		{"ConstantOfShape beyond int64", []Tensor{Ints64("shape", []int64{3}, 1<<40, 1<<40, 1<<40)}, []Node{N("ConstantOfShape", names("shape"), names("huge"))}},
 		{"shape from a Constant", nil, []Node{N("Constant", nil, names("shape"), Ints("value_ints", k, k)), N("ConstantOfShape", names("shape"), names("huge"))}},
 		{"shape that is computed", []Tensor{Ints64("a", []int64{2}, 1024, 1024)}, []Node{N("Mul", names("a", "a"), names("shape")), N("ConstantOfShape", names("shape"), names("huge"))}},
