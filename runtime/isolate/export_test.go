@@ -91,6 +91,9 @@ func lie(how string) []byte {
 	case "code":
 		w.start(kindError)
 		w.u8(250)
+		for range 4 {
+			w.text("")
+		}
 	case "text":
 		w.start(kindError)
 		w.u8(1)

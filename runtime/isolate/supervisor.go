@@ -114,6 +114,9 @@ func (s *supervisor) start(again bool) (*worker, error) {
 		}
 		s.reopen(w, one)
 	}
+	if again && !w.gone() {
+		e.opts.Restarted() // before its first answer, so that who counts sees it
+	}
 	e.mu.Lock()
 	if w.dead {
 		e.mu.Unlock()
@@ -132,9 +135,6 @@ func (s *supervisor) start(again bool) (*worker, error) {
 	}
 	e.broadcast()
 	e.mu.Unlock()
-	if again {
-		e.opts.Restarted()
-	}
 	return w, nil
 }
 
