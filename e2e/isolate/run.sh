@@ -47,10 +47,10 @@ for isolate in on off; do
 	sed -i 's/^model: .*/models: [{name: digits, path: crash.onnx}]/' "$work/digits/godwit.yaml"
 	kill -HUP "$server"
 	for _ in $(seq 200); do
-		grep -q 'model refused' "$work"/serve.*.err && break
+		grep -q 'isolate.Canary' "$work"/serve.*.err && break
 		sleep 0.1
 	done
-	grep -h 'model refused' "$work"/serve.*.err | grep -q 'SIGABRT: abort' || { tail -n 5 "$work"/serve.*.err >&2 && exit 1; }
+	grep -h 'isolate.Canary' "$work"/serve.*.err | grep -q 'SIGABRT: abort' || { tail -n 5 "$work"/serve.*.err >&2 && exit 1; }
 	curl -sf "http://$address/v2/models/digits/infer" -d @"$root/examples/digits/requests/digits/1.json" >/dev/null
 	curl -sf "http://$address/v2/health/ready" >/dev/null
 	[ "$(worker)" = "$before" ] || { echo 'the worker that serves was replaced' >&2 && exit 1; }
