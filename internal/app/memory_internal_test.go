@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime/debug"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -14,10 +15,19 @@ import (
 )
 
 // used is a control group of version 2 with a limit of 1000 MB.
-type used struct{ fstest.MapFS }
+type used struct {
+	fstest.MapFS
+	mu *sync.Mutex
+}
+
+func (u used) ReadFile(name string) ([]byte, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.MapFS.ReadFile(name)
+}
 
 func newUsed() used {
-	return used{fstest.MapFS{
+	return used{mu: &sync.Mutex{}, MapFS: fstest.MapFS{
 		"proc/self/cgroup":          {Data: []byte("0::/\n")},
 		"sys/fs/cgroup/memory.max":  {Data: []byte("1000000000\n")},
 		"sys/fs/cgroup/memory.stat": {Data: []byte("inactive_file 1000000\n")},
@@ -25,6 +35,8 @@ func newUsed() used {
 }
 
 func (u used) set(megabytes int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	u.MapFS["sys/fs/cgroup/memory.current"] = &fstest.MapFile{Data: fmt.Appendf(nil, "%d000000\n", megabytes+1)}
 }
 
