@@ -182,7 +182,7 @@ func (l *lane) join(k key) (f *flight, leads bool, a *kept) {
 
 func (l *lane) lead(ctx context.Context, req *infer.Request, k key, f *flight) (*infer.Response, error) {
 	run := ctx
-	if c := l.compute.Load(); ctx.Done() != nil && (c == 0 || c >= longRun) {
+	if c := l.compute.Load(); (c == 0 || c >= longRun) && ctx.Done() != nil {
 		var end func()
 		run, end = l.outlive(ctx, k, f)
 		defer end()

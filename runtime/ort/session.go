@@ -95,7 +95,9 @@ func (s *session) lease(ctx context.Context) (*call, error) {
 	}
 	c := s.calls[len(s.calls)-1]
 	s.calls = s.calls[:len(s.calls)-1]
-	if ctx.Done() != nil {
+	// A deadline is asked for first: contexts may build their timer in Done,
+	// and the watch needs none.
+	if _, ends := ctx.Deadline(); ends || ctx.Done() != nil {
 		c.ctx = ctx
 		s.watchRuns()
 	}
