@@ -9,6 +9,8 @@ import (
 	"time"
 )
 
+type key struct{}
+
 // What anybody sees of it is what context.WithDeadline shows.
 func TestDeadlineIsAContext(t *testing.T) {
 	reason := errors.New("the server stops")
@@ -18,14 +20,14 @@ func TestDeadlineIsAContext(t *testing.T) {
 		want error
 	}{
 		{"not yet", func(*deadline, context.CancelCauseFunc) {}, nil},
-		{"in time", func(*deadline, context.CancelCauseFunc) { time.Sleep(time.Second) }, context.DeadlineExceeded},
+		{"in time", func(*deadline, context.CancelCauseFunc) { <-time.After(time.Second) }, context.DeadlineExceeded},
 		{"by the parent", func(_ *deadline, cancel context.CancelCauseFunc) { cancel(reason) }, context.Canceled},
 		{"by its owner", func(d *deadline, _ context.CancelCauseFunc) { d.end() }, context.Canceled},
-		{"in time and by its owner", func(d *deadline, _ context.CancelCauseFunc) { time.Sleep(2 * time.Second); d.Err(); d.end() }, context.DeadlineExceeded},
+		{"in time and by its owner", func(d *deadline, _ context.CancelCauseFunc) { <-time.After(2 * time.Second); d.Err(); d.end() }, context.DeadlineExceeded},
 	} {
 		for _, early := range []bool{false, true} { // whether somebody waits before the end
 			synctest.Test(t, func(t *testing.T) {
-				parent, cancel := context.WithCancelCause(context.WithValue(t.Context(), "key", "value"))
+				parent, cancel := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
 				defer cancel(nil)
 				d := &deadline{Context: parent, at: time.Now().Add(time.Second)}
 				var child context.Context = d
@@ -59,7 +61,7 @@ func TestDeadlineIsAContext(t *testing.T) {
 				if parent.Err() != nil && context.Cause(d) != reason {
 					t.Errorf("%s: cause %v, want %v", tt.name, context.Cause(d), reason)
 				}
-				if d.Value("key") != "value" {
+				if d.Value(key{}) != "value" {
 					t.Errorf("%s: the parent's values are gone", tt.name)
 				}
 				if at, ok := d.Deadline(); !ok || !at.Equal(d.at) {

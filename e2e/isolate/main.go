@@ -44,7 +44,6 @@ type load struct {
 	mu    sync.Mutex
 	bad   map[int]int // by status
 	wrong []string
-	back  time.Time // of the first good answer after a kill
 }
 
 func run(args []string) error {

@@ -177,10 +177,3 @@ func (p *pool) open() {
 	p.closed = false
 	p.mu.Unlock()
 }
-
-// held is the number of bytes that exist.
-func (p *pool) held() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.total
-}
