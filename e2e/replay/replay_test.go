@@ -135,6 +135,9 @@ func settle(v any) any {
 		}
 	case map[string]any:
 		_, isServer := v["extensions"]
+		if _, counted := v["count"]; counted {
+			v["ns"] = "*" // protobuf leaves a time of 0 out
+		}
 		for key, inner := range v {
 			switch key {
 			case "prediction_id", "last_inference", "inference_count", "execution_count", "count", "ns":
