@@ -186,6 +186,42 @@ func TestWhatWaitsSharesARun(t *testing.T) {
 }
 
 // TestNothingWaitsForCompany: two runs, two requests, no sharing.
+// A run that keeps its processor, as native code does, leaves the callers who
+// are ready to ask behind it. They come together all the same.
+func TestCallersBehindARunComeTogether(t *testing.T) {
+	d := &timed{took: flat(time.Nanosecond)}
+	model := d.model(1)
+	answer := model.Run
+	model.Run = func(ctx context.Context, in []tensor.Tensor) ([]tensor.Tensor, error) {
+		for begun := time.Now(); time.Since(begun) < 100*time.Microsecond; { // nothing in here lets go of the processor
+			continue
+		}
+		return answer(ctx, in)
+	}
+	m := load(t, model, &infer.Options{Name: "m", Runs: 2})
+	if err := m.ProbeBatching(t.Context(), []*infer.Request{values(1), values(2)}); err != nil {
+		t.Fatal(err)
+	}
+	const callers, each = 64, 100
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			for range each {
+				resp, err := m.Infer(context.Background(), values(3))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp.Release()
+			}
+		})
+	}
+	all.Wait()
+	if s := m.Stats(); s.Inferences != callers*each || s.Executions > s.Inferences/4 {
+		t.Errorf("%d rows in %d runs, want at least four rows a run", s.Inferences, s.Executions)
+	}
+}
+
 func TestNothingWaitsForCompany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &timed{took: flat(time.Second)}

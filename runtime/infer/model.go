@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -299,16 +300,34 @@ func (m *Model) infer(ctx context.Context, req *Request, t *ticket) (*Response, 
 		return nil, err
 	}
 	m.inUse++
-	if s, free := m.startNow(t, now); free {
-		m.mu.Unlock()
-		return m.direct(ctx, req, t, s, now)
+	together := m.comeTogether()
+	if !together {
+		if s, free := m.startNow(t, now); free {
+			m.mu.Unlock()
+			return m.direct(ctx, req, t, s, now)
+		}
 	}
 	err = m.join(t, now)
 	m.mu.Unlock()
+	if err == nil && together {
+		runtime.Gosched()
+		m.mu.Lock()
+		m.fill()
+		m.mu.Unlock()
+	}
 	if err == nil {
 		err = m.await(ctx, t)
 	}
 	return m.finish(ctx, req, t, err)
+}
+
+// comeTogether reports whether a request lets the callers who are about to ask
+// go first, although a run may be free. A run does not let go of its processor
+// at once: where another goes on, the goroutines that are ready to ask would
+// stay behind it, and each would find the queue empty when it has its turn.
+// Nothing is waited for: when nobody is ready it costs nothing.
+func (m *Model) comeTogether() bool {
+	return m.sharing.on && m.inUse > 1 && m.cost.run >= keepsProcessor && m.freeSlot() != nil
 }
 
 // direct runs t in the run s, on the caller's goroutine.

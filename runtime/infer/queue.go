@@ -19,6 +19,9 @@ const (
 	// interactiveFor is how long after an interactive request runs are kept
 	// free for the next ones.
 	interactiveFor = 2 * time.Second
+	// keepsProcessor is the time in ns that native code may take before Go's
+	// scheduler gives its processor to other goroutines.
+	keepsProcessor = 20_000
 	// batchShare is how much of a run's time batch work gets all the same, as 1/batchShare: so little that it is out of sight of a p99.
 	batchShare = 200
 )
