@@ -44,7 +44,8 @@ func (f *Function) probeBatching(ctx context.Context) {
 			continue
 		}
 		err = loaded.ProbeBatching(ctx, own)
-		f.opts.Logger.DebugContext(ctx, "batching probed", "model", m.Name, "version", m.Version, "shared", err == nil, "error", err)
+		_, why := loaded.Batching()
+		f.opts.Logger.InfoContext(ctx, "batching", "model", m.Name, "version", m.Version, "shared", err == nil, "why", why)
 	}
 }
 

@@ -241,7 +241,7 @@ func (e *Engine) enter(ctx context.Context, alone, patient bool) (*worker, error
 			case <-ctx.Done():
 				err = ctx.Err()
 			case <-late:
-				err = fault.New(fault.Unavailable, "isolate.Run", "", "the engine is being started again").WithHint("Try again in a moment.")
+				err = fault.New(fault.Unavailable, "isolate.Run", "", "the engine is being started again").WithHint("Try again in a moment.").WithRetry(time.Second)
 			}
 		}
 		e.mu.Lock()

@@ -50,6 +50,8 @@ func sessionOptions(opts *driver.Options) (*binding.SessionOptions, unsafe.Point
 		// still with the process when a platform freezes it.
 		o.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
 		o.AddSessionConfigEntry("session.inter_op.allow_spinning", "0"),
+		// As much as runtime/onnx lets one constant grow; what it cannot foresee stays unfolded.
+		o.AddSessionConfigEntry("optimization.constant_folding_max_output_size_in_bytes", "1073741824"),
 		appendProvider(o, opts.Provider),
 	}
 	for _, err := range set {
