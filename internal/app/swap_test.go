@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -403,14 +404,22 @@ func TestMemoryIsFlatOverSwaps(t *testing.T) {
 		}
 	}
 	round(10)
-	before := resident(t)
-	round(100)
-	after := resident(t)
-	t.Logf("resident after 10 swaps %d KiB, after 100 more %d KiB", before>>10, after>>10)
-	// A leak of one model in twenty would be 50 MB. What the allocator keeps
-	// between two moments differs by some.
-	if grown := after - before; grown > 40<<20 {
-		t.Errorf("100 swaps of a model of 10 MB grew the process by %d KiB", grown>>10)
+	// The least of several moments, because what the allocator keeps for the
+	// next run differs between two.
+	least := func() int64 {
+		low := int64(math.MaxInt64)
+		for range 4 {
+			round(10)
+			low = min(low, resident(t))
+		}
+		return low
+	}
+	before := least()
+	round(40)
+	after := least()
+	t.Logf("resident early %d KiB, 80 swaps later %d KiB", before>>10, after>>10)
+	if grown := after - before; grown > 8<<20 {
+		t.Errorf("80 swaps of a model of 10 MB grew the process by %d KiB", grown>>10)
 	}
 }
 
