@@ -1,5 +1,6 @@
 //go:build cgo && linux
 
+#include <malloc.h>
 #include <errno.h>
 #include <features.h>
 #include <stdatomic.h>
@@ -42,4 +43,10 @@ int posix_memalign(void **p, size_t align, size_t n) {
   *p = memalign(align, n);
   return *p ? 0 : ENOMEM;
 }
+#endif
+
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+long long gw_mapped(void) { return (long long)mallinfo2().hblkhd; }
+#else
+long long gw_mapped(void) { return 0; }
 #endif

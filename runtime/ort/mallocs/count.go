@@ -3,6 +3,7 @@
 package mallocs
 
 // long long gw_mallocs(void);
+// long long gw_mapped(void);
 import "C"
 
 // Count is how often native code has allocated memory since the process began;
@@ -12,3 +13,7 @@ func Count() (n int64, ok bool) {
 	n = int64(C.gw_mallocs())
 	return n, n > 0
 }
+
+// Mapped is how many bytes native code holds in pieces so large that the C
+// library maps each by itself: at least all those of more than 32 MiB.
+func Mapped() int64 { return int64(C.gw_mapped()) }
