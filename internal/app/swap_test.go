@@ -418,9 +418,7 @@ func TestMemoryIsFlatOverSwaps(t *testing.T) {
 	round(40)
 	after := least()
 	t.Logf("resident early %d KiB, 80 swaps later %d KiB", before>>10, after>>10)
-	// A leak of one model in twenty would be as much; the race detector's share
-	// of the resident memory and the allocator's differ by some.
-	if grown := after - before; grown > 40<<20 {
+	if grown := after - before; grown > 8<<20 {
 		t.Errorf("80 swaps of a model of 10 MB grew the process by %d KiB", grown>>10)
 	}
 }
