@@ -145,6 +145,7 @@ func (m *Model) Stamp() (string, error) {
 }
 
 func replaced(subject, name string) error {
-	return fault.New(fault.BadModel, "onnx.Stamp", subject, "%s was replaced while it was being loaded", short(name)).
-		WithHint("Write a new file beside it, rename it into place, then load it again.")
+	return fault.New(fault.BadModel, "onnx.Stamp", subject, "%s was replaced while it was being loaded", short(name)).WithHint(placeAgain)
 }
+
+const placeAgain = "Write a new file beside it, rename it into place, then load it again."

@@ -83,7 +83,7 @@ func (x *externals) sum(name, path string) (string, error) {
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil || !os.SameFile(info, x.files[name]) {
-		return "", fault.New(fault.BadModel, "onnx.DigestAll", path, "%q was replaced while it was being read", name)
+		return "", fault.New(fault.BadModel, "onnx.DigestAll", path, "%q was replaced while it was being read", name).WithHint(placeAgain)
 	}
 	return sum(f, path)
 }
