@@ -1,0 +1,9 @@
+// Package adaptertest is the conformance suite of adapters: a new adapter is
+// done when it passes. The suite makes the subject, a few small models and a
+// handler that does what a request's parameters say, and calls it in the
+// platform's own wire format through a Client that the adapter's test hands in.
+//
+// Each case starts an adapter of its own and can be run alone. Where an adapter
+// runs in another process, as one that owns its process must, that process
+// makes the same subject with New.
+package adaptertest

@@ -1,0 +1,158 @@
+package emulate
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"godwit.dev/runtime/fault"
+)
+
+// container is what the platforms have in common that start a container and
+// speak HTTP to it: a port on loopback, probes, requests passed through.
+type container struct {
+	opts    *Options
+	port    int
+	client  *http.Transport
+	h2c     bool
+	probe   string // GET this until it answers 200; "": a connection is enough
+	timeout time.Duration
+	wait    time.Duration // after SIGTERM
+	vars    []string
+	front   func(out *http.Request) // what the platform's front end adds or changes
+	acked   func(status int) bool   // whether a delivery with that status is over
+}
+
+// newContainer takes a port that is free now, as nobody else will take it.
+func newContainer(o *Options, h2c bool) (*container, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fault.New(fault.Internal, "emulate.Start", "port", "%w", err)
+	}
+	defer ln.Close()
+	c := &container{opts: o, port: ln.Addr().(*net.TCPAddr).Port, h2c: h2c, client: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}}
+	if h2c {
+		c.client.Protocols = new(http.Protocols)
+		c.client.Protocols.SetUnencryptedHTTP2(true)
+	}
+	return c, nil
+}
+
+func (c *container) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)) }
+
+func (c *container) env() []string { return append(c.vars, "PORT="+strconv.Itoa(c.port)) }
+
+func (c *container) grace() time.Duration { return c.wait }
+
+func (c *container) close() { c.client.CloseIdleConnections() }
+
+// ready asks every few milliseconds, as nobody is billed for it here.
+func (c *container) ready(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := c.ask(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (c *container) ask(ctx context.Context) error {
+	if c.probe == "" {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.address())
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.address()+c.probe, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.client.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: want 200, got %d: %s", c.probe, resp.StatusCode, bytes.TrimSpace(body))
+	}
+	return nil
+}
+
+func (c *container) roundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(req.Context(), c.limit())
+	out := req.Clone(ctx)
+	out.URL.Scheme, out.URL.Host, out.Host = "http", c.address(), req.URL.Host
+	out.RequestURI = ""
+	var sent []byte
+	if out.Body != nil {
+		var err error
+		if sent, err = io.ReadAll(out.Body); err != nil {
+			cancel()
+			return nil, err
+		}
+		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(sent)), int64(len(sent))
+	}
+	if c.front != nil {
+		c.front(out)
+	}
+	begun := time.Now()
+	resp, err := c.client.RoundTrip(out)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	defer cancel()
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(got))
+	traced(c.opts, begun, sent, got)
+	return resp, nil
+}
+
+func (c *container) limit() time.Duration {
+	if c.opts.Timeout > 0 {
+		return c.opts.Timeout
+	}
+	return c.timeout
+}
+
+// deliver POSTs the event; the status says whether it is delivered again.
+func (c *container) deliver(ctx context.Context, d *Delivery) (*Reply, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://function/"+trimSlash(d.Path), bytes.NewReader(d.Body))
+	if err != nil {
+		return nil, fault.New(fault.Usage, "emulate.Deliver", d.Path, "%w", err)
+	}
+	for name, values := range d.Header {
+		req.Header[name] = values
+	}
+	resp, err := c.roundTrip(req)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "emulate.Deliver", "", "%w", err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	return &Reply{Status: resp.StatusCode, Header: resp.Header, Body: body, Retry: !c.acked(resp.StatusCode)}, err
+}
+
+func trimSlash(path string) string {
+	for len(path) > 0 && path[0] == '/' {
+		path = path[1:]
+	}
+	return path
+}
