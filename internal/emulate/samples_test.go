@@ -1,0 +1,67 @@
+package emulate
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestSamples reads every sample there is: each is told about, none is empty,
+// and what says that it is JSON is.
+func TestSamples(t *testing.T) {
+	folders, err := sampleFiles.ReadDir("samples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range folders {
+		if !f.IsDir() {
+			t.Errorf("samples/%s: want folders by target only", f.Name())
+		}
+		about := aboutSamples(f.Name())
+		for _, s := range Samples(f.Name()) {
+			if strings.TrimSpace(s.About) == "" {
+				t.Errorf("%s/%s: want a line in about.txt", f.Name(), s.Name)
+			}
+			delete(about, s.Name)
+			if len(s.Delivery.Header) == 0 {
+				t.Errorf("%s/%s: want headers, got none", f.Name(), s.Name)
+			}
+			if strings.Contains(s.Delivery.Header.Get("Content-Type"), "json") && !json.Valid(s.Delivery.Body) {
+				t.Errorf("%s/%s: the body is no JSON: %s", f.Name(), s.Name, s.Delivery.Body)
+			}
+			if _, ok := SampleOf(f.Name(), s.Name); !ok {
+				t.Errorf("%s/%s: not found by its name", f.Name(), s.Name)
+			}
+		}
+		for name := range about {
+			t.Errorf("%s/about.txt: %q is no sample", f.Name(), name)
+		}
+	}
+	if got := Samples("nowhere"); got != nil {
+		t.Errorf("samples of no target: %v", got)
+	}
+	if got := Samples(""); got != nil {
+		t.Errorf("samples of no target: %v", got)
+	}
+}
+
+func TestParseSample(t *testing.T) {
+	for _, c := range []struct {
+		name, file string
+		want       Delivery
+	}{
+		{"all parts", "POST /events\nSample-Function: score\nce-id: 1\nContent-Type: text/plain\n\na\n\nb",
+			Delivery{Function: "score", Path: "/events", Header: http.Header{"Ce-Id": {"1"}, "Content-Type": {"text/plain"}}, Body: []byte("a\n\nb")}},
+		{"headers only", "ce-id: 1\n\n", Delivery{Header: http.Header{"Ce-Id": {"1"}}, Body: []byte{}}},
+		{"no header", "not a header", Delivery{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, parseSample([]byte(c.file))); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
