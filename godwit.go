@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"godwit.dev/internal/app"
 	"godwit.dev/internal/cli"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/infer"
@@ -22,7 +23,7 @@ func Main(wrap func(infer.Handler) infer.Handler) {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal kills at once
-	os.Exit(cli.Main(ctx, cli.OS(), cli.Parts{Engine: ort.New, Wrap: wrap, Hangup: hangup}))
+	os.Exit(cli.Main(ctx, app.OS(), cli.Parts{Engine: ort.New, Wrap: wrap, Hangup: hangup}))
 }
 
 func hangup() (signals <-chan os.Signal, stop func()) {
@@ -36,6 +37,6 @@ func hangup() (signals <-chan os.Signal, stop func()) {
 // `make onnxruntime` put into the user's cache. Nothing is loaded before the
 // first model is.
 func Engine() driver.Engine {
-	env := cli.OS()
+	env := app.OS()
 	return ort.New(env.Setup(nil))
 }

@@ -20,6 +20,7 @@ import (
 	"godwit.dev/adapters/httpserve/oippb"
 	"godwit.dev/adapters/oip"
 	"godwit.dev/internal/app"
+	"godwit.dev/internal/fnserver"
 	"godwit.dev/runtime/codec"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/infer"
@@ -54,7 +55,7 @@ func serve(t *testing.T, dir string) served {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	options := app.ServeOptions(&f.Spec.Limits)
+	options := fnserver.ServerOptions(&f.Spec.Limits)
 	done := make(chan error, 1)
 	go func() { done <- httpserve.Serve(ctx, ln, nil, f.Server(oip.Options{}), &options) }()
 	conn, err := grpc.NewClient(ln.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))

@@ -14,6 +14,7 @@ import (
 	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/oip"
 	"godwit.dev/internal/app"
+	"godwit.dev/internal/fnserver"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/ort"
 )
@@ -109,7 +110,7 @@ func serve(t *testing.T, dir string) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := app.ServeOptions(&f.Spec.Limits)
+	options := fnserver.ServerOptions(&f.Spec.Limits)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- httpserve.Serve(ctx, ln, nil, f.Server(oip.Options{}), &options) }()

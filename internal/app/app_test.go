@@ -9,10 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/oip"
 	"godwit.dev/internal/app"
 	"godwit.dev/internal/testmodels"
@@ -199,11 +197,6 @@ limits: {body: 2MiB, compressionRatio: 7, chunks: 100, headerFields: 30, headerB
 	o := f.Server(oip.Options{}).Options()
 	if o.Limits.Body != 2<<20 || o.CompressionRatio != 7 || o.Timeout != 9*time.Second {
 		t.Errorf("body %d, ratio %d, timeout %v", o.Limits.Body, o.CompressionRatio, o.Timeout)
-	}
-	want := httpserve.Options{Drain: 3 * time.Second, MaxStreams: 5, MaxHeaderBytes: 8 << 10, MaxHeaderFields: 30, MaxChunks: 100,
-		HeaderTimeout: 5 * time.Second, IdleTimeout: 75 * time.Second}
-	if diff := cmp.Diff(want, app.ServeOptions(&f.Spec.Limits)); diff != "" {
-		t.Errorf("ServeOptions (-want +got):\n%s", diff)
 	}
 }
 

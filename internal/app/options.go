@@ -3,7 +3,6 @@ package app
 import (
 	"time"
 
-	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/oip"
 	"godwit.dev/infra/spec"
 	"godwit.dev/runtime/codec"
@@ -14,15 +13,6 @@ func CodecLimits(l *spec.Limits) *codec.Limits {
 	return &codec.Limits{
 		Body: int64(l.Body), Depth: l.Depth, Rank: l.Rank, Elements: l.Elements, Tensors: l.Tensors,
 		Params: l.Params, StringBytes: int(l.StringBytes), Response: int64(l.Response),
-	}
-}
-
-// ServeOptions are the spec's limits on connections and time.
-func ServeOptions(l *spec.Limits) httpserve.Options {
-	return httpserve.Options{
-		Drain: time.Duration(l.Drain), MaxStreams: l.Streams,
-		MaxHeaderBytes: int(l.HeaderBytes), MaxHeaderFields: l.HeaderFields, MaxChunks: l.Chunks,
-		HeaderTimeout: time.Duration(l.ReadHeader), IdleTimeout: time.Duration(l.Idle),
 	}
 }
 

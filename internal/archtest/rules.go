@@ -79,13 +79,16 @@ var rows = []row{
 	{folder: "internal/handlerbuild", may: portable}, // compiles a user's handler by running go
 	{folder: "internal/page", may: portable},         // the static page of GET /
 	{folder: "internal/app", may: join(joined, "runtime/isolate")},
+	{folder: "internal/fnserver", may: join(joined, "internal/app")},
+	{folder: "internal/fnlambda", may: join(joined, "internal/app")},
+	{folder: "internal/verify", may: joined},
 	{folder: "internal/pack", may: join(joined, "internal/app")},
 	{folder: "internal/bake", may: join(joined, "internal/app")},
 	{folder: "internal/doctor", may: join(joined, "internal/app")},
 	{folder: "internal/loadtest", may: join(joined, "internal/app")},
 	{folder: "loadtest", may: join(joined, "internal/app")},
 	{folder: "loadtest/goals", may: everything}, // a maintenance program: the engine against a C loop
-	{folder: "internal/cli", may: join(joined, "runtime/isolate", "internal/app", "internal/pack", "internal/bake", "internal/doctor", "internal/loadtest", "loadtest",
+	{folder: "internal/cli", may: join(joined, "internal/app", "internal/fnserver", "internal/fnlambda", "internal/verify", "internal/pack", "internal/bake", "internal/doctor", "internal/loadtest", "loadtest",
 		"internal/client", "internal/handlerbuild", "internal/page")},
 	{folder: "internal/golden"},
 	{folder: "internal/archtest"},

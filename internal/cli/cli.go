@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -23,13 +21,7 @@ import (
 )
 
 // Env is the process that Main runs in.
-type Env struct {
-	Args                 []string // without the program's name
-	Getenv               func(string) string
-	Stdin                io.Reader
-	Stdout, Stderr       io.Writer
-	Executable, CacheDir string // paths of the binary and of Godwit's cache; "" when unknown
-}
+type Env = app.Process
 
 // Parts are what a binary hands to the command line.
 type Parts struct {
@@ -41,30 +33,23 @@ type Parts struct {
 	Hangup func() (signals <-chan os.Signal, stop func())
 }
 
-// OS is the Env of this process.
-func OS() Env {
-	env := Env{Args: os.Args[1:], Getenv: os.Getenv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
-	env.Executable, _ = os.Executable()
-	if cache, err := os.UserCacheDir(); err == nil {
-		env.CacheDir = filepath.Join(cache, "godwit")
-	}
-	return env
-}
-
 // program is one run of the command line.
 type program struct {
 	Env
 	Parts
 	json, quiet bool
-	isolated    bool // the engine runs in a worker process
 }
 
 // Main runs the command line and returns the exit code. When ctx ends,
 // commands stop what they do and servers drain.
 func Main(ctx context.Context, env Env, parts Parts) int {
 	p := &program{Env: env, Parts: parts}
-	if len(env.Args) == 1 && env.Args[0] == workerCommand {
-		return exitCode(p.worker())
+	if p.IsWorker() {
+		err := p.Work(p.Engine)
+		if err != nil { // only the exit code is left for it
+			p.report(err)
+		}
+		return exitCode(err)
 	}
 	root := p.root()
 	root.SetArgs(env.Args)
@@ -140,27 +125,12 @@ func isUsage(err error) bool {
 	return strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "required flag")
 }
 
-// problem is one thing that is wrong, as it is printed.
-type problem struct {
-	Error string `json:"error"`
-	Code  string `json:"code"`
-	Hint  string `json:"hint,omitempty"`
-}
-
 // problems splits err into what is wrong, each with its own advice.
-func problems(err error) []problem {
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		var all []problem
-		for _, e := range many.Unwrap() {
-			all = append(all, problems(e)...)
-		}
-		return all
-	}
-	text, hint := describe(err)
+func problems(err error) []app.Problem {
 	if fault.Of(err) == nil && isUsage(err) {
-		return []problem{{firstLine(text), fault.Usage.String(), "godwit --help"}}
+		return []app.Problem{{Error: firstLine(err.Error()), Code: fault.Usage.String(), Hint: "godwit --help"}}
 	}
-	return []problem{{text, fault.CodeOf(err).String(), hint}}
+	return app.Problems(err)
 }
 
 // report prints err on stderr for people, or as JSON: one document, with the
@@ -169,8 +139,8 @@ func (p *program) report(err error) {
 	all := problems(err)
 	if p.json {
 		writeJSON(p.Stderr, struct {
-			problem
-			More []problem `json:"more,omitempty"`
+			app.Problem
+			More []app.Problem `json:"more,omitempty"`
 		}{all[0], all[1:]})
 		return
 	}
@@ -187,15 +157,6 @@ func firstLine(s string) string {
 	return line
 }
 
-// describe is err for whoever sits at the terminal: nothing is hidden here.
-func describe(err error) (text, hint string) {
-	text = err.Error()
-	if e := fault.Of(err); e != nil && e.Op != "" && strings.HasPrefix(text, e.Op+" ") {
-		text = strings.TrimPrefix(text, e.Op+" ")
-	}
-	return text, fault.HintOf(err)
-}
-
 func writeJSON(w io.Writer, v any) {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
@@ -207,27 +168,5 @@ func writeJSON(w io.Writer, v any) {
 func (p *program) say(format string, args ...any) {
 	if !p.quiet && !p.json {
 		fmt.Fprintf(p.Stderr, format, args...)
-	}
-}
-
-// terminationLog is where Kubernetes and Cloud Run mount a file that they show
-// as the reason why a container ended.
-const terminationLog = "/dev/termination-log"
-
-// tell writes why a start failed to file, if a platform has put it there.
-func tell(file string, err error) {
-	info, statErr := os.Stat(file)
-	if statErr != nil || !info.Mode().IsRegular() {
-		return
-	}
-	var text strings.Builder
-	for _, one := range problems(err) {
-		fmt.Fprintf(&text, "%s\n", one.Error)
-		if one.Hint != "" {
-			fmt.Fprintf(&text, "Try: %s\n", one.Hint)
-		}
-	}
-	if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil && !errors.Is(err, fs.ErrPermission) {
-		return // the same text is on stderr
 	}
 }

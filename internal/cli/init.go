@@ -84,7 +84,7 @@ func (p *program) init(ctx context.Context, args []string, o *initOptions) error
 		return fault.New(fault.Internal, "", target, "%w", err)
 	}
 	log := p.logger(slog.LevelWarn)
-	f, err := app.Open(dir, p.engine(log), &app.Options{Logger: log, Quota: p.quota()})
+	f, err := app.Open(dir, p.engine(log), &app.Options{Logger: log, Quota: p.Quota()})
 	if err != nil {
 		return err
 	}

@@ -4,38 +4,15 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"runtime"
 
 	"golang.org/x/term"
 
 	"godwit.dev/internal/app"
 	"godwit.dev/runtime/driver"
-	"godwit.dev/runtime/fault"
-	"godwit.dev/runtime/quota"
 	"godwit.dev/runtime/telemetry"
 )
 
-// Setup is where a process with this environment finds ONNX Runtime: the
-// library named, else lib/ beside the binary, else the one in the user's cache.
-func (e *Env) Setup(log *slog.Logger) *driver.Setup {
-	setup := &driver.Setup{Library: e.Getenv("GODWIT_ONNXRUNTIME"), CacheDir: e.CacheDir, Logger: log}
-	if e.Executable != "" {
-		setup.LibraryDirs = []string{filepath.Join(filepath.Dir(e.Executable), "lib")}
-	}
-	return setup
-}
-
 func (p *program) engine(log *slog.Logger) driver.Engine { return p.Engine(p.Setup(log)) }
-
-func (p *program) quota() quota.Quota {
-	return quota.Read(quota.Source{FS: os.DirFS("/"), Getenv: p.Getenv, CPUs: runtime.NumCPU()})
-}
-
-// memory reads what counts against the quota's limit.
-func (p *program) memory() *quota.Gauge {
-	return quota.NewGauge(quota.Source{FS: os.DirFS("/"), Getenv: p.Getenv, CPUs: runtime.NumCPU()})
-}
 
 // logger writes to stderr: text on a terminal, JSON elsewhere.
 func (p *program) logger(level slog.Level) *slog.Logger {
@@ -54,7 +31,7 @@ func isTerminal(stream any) bool {
 // open opens and loads the function in dir for one command's own use.
 func (p *program) open(ctx context.Context, dir string) (*app.Function, error) {
 	log := p.logger(slog.LevelWarn)
-	f, err := app.Open(dir, p.engine(log), &app.Options{Logger: log, Wrap: p.Wrap, Quota: p.quota(), Single: true})
+	f, err := app.Open(dir, p.engine(log), &app.Options{Logger: log, Wrap: p.Wrap, Quota: p.Quota(), Single: true})
 	if err != nil {
 		return nil, err
 	}
@@ -73,15 +50,5 @@ func (p *program) function(args []string) (string, error) {
 	if len(args) > 0 {
 		return args[0], nil
 	}
-	if dir := p.Getenv("GODWIT_FUNCTION"); dir != "" {
-		return dir, nil
-	}
-	if p.Executable != "" {
-		dir := filepath.Dir(p.Executable)
-		if _, err := os.Stat(filepath.Join(dir, "godwit.yaml")); err == nil {
-			return dir, nil
-		}
-	}
-	return "", fault.New(fault.Usage, "", "", "want a function folder or a model file, got none").
-		WithHint("Name the folder, or set GODWIT_FUNCTION.")
+	return p.Folder()
 }

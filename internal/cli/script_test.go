@@ -16,6 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"godwit.dev/internal/app"
 	"godwit.dev/internal/cli"
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/ort"
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 			signal.Ignore(syscall.SIGPIPE)
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			context.AfterFunc(ctx, stop)
-			os.Exit(cli.Main(ctx, cli.OS(), cli.Parts{Engine: ort.New, Hangup: hangup}))
+			os.Exit(cli.Main(ctx, app.OS(), cli.Parts{Engine: ort.New, Hangup: hangup}))
 		},
 	})
 }

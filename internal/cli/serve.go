@@ -9,20 +9,15 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"godwit.dev/adapters/httpserve"
-	"godwit.dev/adapters/oip"
 	"godwit.dev/internal/app"
+	"godwit.dev/internal/fnserver"
 	"godwit.dev/internal/page"
 	"godwit.dev/internal/recorded"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
-	"godwit.dev/runtime/telemetry/prom"
 )
 
 type serveOptions struct {
@@ -58,7 +53,7 @@ load, 12 godwit.yaml is wrong, 13 ONNX Runtime or the provider is missing.`,
 			err := p.serve(cmd.Context(), args, &o)
 			var child exited
 			if err != nil && !errors.As(err, &child) {
-				tell(terminationLog, err)
+				app.Tell(err)
 			}
 			return err
 		},
@@ -87,126 +82,16 @@ func (p *program) serve(ctx context.Context, args []string, o *serveOptions) err
 	if err != nil {
 		return err
 	}
-	log := p.logger(slog.LevelInfo)
-	metrics := prom.New(nil)
-	open := &app.Options{
-		Logger: log, Sink: metrics, Wrap: p.Wrap, Quota: p.quota(), Memory: p.memory(),
+	return fnserver.Serve(ctx, &fnserver.Options{
+		Process: &p.Env, Path: path, Engine: p.Engine, Wrap: p.Wrap, Log: p.logger(slog.LevelInfo),
+		Listen: listen, MetricsListen: o.metricsListen, Isolate: o.isolate, Mixed: o.behindProxy,
 		Provider: driver.Provider{Name: o.provider, Options: o.providerOptions},
-	}
-	eng, err := p.isolate(path, o.isolate, log, open)
-	if err != nil {
-		return err
-	}
-	f, err := app.Open(path, eng, open)
-	if err != nil {
-		return err
-	}
-	requests, err := f.Requests()
-	if err != nil {
-		return err
-	}
-	ln, err := httpserve.Listen(ctx, listen)
-	if err != nil {
-		return err
-	}
-	defer ln.Close()
-	if err := f.CheckAuth(ln.Addr()); err != nil {
-		return err
-	}
-	callers, err := f.Authorizer(p.Getenv)
-	if err != nil {
-		return err
-	}
-	options := app.ServeOptions(&f.Spec.Limits)
-	options.Log, options.Mixed = log, o.behindProxy
-	routes := oip.Options{Page: page.Handler(), Examples: examples(requests)}
-	if callers != nil {
-		defer callers.Close()
-		routes.Auth = callers
-	}
-	if o.metricsListen == "" {
-		routes.Metrics = metrics.Handler()
-	} else {
-		if options.MetricsListener, err = httpserve.Listen(ctx, o.metricsListen); err != nil {
-			return err
-		}
-		options.Metrics = metrics.Handler()
-	}
-	started := &atomic.Bool{}
-	routes.Ready = func() error {
-		if !started.Load() {
-			return fault.New(fault.Unavailable, "cli.serve", "", "the server is starting")
-		}
-		return nil
-	}
-	return p.run(ctx, f, ln, requests, f.Server(routes), &options, started)
+		Page:     page.Handler(),
+		Loading:  func(f *app.Function) func() { return p.working("loading " + f.Spec.Models[0].Name) },
+		Started:  p.welcome,
+		Hangup:   p.Hangup, Attended: func() bool { return isTerminal(p.Stdin) },
+	})
 }
-
-// run serves and loads at the same time, so that probes are answered from the
-// first moment on, and ends when serving ends or a model does not load. started
-// becomes true once everything that is said at the start has been said.
-func (p *program) run(ctx context.Context, f *app.Function, ln net.Listener, requests []recorded.Request,
-	server *oip.Server, options *httpserve.Options, started *atomic.Bool) error {
-	serving, stop := context.WithCancel(ctx)
-	var reloads sync.WaitGroup
-	defer reloads.Wait()
-	defer stop()
-	reloads.Go(func() { p.reloads(serving, f, options.Log, stop) })
-	served := make(chan error, 1)
-	go func() { served <- httpserve.Serve(serving, ln, nil, server, options) }()
-
-	show := p.working("loading " + f.Spec.Models[0].Name)
-	err := f.Load(ctx)
-	show()
-	if err != nil && ctx.Err() == nil {
-		stop()
-		return errors.Join(err, <-served)
-	}
-	if err == nil {
-		p.welcome(f, ln.Addr(), requests)
-		started.Store(true)
-	}
-	err = <-served
-	stop()
-	if err != nil {
-		return err
-	}
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
-	defer cancel()
-	return f.Close(end)
-}
-
-// reloads reads the function again whenever a signal says so, until ctx ends.
-// A signal that comes because the terminal went away ends the server, as it
-// ends every program that a person has left.
-func (p *program) reloads(ctx context.Context, f *app.Function, log *slog.Logger, stop func()) {
-	if p.Hangup == nil {
-		return
-	}
-	signals, done := p.Hangup()
-	defer done()
-	attended := isTerminal(p.Stdin)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-signals:
-		}
-		if attended && !isTerminal(p.Stdin) {
-			stop()
-			return
-		}
-		changes, err := f.Reload(ctx)
-		if err != nil && ctx.Err() == nil {
-			log.ErrorContext(ctx, "not everything was reloaded", "error", err)
-		}
-		log.InfoContext(ctx, "reloaded", "changes", len(changes))
-	}
-}
-
-// closeWait bounds the wait for runs that outlive their cancelled requests: an
-// engine stops only between operators. The process ends either way.
-const closeWait = 2 * time.Second
 
 func (p *program) listenAddress(flag string) (string, error) {
 	if flag != "" {
@@ -223,17 +108,9 @@ func (p *program) listenAddress(flag string) (string, error) {
 	return net.JoinHostPort("127.0.0.1", port), nil
 }
 
-func examples(requests []recorded.Request) []oip.Example {
-	var all []oip.Example
-	for _, r := range requests {
-		all = append(all, oip.Example{Model: r.Model, Name: r.Name, Request: r.Body})
-	}
-	return all
-}
-
 // welcome tells a person where the server is and what to do next.
-func (p *program) welcome(f *app.Function, addr net.Addr, requests []recorded.Request) {
-	url := "http://" + addr.String()
+func (p *program) welcome(f *fnserver.Function) {
+	url := "http://" + f.Addr.String()
 	if p.json {
 		p.welcomeJSON(f, url)
 		return
@@ -253,18 +130,18 @@ func (p *program) welcome(f *app.Function, addr net.Addr, requests []recorded.Re
 			loaded.Providers()[0], plural(runs, "run"), plural(intraOp, "thread"))
 		signature(w, "    ", loaded.Signature())
 	}
-	if p.isolated {
+	if f.Isolated {
 		fmt.Fprintln(w, "  the engine in a worker process of its own")
 	}
 	header := ""
 	if mode := f.Spec.Auth.Mode; mode == "key" || mode == "jwt" {
 		header = ` -H "Authorization: Bearer $` + strings.ToUpper(mode) + `"`
 	}
-	next(w, url, header, requests)
+	next(w, url, header, f.Requests)
 }
 
 // welcomeJSON is the document of serve --json, printed once all models are loaded.
-func (p *program) welcomeJSON(f *app.Function, url string) {
+func (p *program) welcomeJSON(f *fnserver.Function, url string) {
 	type model struct {
 		Name     string `json:"name"`
 		Version  string `json:"version"`
@@ -286,7 +163,7 @@ func (p *program) welcomeJSON(f *app.Function, url string) {
 		URL      string  `json:"url"`
 		Isolated bool    `json:"isolated"`
 		Models   []model `json:"models"`
-	}{url, p.isolated, models})
+	}{url, f.Isolated, models})
 }
 
 // next says what to try; header is what curl needs for a server that checks callers.

@@ -16,6 +16,7 @@ import (
 	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/oip"
 	"godwit.dev/internal/app"
+	"godwit.dev/internal/fnserver"
 	"godwit.dev/loadtest"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/ort"
@@ -109,7 +110,7 @@ func allocGoal(ctx context.Context, b *bench) ([]*figure, error) {
 	if err != nil {
 		return figures, err
 	}
-	options := app.ServeOptions(&f.Spec.Limits)
+	options := fnserver.ServerOptions(&f.Spec.Limits)
 	options.Log = log
 	serving, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
