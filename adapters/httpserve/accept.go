@@ -110,6 +110,13 @@ func (s *server) admit(raw net.Conn) {
 			_ = c.Close()
 			return
 		}
+		if k == toHTTP {
+			if l := s.newLane(c); l != nil {
+				s.lanes.add(l)
+				go l.run() // s.lanes.close waits for it
+				return
+			}
+		}
 		s.unsettled.Add(1)
 		c.settled = func() { s.unsettled.Add(-1) }
 		if k == toGRPC {

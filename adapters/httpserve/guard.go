@@ -161,11 +161,16 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 	case err != nil:
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {
-			return n, fault.New(fault.DeadlineExceeded, "httpserve", "body", "it arrived too slowly").
-				WithHint("Send at least %d bytes a second.", minRate)
+			return n, tooSlow()
 		}
 	case b.n-b.extended >= stride:
 		b.extend()
 	}
 	return n, err
+}
+
+// tooSlow is what a body is whose deadline is over.
+func tooSlow() error {
+	return fault.New(fault.DeadlineExceeded, "httpserve", "body", "it arrived too slowly").
+		WithHint("Send at least %d bytes a second.", minRate)
 }

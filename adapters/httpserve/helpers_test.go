@@ -117,6 +117,7 @@ func startOn(t testing.TB, ln net.Listener, api *oip.Options, opts *httpserve.Op
 		o = *opts
 	}
 	o.Log = log
+	o.NoLane = o.NoLane || strings.HasPrefix(t.Name(), "TestWithoutLane/")
 	if o.Drain == 0 {
 		o.Drain = long
 	}

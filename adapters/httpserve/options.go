@@ -25,6 +25,10 @@ type Options struct {
 	// headers are treated so in any case.
 	Mixed bool
 
+	// NoLane leaves all of HTTP/1.1 to net/http, which answers the same and takes
+	// longer.
+	NoLane bool
+
 	// MaxConns is how many connections may be open; one more is closed at
 	// once. Default 4096.
 	MaxConns int

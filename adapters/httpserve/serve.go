@@ -22,6 +22,7 @@ type server struct {
 	http                 *http.Server
 	grpc                 *grpcServer // nil without gRPC
 	httpConns, grpcConns *handoff
+	lanes                *laneSet
 
 	open       atomic.Int64 // connections
 	sniffing   connSet
@@ -32,7 +33,7 @@ type server struct {
 	stopOnce   sync.Once
 
 	draining atomic.Bool
-	inFlight atomic.Int64 // requests in progress over net/http, but gRPC
+	inFlight atomic.Int64 // requests in progress over HTTP, but gRPC
 	cut      context.CancelCauseFunc
 	running  sync.WaitGroup
 	failed   chan error
@@ -62,6 +63,9 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, api *oip.Server
 		go s.grpc.serve(s.grpcConns) // s.grpc.close waits for it
 	}
 	s.http = s.newHTTP(base, h)
+	s.lanes = newLaneSet(s, base, h)
+	defer context.AfterFunc(base, func() { s.lanes.cut(context.Canceled) })()
+	s.running.Go(s.lanes.watch)
 	s.run(func() error { return s.http.Serve(s.httpConns) })
 	s.run(func() error {
 		defer close(s.accepted)
@@ -161,6 +165,7 @@ func (s *server) drain(ctx context.Context, ln net.Listener) error {
 	// What has been accepted is known to its server before that is told to stop.
 	s.sniffing.empty() // each ends within HeaderTimeout
 	s.sniffers.Wait()
+	s.lanes.settle(ctx)
 	s.settle(ctx)
 
 	// Callers whose requests would be cut off get an answer instead.
@@ -175,6 +180,7 @@ func (s *server) drain(ctx context.Context, ln net.Listener) error {
 	if s.grpc != nil {
 		stops.Go(func() { s.grpc.stop(ctx) })
 	}
+	stops.Go(func() { s.lanes.drained(ctx) })
 	err := s.http.Shutdown(ctx)
 	stops.Wait()
 	lost := s.inFlight.Load()
@@ -228,4 +234,5 @@ func (s *server) close(ln net.Listener) {
 	}
 	s.sniffing.closeAll()
 	s.sniffers.Wait()
+	s.lanes.close()
 }
