@@ -43,21 +43,23 @@ func newExchange(l *lane) *exchange {
 // request is what the handler gets.
 func (x *exchange) request(l *lane) *http.Request {
 	r := l.memo.req.WithContext(x)
+	r.Header, r.ContentLength = l.memo.header, l.head.length
 	if l.head.length > 0 {
 		r.Body = &x.body
 	}
 	return r
 }
 
-// EndBy gives the request a deadline, unless it has an earlier one, and reports
-// whether it did: near ones are not kept exactly enough.
+// EndBy gives the request a deadline and reports whether it did: there must be
+// none yet, and near ones are not kept exactly enough. The zero time takes it
+// away again. It is what package oip asks a context for.
 func (x *exchange) EndBy(at time.Time) bool {
-	if time.Until(at) < nearDeadline {
-		return false
+	if at.IsZero() {
+		x.until.Store(0)
+		return true
 	}
 	// From the server's start, so that nobody's setting the clock moves it.
-	end := int64(at.Sub(x.server.lanes.start))
-	return x.until.CompareAndSwap(0, end) || x.until.Load() <= end
+	return time.Until(at) >= nearDeadline && x.until.CompareAndSwap(0, int64(at.Sub(x.server.lanes.start)))
 }
 
 func (x *exchange) Deadline() (time.Time, bool) {

@@ -3,7 +3,9 @@ package httpserve
 import (
 	"bufio"
 	"bytes"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 )
 
@@ -188,9 +190,10 @@ var tokens = func() (t [256]bool) {
 // memo is the last header of a connection and what it means: callers who keep a
 // connection send the same one again and again, but for the length of the body.
 type memo struct {
-	head headScan
-	text []byte
-	req  *http.Request // never given to a handler itself
+	head   headScan
+	text   []byte
+	header http.Header   // as the text has it
+	req    *http.Request // the rest, never given to a handler itself
 }
 
 // mostMemo bounds the header that a connection remembers.
@@ -228,22 +231,16 @@ func (m *memo) match(b []byte, h *headScan) bool {
 // relength remembers another length. Handlers may still hold the header that
 // there was, so it is not changed.
 func (m *memo) relength(digits []byte) {
-	text := string(digits)
-	by := len(digits) - (m.head.to - m.head.from)
-	known := make([]byte, 0, len(m.text)+by)
-	known = append(append(append(known, m.text[:m.head.from]...), digits...), m.text[m.head.to:]...)
-	m.text = known
-	m.head.to, m.head.end = m.head.to+by, m.head.end+by
-	m.head.length, _ = strconv.ParseInt(text, 10, 64)
-
-	r := *m.req
-	r.ContentLength = m.head.length
-	r.Header = make(http.Header, len(m.req.Header))
-	for name, values := range m.req.Header {
-		r.Header[name] = values
+	if by := len(digits) - (m.head.to - m.head.from); by == 0 {
+		copy(m.text[m.head.from:], digits)
+	} else {
+		m.text = slices.Replace(m.text, m.head.from, m.head.to, digits...)
+		m.head.to, m.head.end = m.head.to+by, m.head.end+by
 	}
-	r.Header["Content-Length"] = []string{text}
-	m.req = &r
+	text := string(digits)
+	m.head.length, _ = strconv.ParseInt(text, 10, 64)
+	m.header = maps.Clone(m.header)
+	m.header["Content-Length"] = []string{text}
 }
 
 // parse reads the header that l.head has found usual, as net/http reads it.
@@ -264,7 +261,7 @@ func (m *memo) parse(l *lane, b []byte) bool {
 	}
 	r.Body = http.NoBody
 	r.RemoteAddr = l.remote
-	m.head, m.req = l.head, r
+	m.head, m.req, m.header = l.head, r, r.Header
 	m.text = m.text[:0]
 	if l.head.end <= mostMemo {
 		m.text = append(m.text, b[:l.head.end]...)

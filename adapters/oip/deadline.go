@@ -81,3 +81,17 @@ func (d *deadline) Value(key any) any {
 	}
 	return d.Context.Value(key)
 }
+
+// An ender is a request's context that keeps a deadline itself, where a server
+// looks after all its requests with one clock. EndBy says whether it does, until
+// it is given the zero time.
+type ender interface{ EndBy(at time.Time) bool }
+
+// ender is the server's context below ctx, nil where there is anything between.
+func (x *Exchange) ender(ctx context.Context) ender {
+	if ctx != &x.traced {
+		return nil
+	}
+	e, _ := x.traced.Context.(ender)
+	return e
+}

@@ -107,13 +107,18 @@ func (x *Exchange) Infer(ctx context.Context, req *infer.Request) (*infer.Respon
 	}
 	if limit > 0 {
 		// From the request's start: time spent reading a slow body counts.
-		d := &x.deadline
-		if d.Context != nil {
-			d = new(deadline) // a second request on this exchange
+		at := x.start.Add(limit)
+		if e := x.ender(ctx); e != nil && e.EndBy(at) {
+			defer e.EndBy(time.Time{})
+		} else {
+			d := &x.deadline
+			if d.Context != nil {
+				d = new(deadline) // a second request on this exchange
+			}
+			d.Context, d.at = ctx, at
+			defer d.end()
+			ctx = d
 		}
-		d.Context, d.at = ctx, x.start.Add(limit)
-		defer d.end()
-		ctx = d
 	}
 	resp, err := x.call(ctx, req)
 	if err != nil {
