@@ -76,14 +76,25 @@ func (p *Process) Folder(others ...string) (string, error) {
 // people, so help and completion do not know it.
 const workerCommand = "worker-process"
 
-// workerEnv names what a worker gets of this process's environment: where
-// libraries, caches, devices and locales are. The rest, which may hold keys,
-// stays here.
-var workerEnv = [...]string{
+// passed names what Passed passes on.
+var passed = [...]string{
 	"HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "LOCPATH",
 	"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "GODWIT_ONNXRUNTIME", "GOMAXPROCS", "OMP_NUM_THREADS",
 	"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_CACHE_PATH", "CUDA_CACHE_DISABLE", "CUDA_MODULE_LOADING",
 	"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES",
+}
+
+// Passed is what processes that this one starts get of its environment: where
+// libraries, caches, devices and locales are. The rest, which may hold keys,
+// stays here.
+func (p *Process) Passed() []string {
+	var env []string
+	for _, name := range passed {
+		if v := p.Getenv(name); v != "" {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
 }
 
 // IsWorker reports whether this process was started as a worker: then Work is
@@ -106,11 +117,7 @@ func (p *Process) Isolate(path, mode string, engine driver.NewEngine, o *Options
 	if p.Executable != "" {
 		i.Command = []string{p.Executable, workerCommand}
 	}
-	for _, name := range workerEnv {
-		if v := p.Getenv(name); v != "" {
-			i.Env = append(i.Env, name+"="+v)
-		}
-	}
+	i.Env = p.Passed()
 	worker, err := Isolate(path, o, i)
 	if worker == nil && err == nil {
 		return engine(p.Setup(o.Logger)), false, nil

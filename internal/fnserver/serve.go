@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"godwit.dev/adapters/httpserve"
@@ -40,6 +39,9 @@ type Options struct {
 	Isolate       string // "on", "off", or "" as the spec says
 	Mixed         bool   // see httpserve.Options
 
+	// Start says when a platform may be let in.
+	Start Start
+
 	Page http.Handler // GET /; nil: none
 	// Limits changes how the server lives, as its platform has it; nil: as the
 	// spec says.
@@ -56,6 +58,22 @@ type Options struct {
 	Hangup   func() (signals <-chan os.Signal, stop func())
 	Attended func() bool
 }
+
+// Start says what a platform takes for the sign that it may send requests.
+type Start uint8
+
+// The kinds of start.
+const (
+	// Probed platforms ask for readiness: the port is open at once, and says
+	// 503 until the models are loaded.
+	Probed Start = iota
+	// Connected platforms send requests as soon as a connection is accepted:
+	// the port opens when the models are loaded.
+	Connected
+	// Impatient platforms give up on a port that does not open soon, and send
+	// requests as soon as it has: these wait until the models are loaded.
+	Impatient
+)
 
 // Function is one that is about to be served.
 type Function struct {
@@ -77,8 +95,7 @@ func ServerOptions(l *spec.Limits) httpserve.Options {
 }
 
 // Serve opens the function, listens, and answers until ctx ends; then it drains.
-// It listens before the models are loaded, so that probes are answered from the
-// first moment on, and is ready when they are.
+// It is ready when the models are loaded, and listens when Options.Start says.
 func Serve(ctx context.Context, o *Options) error {
 	metrics := prom.New(nil)
 	open := &app.Options{
@@ -95,6 +112,14 @@ func Serve(ctx context.Context, o *Options) error {
 	}
 	if f.Requests, err = f.Function.Requests(); err != nil {
 		return err
+	}
+	if o.Start == Connected {
+		switch err := o.load(ctx, f); {
+		case ctx.Err() != nil: // told to stop before it began
+			return nil
+		case err != nil:
+			return err
+		}
 	}
 	ln, err := httpserve.Listen(ctx, o.Listen)
 	if err != nil {
@@ -127,19 +152,20 @@ func Serve(ctx context.Context, o *Options) error {
 		}
 		options.Metrics = metrics.Handler()
 	}
-	started := &atomic.Bool{}
-	routes.Ready = func() error {
-		if !started.Load() {
-			return fault.New(fault.Unavailable, "fnserver.Serve", "", "the server is starting")
-		}
-		return nil
-	}
+	started := newGate()
+	routes.Ready = started.check
 	f.API = f.Server(routes)
 	var h http.Handler // nil is the API
 	if o.Adapt != nil {
 		if h, err = o.Adapt(f); err != nil {
 			return err
 		}
+	}
+	if o.Start == Impatient {
+		if h == nil {
+			h = f.API
+		}
+		h = started.before(h)
 	}
 	return o.run(ctx, f, ln, h, &options, started)
 }
@@ -157,9 +183,9 @@ func examples(requests []recorded.Request) []oip.Example {
 const closeWait = 2 * time.Second
 
 // run serves and loads at the same time, and ends when serving ends or a model
-// does not load. started becomes true once everything that is said at the start
-// has been said.
-func (o *Options) run(ctx context.Context, f *Function, ln net.Listener, h http.Handler, options *httpserve.Options, started *atomic.Bool) error {
+// does not load. started opens once everything that is said at the start has
+// been said.
+func (o *Options) run(ctx context.Context, f *Function, ln net.Listener, h http.Handler, options *httpserve.Options, started *gate) error {
 	serving, stop := context.WithCancel(ctx)
 	var reloads sync.WaitGroup
 	defer reloads.Wait()
@@ -168,12 +194,10 @@ func (o *Options) run(ctx context.Context, f *Function, ln net.Listener, h http.
 	served := make(chan error, 1)
 	go func() { served <- httpserve.Serve(serving, ln, h, f.API, options) }()
 
-	done := func() {}
-	if o.Loading != nil {
-		done = o.Loading(f.Function)
+	var err error
+	if o.Start != Connected {
+		err = o.load(ctx, f)
 	}
-	err := f.Load(ctx)
-	done()
 	if err != nil && ctx.Err() == nil {
 		stop()
 		return errors.Join(err, <-served)
@@ -182,7 +206,7 @@ func (o *Options) run(ctx context.Context, f *Function, ln net.Listener, h http.
 		if o.Started != nil {
 			o.Started(f)
 		}
-		started.Store(true)
+		started.open()
 	}
 	err = <-served
 	stop()
@@ -192,6 +216,43 @@ func (o *Options) run(ctx context.Context, f *Function, ln net.Listener, h http.
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
 	defer cancel()
 	return f.Close(end)
+}
+
+// load loads the models.
+func (o *Options) load(ctx context.Context, f *Function) error {
+	if o.Loading != nil {
+		defer o.Loading(f.Function)()
+	}
+	return f.Load(ctx)
+}
+
+// gate opens once.
+type gate struct{ opened chan struct{} }
+
+func newGate() *gate { return &gate{make(chan struct{})} }
+
+func (g *gate) open() { close(g.opened) }
+
+// check is nil when the gate is open.
+func (g *gate) check() error {
+	select {
+	case <-g.opened:
+		return nil
+	default:
+		return fault.New(fault.Unavailable, "fnserver.Serve", "", "the server is starting")
+	}
+}
+
+// before lets requests wait until the gate opens. Who gives up before is told
+// by what next makes of a context that has ended.
+func (g *gate) before(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-g.opened:
+		case <-r.Context().Done():
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // reloads reads the function again whenever a signal says so, until ctx ends.

@@ -1,0 +1,106 @@
+package fnserver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"godwit.dev/internal/app"
+	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/telemetry"
+)
+
+// Parts are what a binary hands to Main.
+type Parts struct {
+	Engine driver.NewEngine
+	// Wrap is the user's handler, when the binary contains one.
+	Wrap func(infer.Handler) infer.Handler
+}
+
+// Main serves the function of this process's folder under the contract of the
+// platform that the process runs on, until ctx ends, and returns the exit code:
+// 0 when it has drained. What goes wrong is on stderr, and where the platform
+// shows why a container ended.
+//
+// The platform is GODWIT_TARGET's, else the one whose variables are there.
+func Main(ctx context.Context, p app.Process, parts Parts) int {
+	var err error
+	if p.IsWorker() {
+		err = p.Work(parts.Engine)
+	} else if err = run(ctx, &p, parts); err != nil {
+		app.Tell(err)
+	}
+	if err == nil {
+		return 0
+	}
+	for _, one := range app.Problems(err) {
+		fmt.Fprintf(p.Stderr, "Error: %s\n", one.Error)
+		if one.Hint != "" {
+			fmt.Fprintf(p.Stderr, "Try: %s\n", one.Hint)
+		}
+	}
+	return fault.CodeOf(err).Exit()
+}
+
+func run(ctx context.Context, p *app.Process, parts Parts) error {
+	t, err := targetOf(p.Getenv)
+	if err != nil {
+		return err
+	}
+	path, err := p.Folder(t.folders(p.Getenv)...)
+	if err != nil {
+		return err
+	}
+	address, err := t.address(p.Getenv)
+	if err != nil {
+		return err
+	}
+	log := t.log(p)
+	return Serve(ctx, &Options{
+		Process: p, Path: path, Engine: parts.Engine, Wrap: parts.Wrap, Target: t.name, Log: log,
+		Listen: address, Limits: t.limits, Start: t.start,
+		Adapt: t.adapt(p, log),
+		Mixed: t.mixed,
+		Loading: func(f *app.Function) func() {
+			log.InfoContext(ctx, "starting", "target", t.name, "function", f.Spec.Name, "version", app.Version())
+			return func() {}
+		},
+	})
+}
+
+// targetOf finds out where the process runs.
+func targetOf(getenv func(string) string) (*target, error) {
+	var names, found []string
+	for i := range targets {
+		names = append(names, targets[i].name)
+		if targets[i].here(getenv) {
+			found = append(found, targets[i].name)
+		}
+	}
+	name := getenv("GODWIT_TARGET")
+	switch {
+	case name != "":
+	case len(found) == 1:
+		name = found[0]
+	case len(found) == 0:
+		return nil, fault.New(fault.BadConfig, "fnserver.Main", "GODWIT_TARGET", "want the platform that this runs on, one of %s, got none, and no platform's own variables", strings.Join(names, ", ")).
+			WithHint("Set GODWIT_TARGET; rendered files do. On a laptop use godwit serve --as TARGET.")
+	default:
+		return nil, fault.New(fault.BadConfig, "fnserver.Main", "GODWIT_TARGET", "want one platform, got the variables of %s", strings.Join(found, " and ")).
+			WithHint("Set GODWIT_TARGET to the one that is meant.")
+	}
+	i := slices.Index(names, name)
+	if i < 0 {
+		return nil, fault.New(fault.BadConfig, "fnserver.Main", "GODWIT_TARGET", "want one of %s, got %q", strings.Join(names, ", "), name)
+	}
+	return &targets[i], nil
+}
+
+// jsonLog writes JSON lines to stderr.
+func jsonLog(p *app.Process) *slog.Logger {
+	return telemetry.NewLogger(p.Stderr, false, slog.LevelInfo)
+}

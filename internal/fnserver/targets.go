@@ -1,0 +1,51 @@
+package fnserver
+
+import (
+	"log/slog"
+	"net/http"
+
+	"godwit.dev/adapters/cloudrun"
+	"godwit.dev/adapters/httpserve"
+	"godwit.dev/internal/app"
+)
+
+// target is one platform that speaks HTTP to a process.
+type target struct {
+	name string
+	// here recognises the platform by variables that no other one sets.
+	here func(getenv func(string) string) bool
+	// folders are where the platform puts a function.
+	folders func(getenv func(string) string) []string
+	address func(getenv func(string) string) (string, error)
+	limits  func(*httpserve.Options)
+	adapt   func(p *app.Process, log *slog.Logger) func(*Function) (http.Handler, error)
+	log     func(p *app.Process) *slog.Logger
+	start   Start
+	mixed   bool // see httpserve.Options
+}
+
+var targets = []target{
+	{
+		name: "cloudrun",
+		// Knative sets K_SERVICE too, but its pods know of Kubernetes.
+		here: func(getenv func(string) string) bool {
+			return getenv("KUBERNETES_SERVICE_HOST") == "" && getenv("K_SERVICE") != "" || getenv("CLOUD_RUN_JOB") != "" || getenv("CLOUD_RUN_WORKER_POOL") != ""
+		},
+		folders: nowhere,
+		address: func(getenv func(string) string) (string, error) { return cloudrun.Address(getenv), nil },
+		limits:  cloudrun.Limits,
+		adapt: func(p *app.Process, log *slog.Logger) func(*Function) (http.Handler, error) {
+			return func(f *Function) (http.Handler, error) {
+				return cloudrun.New(f.API, nil, &cloudrun.Options{Log: log}), nil
+			}
+		},
+		log: jsonLog,
+		// The startup probe that a service gets unasked is a connection.
+		start: Connected,
+		// Google's front end puts the calls of many clients on one connection.
+		mixed: true,
+	},
+}
+
+// nowhere is for platforms that have no place of their own for a function.
+func nowhere(func(string) string) []string { return nil }
