@@ -143,7 +143,11 @@ func (r *run) send(ctx context.Context, c caller, j job) (failed bool) {
 	deadline := j.due.Add(r.o.Timeout)
 	sent := time.Now()
 	if !sent.Before(deadline) {
-		r.rec.record(r.o, j, sent, sent, answer{outcome: "timeout"})
+		outcome := "timeout"
+		if j.waited {
+			outcome = "not_sent"
+		}
+		r.rec.record(r.o, j, sent, sent, answer{outcome: outcome})
 		return false
 	}
 	r.outstanding.Add(1)

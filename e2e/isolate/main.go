@@ -1,7 +1,9 @@
 // Command isolate loads a server whose engine runs in a worker process, kills
 // the worker again and again, and fails unless each kill costs at most the one
 // request that was alone in it: every other request must be answered, rightly,
-// and the server must count the restarts.
+// and the server must count the restarts. Refused may be only who has waited for
+// a restart as long as the server keeps callers waiting, and he is told when to
+// come back.
 //
 //	isolate SERVER-PID http://ADDRESS KILLS
 package main
@@ -34,6 +36,10 @@ func main() {
 
 const clients = 8
 
+// kept is how long the server keeps a request waiting for a restart
+// (isolate.Options.Wait).
+const kept = 2 * time.Second
+
 type load struct {
 	url  string
 	stop atomic.Bool
@@ -44,6 +50,7 @@ type load struct {
 	mu    sync.Mutex
 	bad   map[int]int // by status
 	wrong []string
+	early []string // refusals that came too soon, or without a time to come back
 }
 
 func run(args []string) error {
@@ -99,11 +106,16 @@ func run(args []string) error {
 	slices.Sort(back)
 	fmt.Printf("%d kills: %d right answers, failed by status %v; back after %v at the median, %v at most\n", kills, l.good.Load(), l.bad,
 		back[len(back)/2].Round(time.Millisecond), back[len(back)-1].Round(time.Millisecond))
+	if len(l.early) > 0 {
+		return fmt.Errorf("%d requests refused that had not waited for %v, or not told when to come back, such as %s", len(l.early), kept, l.early[0])
+	}
+	if n := l.bad[http.StatusServiceUnavailable]; n > 0 && back[len(back)-1] < kept {
+		return fmt.Errorf("%d requests refused, and no restart took %v", n, kept)
+	}
 	if len(l.wrong) > 0 {
 		return fmt.Errorf("%d wrong answers, such as %s", len(l.wrong), l.wrong[0])
 	}
 	for status, n := range l.bad {
-		// 503 is for who came when the worker took longer than callers are kept waiting.
 		if status != http.StatusInternalServerError && status != http.StatusServiceUnavailable {
 			return fmt.Errorf("%d answers of status %d, want only 500 and 503", n, status)
 		}
@@ -119,6 +131,7 @@ func (l *load) client() {
 	for !l.stop.Load() {
 		body, digit := request(l.next.Add(1))
 		l.busy.Add(1)
+		asked := time.Now()
 		resp, err := http.Post(l.url+"/v2/models/digits/infer", "application/json", bytes.NewReader(body))
 		if err != nil {
 			l.failed(0, err.Error())
@@ -131,6 +144,8 @@ func (l *load) client() {
 		switch {
 		case err != nil:
 			l.failed(0, err.Error())
+		case resp.StatusCode == http.StatusServiceUnavailable && (time.Since(asked) < kept || resp.Header.Get("Retry-After") == ""):
+			l.refusedEarly(fmt.Sprintf("after %v, Retry-After %q: %s", time.Since(asked), resp.Header.Get("Retry-After"), text))
 		case resp.StatusCode != http.StatusOK:
 			l.failed(resp.StatusCode, string(text))
 		case label(text) != digit:
@@ -139,6 +154,13 @@ func (l *load) client() {
 			l.good.Add(1)
 		}
 	}
+}
+
+func (l *load) refusedEarly(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.early = append(l.early, text)
+	fmt.Println(strings.TrimSpace(text))
 }
 
 func (l *load) failed(status int, text string) {
