@@ -210,7 +210,8 @@ func (f *Function) launch(ctx context.Context, m *spec.Model, i *inspected) (*in
 		return nil, err
 	}
 	o := &infer.Options{Name: m.Name, Version: m.Version, Digest: i.digest, DigestOf: i.model.DigestAll, Provider: f.provider(), Deterministic: i.deterministic}
-	o.IntraOp, o.Runs = f.threads(m)
+	var why string
+	o.IntraOp, o.Runs, why = f.threads(m, i.model)
 	o.NoArena = lean(i.model)
 	o.Queue = f.Spec.Limits.Queue * o.Runs
 	o.QueueShare = int(f.Spec.Limits.QueueShare)
@@ -222,6 +223,7 @@ func (f *Function) launch(ctx context.Context, m *spec.Model, i *inspected) (*in
 	if err := i.unchanged(); err != nil {
 		return nil, errors.Join(err, loaded.Close(ctx))
 	}
+	f.opts.Logger.InfoContext(ctx, "threads", "model", m.Name, "version", m.Version, "threads", o.IntraOp, "runs", o.Runs, "why", why)
 	return loaded, nil
 }
 
@@ -243,27 +245,6 @@ func (f *Function) provider() driver.Provider {
 		return driver.Provider{Name: t.Provider, Options: t.ProviderOptions}
 	}
 	return driver.Provider{}
-}
-
-// threads turns the spec's mode into numbers. On a platform with one request
-// at a time a run gets the whole quota; elsewhere many runs share it, one
-// thread each, which is up to twice the throughput.
-func (f *Function) threads(m *spec.Model) (intraOp, runs int) {
-	n := f.opts.Quota.Threads()
-	mode := m.Threads.Mode
-	if mode == "auto" {
-		mode = "throughput"
-		if f.opts.Target == "awslambda" {
-			mode = "latency"
-		}
-	}
-	switch mode {
-	case "fixed":
-		return m.Threads.IntraOp, m.Threads.Runs
-	case "latency":
-		return n, 1
-	}
-	return 1, n
 }
 
 // ModelNames lists the names of the models, each once, in the spec's order.

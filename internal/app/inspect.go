@@ -88,9 +88,9 @@ func (i *inspected) unchanged() error {
 func (i *inspected) fits(room int64) error { return i.model.Check(&onnx.Policy{Memory: room}) }
 
 // driverOptions say how m's sessions run.
-func (f *Function) driverOptions(m *spec.Model) *driver.Options {
+func (f *Function) driverOptions(m *spec.Model, i *inspected) *driver.Options {
 	o := &driver.Options{Provider: f.provider()}
-	o.IntraOp, o.Runs = f.threads(m)
+	o.IntraOp, o.Runs, _ = f.threads(m, i.model)
 	return o
 }
 

@@ -232,7 +232,7 @@ func (f *Function) renew(ctx context.Context, m *spec.Model, requests []recorded
 		return refuse(err)
 	}
 	if f.opts.Canary != nil {
-		if err := f.opts.Canary(ctx, path, f.driverOptions(m)); err != nil {
+		if err := f.opts.Canary(ctx, path, f.driverOptions(m, i)); err != nil {
 			return refuse(err)
 		}
 	}

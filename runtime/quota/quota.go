@@ -24,6 +24,7 @@ type Quota struct {
 	CPUFrom    string  // why: "affinity", "cgroup v2 cpu.max", …
 	Memory     int64   // bytes; 0 when there is no limit
 	MemoryFrom string  // "" when there is no limit
+	Cache      int64   // bytes of the processor's last-level cache; 0 when not known
 }
 
 // lambdaMBPerCPU: a Lambda function gets one vCPU per 1,769 MB of memory
@@ -44,7 +45,21 @@ func Read(src Source) Quota {
 		q.cpu(float64(mb)/lambdaMBPerCPU, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
 		q.memory(int64(mb)<<20, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
 	}
+	q.Cache = cache(src.FS)
 	return q
+}
+
+// cache is the largest of the first processor's caches. Others may share it,
+// and a virtual machine may see all of a cache of which it has a part.
+func cache(fsys fs.FS) int64 {
+	largest := int64(0)
+	for i := range 8 {
+		kib, ok := strings.CutSuffix(read(fsys, "sys/devices/system/cpu/cpu0/cache/index"+strconv.Itoa(i), "size"), "K")
+		if n := number(kib); ok && n < 1<<30 {
+			largest = max(largest, int64(n)<<10)
+		}
+	}
+	return largest
 }
 
 // Threads is the number of threads that keep the CPU quota busy: at least 1,

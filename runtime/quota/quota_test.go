@@ -67,6 +67,15 @@ func TestRead(t *testing.T) {
 			threads: 2,
 		},
 		{
+			name: "the largest cache", cpus: 2,
+			files: map[string]string{
+				"sys/devices/system/cpu/cpu0/cache/index0/size": "32K\n",
+				"sys/devices/system/cpu/cpu0/cache/index3/size": "32768K\n",
+				"sys/devices/system/cpu/cpu0/cache/index4/size": "many",
+			},
+			want: quota.Quota{CPUs: 2, CPUFrom: "affinity", Cache: 32 << 20}, threads: 2,
+		},
+		{
 			name: "nonsense limits nothing", cpus: 2,
 			files: map[string]string{
 				"proc/self/cgroup":      "what\n0::/../../etc\n",
