@@ -8,6 +8,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"godwit.dev/adapters/httpserve/oippb"
@@ -21,6 +23,45 @@ type call struct {
 	ctx   context.Context // the stream's, with the trace
 	x     *oip.Exchange
 	ended bool
+	// The caller sent an id of the request, a trace.
+	named, traced bool
+
+	// Of ModelInfer, here so that a call is one allocation.
+	life life
+	in   request
+	out  reply
+	part [1]mem.Buffer // of out
+}
+
+// header is what the caller sent under a lower-case name. Asking for names is
+// cheaper than the copy of all metadata that grpc-go otherwise gives.
+func (c *call) header(name string) []string {
+	values := metadata.ValueFromIncomingContext(c.Context(), name)
+	switch name {
+	case "x-request-id":
+		c.named = values != nil
+	case "traceparent":
+		c.traced = values != nil
+	}
+	return values
+}
+
+// ids are the header of an answer: those of the kind that the caller sent, or
+// all. A header that is new in each answer costs both sides as much as the
+// small message itself, and the message names its line in the log anyway, by
+// the prediction's id.
+func (c *call) ids(all bool) metadata.MD {
+	if !all && !c.named && !c.traced {
+		return nil
+	}
+	md := make(metadata.MD, 2)
+	if all || c.named {
+		md["x-request-id"] = []string{c.x.RequestID()}
+	}
+	if all || c.traced {
+		md["traceparent"] = []string{c.x.TraceParent()}
+	}
+	return md
 }
 
 // end writes the call's log line and counts it, once.
@@ -80,8 +121,9 @@ func (c *call) receive(into any) error {
 func (g *grpcServer) intercept(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
 	g.inFlight.Add(1)
 	defer g.inFlight.Add(-1)
-	ctx, x := g.begin(stream.Context())
-	c := &call{ServerStream: stream, ctx: ctx, x: x}
+	c := &call{ServerStream: stream}
+	ctx, x := g.begin(c)
+	c.ctx, c.x = ctx, x
 	allowed := false
 	func() {
 		defer oip.Recover(&err)

@@ -27,8 +27,10 @@ type conn struct {
 	settled  func()
 	settling sync.Once
 
-	// stall bounds a Write whose peer does not read; 0 leaves it to net/http.
+	// stall bounds a Write whose peer does not read, to it or twice as long; 0
+	// leaves it to net/http. until is the deadline that is set.
 	stall time.Duration
+	until time.Time
 }
 
 func (c *conn) Read(p []byte) (int, error) {
@@ -56,8 +58,12 @@ func (c *conn) take(p []byte) (int, error) {
 func (c *conn) Write(p []byte) (int, error) {
 	c.settle()
 	if c.stall > 0 {
-		if err := c.Conn.SetWriteDeadline(time.Now().Add(patience(c.stall, int64(len(p))))); err != nil {
-			return 0, err
+		// Not for each write: a deadline further away serves those that follow.
+		if least := time.Now().Add(patience(c.stall, int64(len(p)))); least.After(c.until) {
+			c.until = least.Add(c.stall)
+			if err := c.Conn.SetWriteDeadline(c.until); err != nil {
+				return 0, err
+			}
 		}
 	}
 	if c.said.all() {

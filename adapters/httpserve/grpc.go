@@ -2,7 +2,6 @@ package httpserve
 
 import (
 	"context"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -11,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	_ "google.golang.org/grpc/encoding/gzip" // callers may compress
+	"google.golang.org/grpc/experimental"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
@@ -46,6 +46,11 @@ const (
 	connWindow   = 4 << 20
 )
 
+// streamWorkers are goroutines that answer calls and keep their grown stacks.
+// Calls that find none idle get a goroutine of their own, so there are more
+// than run at once: most wait for the engine.
+const streamWorkers = 64
+
 // keepaliveEvery is how often a silent connection with calls is checked;
 // keepaliveMin is how often a caller may check without being sent away.
 const (
@@ -58,6 +63,8 @@ func newGRPC(base context.Context, api *oip.Server, opts *Options) *grpcServer {
 	limits := api.Options().Limits
 	common := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec(api.Buffers())),
+		// gRPC's own pool writes zeros over each buffer before it is used again.
+		experimental.BufferPool(api.Buffers()),
 		grpc.MaxRecvMsgSize(int(limits.Body)),
 		grpc.MaxConcurrentStreams(uint32(opts.MaxStreams)),
 		grpc.MaxHeaderListSize(uint32(opts.MaxHeaderBytes)),
@@ -68,9 +75,7 @@ func newGRPC(base context.Context, api *oip.Server, opts *Options) *grpcServer {
 		common = append(common, grpc.MaxSendMsgSize(int(limits.Response)))
 	}
 	g.direct = grpc.NewServer(append(common,
-		// Workers keep their grown stacks; one for each core that waits for the
-		// engine and one that decodes meanwhile.
-		grpc.NumStreamWorkers(uint32(2*runtime.GOMAXPROCS(0))),
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow),
 		grpc.ConnectionTimeout(opts.HeaderTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: opts.IdleTimeout, Time: keepaliveEvery}),
@@ -126,9 +131,9 @@ func (g *grpcServer) close() {
 	g.receives.Wait()
 }
 
-func (g *grpcServer) begin(ctx context.Context) (context.Context, *oip.Exchange) {
-	md, _ := metadata.FromIncomingContext(ctx)
-	return g.api.Begin(ctx, telemetry.ProtocolGRPC, md.Get)
+// begin starts the exchange of one request of c.
+func (g *grpcServer) begin(c *call) (context.Context, *oip.Exchange) {
+	return g.api.Begin(c.Context(), telemetry.ProtocolGRPC, c.header)
 }
 
 // codeTrailer carries the fault code, of which there are more than gRPC has.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -271,10 +272,11 @@ func TestGRPCStream(t *testing.T) {
 func TestGRPCMetadata(t *testing.T) {
 	s := start(t, nil, nil, nil)
 	var seen telemetry.Trace
-	s.use(func(ctx context.Context, req *infer.Request) (*infer.Response, error) {
+	fails := func(ctx context.Context, req *infer.Request) (*infer.Response, error) {
 		seen, _ = telemetry.TraceOf(ctx)
 		return nil, fault.New(fault.Invalid, "", "", "no")
-	})
+	}
+	s.use(fails)
 	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "traceparent", parent, "tracestate", "a=1", "x-request-id", "req-7")
 	var header metadata.MD
@@ -282,6 +284,35 @@ func TestGRPCMetadata(t *testing.T) {
 	if !slices.Equal(header.Get("x-request-id"), []string{"req-7"}) || seen.TraceID() != parent[3:35] || seen.State != "a=1" ||
 		!slices.Equal(header.Get("traceparent"), []string{seen.Header()}) {
 		t.Errorf("header %v, the handler saw %+v", header, seen)
+	}
+
+	// Answers have the ids that were sent, and failures all of them.
+	for _, tt := range []struct {
+		name string
+		sent []string
+		fail bool
+		want []string
+	}{
+		{"nothing sent", nil, false, nil},
+		{"an id", []string{"x-request-id", "a"}, false, []string{"x-request-id"}},
+		{"a trace", []string{"traceparent", parent}, false, []string{"traceparent"}},
+		{"both", []string{"traceparent", parent, "x-request-id", "a"}, false, []string{"traceparent", "x-request-id"}},
+		{"a failure", nil, true, []string{"traceparent", "x-request-id"}},
+	} {
+		if !tt.fail {
+			s.use(nil)
+		} else {
+			s.use(fails)
+		}
+		var header metadata.MD
+		_, err := s.grpc().ModelInfer(metadata.AppendToOutgoingContext(t.Context(), tt.sent...), flatRequest(1), grpc.Header(&header))
+		if (err != nil) != tt.fail {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		delete(header, "content-type")
+		if diff := cmp.Diff(tt.want, slices.Sorted(maps.Keys(header))); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", tt.name, diff)
+		}
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"godwit.dev/adapters/httpserve/oippb"
@@ -43,25 +42,27 @@ func serviceDesc() *grpc.ServiceDesc {
 
 // infer answers ModelInfer.
 func (s *service) infer(c *call) error {
-	var in request
-	err := c.receive(&in)
-	var out mem.Buffer
+	err := c.receive(&c.in)
 	if err == nil {
-		out, err = s.answer(c.ctx, c.x, &in)
+		c.part[0], err = s.answer(c.ctx, c.x, &c.in, &c.life)
 	} else {
 		c.x.Asked("", "") // counted, even if it cannot be received
 	}
 	c.end(err)
-	header := metadata.MD{"x-request-id": {c.x.RequestID()}, "traceparent": {c.x.TraceParent()}}
-	_ = grpc.SetHeader(c.ctx, header) // it fails only when the caller is gone
 	if err != nil {
+		_ = c.SetHeader(c.ids(true)) // it fails only when the caller is gone
 		return err
 	}
-	return c.SendMsg(&reply{mem.BufferSlice{out}})
+	if ids := c.ids(false); len(ids) > 0 {
+		_ = c.SendHeader(ids) // where SetHeader would make copies
+	}
+	c.out.parts = c.part[:]
+	return c.SendMsg(&c.out)
 }
 
-// answer runs one infer message and gives its bytes back.
-func (s *service) answer(ctx context.Context, x *oip.Exchange, in *request) (out mem.Buffer, err error) {
+// answer runs one infer message and gives its bytes back. l, which is new, is
+// what the run's context is made of.
+func (s *service) answer(ctx context.Context, x *oip.Exchange, in *request, l *life) (out mem.Buffer, err error) {
 	defer func() {
 		// After a panic, a goroutine of the handler may still read the request:
 		// it stays out of the pool.
@@ -71,9 +72,9 @@ func (s *service) answer(ctx context.Context, x *oip.Exchange, in *request) (out
 	}()
 	defer oip.Recover(&err)
 	x.Asked("", "") // counted, even if it cannot be decoded
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(s.base, func() { cancel(context.Cause(s.base)) })()
+	l.Context, l.base = ctx, s.base
+	defer l.end()
+	ctx = l
 
 	limits := s.api.Options().Limits
 	req, raw, err := codec.DecodeInferGRPC(in.data, limits)
@@ -160,7 +161,7 @@ func (s *service) streamInfer(stream *call) error {
 // the answer. Access is checked for each: a token may expire meanwhile, and a
 // rate counts requests, not streams.
 func (s *service) streamAnswer(stream *call, in *request, first bool) error {
-	ctx, x := s.begin(stream.Context())
+	ctx, x := s.begin(stream)
 	var out mem.Buffer
 	var err error
 	if first {
@@ -169,7 +170,7 @@ func (s *service) streamAnswer(stream *call, in *request, first bool) error {
 		err = x.Authorize(ctx, oip.ScopeInfer)
 	}
 	if err == nil {
-		out, err = s.answer(ctx, x, in)
+		out, err = s.answer(ctx, x, in, new(life))
 	} else {
 		in.free()
 	}
