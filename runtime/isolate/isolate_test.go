@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/drivertest"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/isolate"
 	"godwit.dev/runtime/memengine"
@@ -131,7 +132,7 @@ func works(t *testing.T, s driver.Session) {
 
 // models are those of the worker.
 func models(log *slog.Logger) map[string]memengine.Model {
-	all := conformance()
+	all := drivertest.InGo()
 	info := func(name string, d tensor.DType, shape ...int64) []driver.TensorInfo {
 		return []driver.TensorInfo{{Name: name, Type: d, Shape: shape}}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/drivertest"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/onnx"
 	"godwit.dev/runtime/ort/mallocs"
@@ -31,7 +32,7 @@ func TestMemoryIsFlat(t *testing.T) {
 	maps := openFile(t, testmodels.SequenceOfMaps(onnx.String), "maps")
 	multi := openFile(t, testmodels.MultiIO(), "multi")
 	large := openFile(t, testmodels.Identity(onnx.Float, "N", 3), "large")
-	trap := open(t, path(t, "trap"))
+	trap := open(t, drivertest.ONNX(t, "trap"))
 	names := func(s driver.Session) []tensor.Tensor {
 		var out []tensor.Tensor
 		for _, o := range s.Signature().Outputs {
@@ -96,7 +97,7 @@ func TestLargeRequestsAreGivenBack(t *testing.T) {
 	const size = 48 << 20
 	// The arena is ONNX Runtime's own way of keeping memory, and not what is looked at here.
 	opened := func(name string) driver.Session {
-		s, err := engine(t).Open(t.Context(), path(t, name), &driver.Options{IntraOp: 1, Runs: 1, NoArena: true})
+		s, err := engine(t).Open(t.Context(), drivertest.ONNX(t, name), &driver.Options{IntraOp: 1, Runs: 1, NoArena: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +170,7 @@ func resident(t testing.TB) int64 {
 // Only the environment, and only before the library is loaded, keeps it from
 // reporting home; that nothing leaves the machine is seen in e2e/netns.
 func TestTelemetryIsOff(t *testing.T) {
-	open(t, path(t, "addsub"))
+	open(t, drivertest.ONNX(t, "addsub"))
 	if got := os.Getenv("ORT_DISABLE_TELEMETRY"); got != "1" {
 		t.Errorf("ORT_DISABLE_TELEMETRY = %q once the library is loaded, want 1", got)
 	}

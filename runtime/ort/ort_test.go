@@ -4,20 +4,18 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/drivertest"
-	"godwit.dev/runtime/onnx"
 	"godwit.dev/runtime/ort"
 	"godwit.dev/runtime/tensor"
 )
 
 func TestConformance(t *testing.T) {
-	drivertest.Run(t, drivertest.Harness{Engine: engine(t), Path: path, NotAModel: notAModel})
+	drivertest.Run(t, drivertest.Harness{Engine: engine(t), Path: drivertest.ONNX, NotAModel: notAModel})
 }
 
 // A run that was stopped leaves nothing behind that stops the next one, which
@@ -50,63 +48,6 @@ func engine(t testing.TB) driver.Engine {
 		t.Fatal(err)
 	}
 	return ort.New(&driver.Setup{Library: os.Getenv("GODWIT_ONNXRUNTIME"), CacheDir: filepath.Join(cache, "godwit")})
-}
-
-func path(t testing.TB, name string) string {
-	t.Helper()
-	kind, rest, _ := strings.Cut(name, "-")
-	var m testmodels.Model
-	switch kind {
-	case "identity":
-		d, rank, _ := strings.Cut(rest, "-")
-		var dims []any
-		if rank == "2" {
-			dims = []any{"N", 3}
-		}
-		m = testmodels.Identity(elem(t, d), dims...)
-	case "addsub":
-		m = testmodels.AddSub()
-	case "noinputs":
-		m = testmodels.NoInputs()
-	case "multiio":
-		m = testmodels.MultiIO()
-	case "maps":
-		m = testmodels.SequenceOfMaps(elem(t, rest))
-	case "slow":
-		m = testmodels.Slow(2000)
-	case "sequence":
-		m = testmodels.SequenceOutput()
-	case "trap":
-		m = testmodels.Model{Graph: testmodels.Graph{
-			Nodes:   []testmodels.Node{testmodels.N("Gather", []string{"x", "i"}, []string{"y"})},
-			Inputs:  []testmodels.Value{testmodels.V("x", onnx.Float, 3), testmodels.V("i", onnx.Int64, "N")},
-			Outputs: []testmodels.Value{testmodels.V("y", onnx.Float, "N")},
-		}}
-	case "nonzero":
-		m = testmodels.Model{Graph: testmodels.Graph{
-			Nodes:   []testmodels.Node{testmodels.N("NonZero", []string{"x"}, []string{"y"})},
-			Inputs:  []testmodels.Value{testmodels.V("x", onnx.Float, "N")},
-			Outputs: []testmodels.Value{testmodels.V("y", onnx.Int64, 1, "K")},
-		}}
-	case "passed":
-		m = testmodels.Model{Graph: testmodels.Graph{
-			Nodes:   []testmodels.Node{testmodels.N("Neg", []string{"x"}, []string{"y"})},
-			Inputs:  []testmodels.Value{testmodels.V("x", onnx.Float, "N", 3)},
-			Outputs: []testmodels.Value{testmodels.V("x", onnx.Float, "N", 3), testmodels.V("y", onnx.Float, "N", 3)},
-		}}
-	default:
-		t.Fatalf("no model %q", name)
-	}
-	return m.File(t, name)
-}
-
-func elem(t testing.TB, d string) onnx.ElemType {
-	t.Helper()
-	want, ok := tensor.ParseDType(d)
-	if !ok {
-		t.Fatalf("no element type %q", d)
-	}
-	return onnx.ElemOf(want)
 }
 
 func notAModel(t testing.TB) string {

@@ -8,6 +8,7 @@ import (
 
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/drivertest"
 	"godwit.dev/runtime/ort"
 	"godwit.dev/runtime/ort/cloop"
 	"godwit.dev/runtime/ort/mallocs"
@@ -87,7 +88,7 @@ func perRun(t testing.TB, run func(n int)) float64 {
 func TestNativeAllocationsAreFlat(t *testing.T) {
 	for _, name := range []string{"addsub", "noinputs", "multiio", "maps-BYTES", "nonzero", "passed", "identity-BYTES-2"} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t, path(t, name))
+			s := open(t, drivertest.ONNX(t, name))
 			var in, out []tensor.Tensor
 			for _, o := range s.Signature().Outputs {
 				out = append(out, tensor.Tensor{Name: o.Name})
