@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"time"
 
 	"godwit.dev/adapters/oip"
+	"godwit.dev/runtime/codec"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/memengine"
@@ -31,6 +31,9 @@ const Secret = "/srv/models/secret.onnx on db-7"
 // The parameters of a request, and the members of an item's JSON, that say
 // what the subject does with it before it answers.
 const (
+	// Tell is HOST:PORT. The subject connects there and writes what reached it:
+	// of an item its Answer, as JSON, and closes.
+	Tell = "test_tell"
 	// Fail is the name of the code to fail with.
 	Fail = "test_fail"
 	// Panic is anything: the handler panics.
@@ -41,10 +44,42 @@ const (
 	Gate = "test_gate"
 )
 
-// New makes the subject: a model "echo-TYPE" (x → y, [-1 3]), "scalar-TYPE" and
-// "text" (BYTES [-1]) that answer what they are given, and "addsub". limits may
-// be nil. The log gets what the server writes.
-func New(limits *oip.Options) (*Subject, error) {
+// Setup is how a case wants its adapter and its subject; nil means defaults.
+type Setup struct {
+	// Timeout is what the platform gives one request or delivery; 0 is its default.
+	Timeout time.Duration
+	// Body is how many bytes of a request the subject takes; 0 is its default.
+	Body int64
+	// NoEvents is a function without triggers: its handler of events is nil.
+	NoEvents bool
+}
+
+// setupVariable carries a Setup to a subject in another process.
+const setupVariable = "ADAPTERTEST_SETUP"
+
+// Env is the setup as a variable, KEY=VALUE, for SetupOf in another process.
+func (s *Setup) Env() string {
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // three plain fields
+	}
+	return setupVariable + "=" + string(text)
+}
+
+// SetupOf is the setup that Env has put into the environment, else defaults.
+func SetupOf(getenv func(string) string) *Setup {
+	var s Setup
+	_ = json.Unmarshal([]byte(getenv(setupVariable)), &s)
+	return &s
+}
+
+// New makes the subject: a model "echo-TYPE" (x → y, [-1 3]) and "scalar-TYPE"
+// for each type, and "text" (BYTES [-1]), that answer what they are given, and
+// "addsub". Close it.
+func New(how *Setup) (*Subject, error) {
+	if how == nil {
+		how = &Setup{}
+	}
 	models := map[string]memengine.Model{"addsub": memengine.AddSub(), "text": memengine.Identity(tensor.Bytes, -1)}
 	for _, d := range tensor.DTypes() {
 		models["echo-"+d.String()] = memengine.Identity(d, -1, 3)
@@ -61,15 +96,10 @@ func New(limits *oip.Options) (*Subject, error) {
 			return nil, err
 		}
 	}
-	var o oip.Options
-	if limits != nil {
-		o = *limits
+	s.API = oip.New(s.Models, infer.HandlerFunc(s.infer), &oip.Options{Limits: &codec.Limits{Body: how.Body}})
+	if !how.NoEvents {
+		s.Events = trigger.HandlerFunc(s.handle)
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	s.API = oip.New(s.Models, infer.HandlerFunc(s.infer), &o)
-	s.Events = trigger.HandlerFunc(s.handle)
 	return s, nil
 }
 
@@ -93,28 +123,54 @@ func (s *Subject) infer(ctx context.Context, req *infer.Request) (*infer.Respons
 // Answer is what the subject answers to an item: who it was, and its payload.
 type Answer struct {
 	Kind, Source, ID, Key, Group string
+	Order                        trigger.Order
 	ContentType                  string
 	Attributes                   map[string]string
 	Object                       *trigger.Object
 	Data                         []byte
 	Attempt                      int
+	Time                         time.Time
 }
 
 // handle does what each item's payload says, as JSON with the parameters'
-// names; what is no such JSON is Done.
+// names, in the items' order; what is no such JSON is Done. It is a handler of
+// the careful sort: a panic fails the one item, and when its context ends it
+// leaves the rest.
 func (s *Subject) handle(ctx context.Context, ev *trigger.Event) []trigger.Outcome {
 	out := make([]trigger.Outcome, len(ev.Items))
 	for i := range ev.Items {
-		item := &ev.Items[i]
-		var params infer.Params
-		_ = json.Unmarshal(item.Data, &params)
-		if out[i] = trigger.Of(obey(ctx, params)); out[i].State != trigger.Done {
-			continue
+		if ctx.Err() != nil {
+			break
 		}
-		a := Answer{ev.Kind, ev.Source, item.ID, item.Key, item.Group, item.ContentType, item.Attributes, item.Object, item.Data, item.Attempt}
-		out[i].Result, _ = json.Marshal(a)
+		out[i] = item(ctx, ev, &ev.Items[i])
 	}
 	return out
+}
+
+func item(ctx context.Context, ev *trigger.Event, i *trigger.Item) (out trigger.Outcome) {
+	var err error
+	defer func() {
+		if err != nil {
+			out = trigger.Of(err)
+		}
+	}()
+	defer oip.Recover(&err)
+	a := Answer{ev.Kind, ev.Source, i.ID, i.Key, i.Group, ev.Order, i.ContentType, i.Attributes, i.Object, i.Data, i.Attempt, i.Time}
+	answer, err := json.Marshal(a)
+	if err != nil {
+		return out
+	}
+	var params infer.Params
+	_ = json.Unmarshal(i.Data, &params)
+	if address, ok := params[Tell].(string); ok {
+		if err = tell(ctx, address, answer); err != nil {
+			return out
+		}
+	}
+	if err = obey(ctx, params); err != nil {
+		return out
+	}
+	return trigger.Outcome{State: trigger.Done, Result: answer}
 }
 
 func obey(ctx context.Context, params infer.Params) error {
@@ -129,7 +185,7 @@ func obey(ctx context.Context, params infer.Params) error {
 	if name, ok := params[Fail].(string); ok {
 		for _, c := range fault.Codes() {
 			if c.String() == name {
-				return fault.New(c, "adaptertest", Secret, "told to")
+				return failure(c)
 			}
 		}
 		return fault.New(fault.Internal, "adaptertest", "", "no code %q", name)
@@ -137,9 +193,30 @@ func obey(ctx context.Context, params infer.Params) error {
 	return nil
 }
 
+// failure has the secret wherever callers may not read the cause.
+func failure(c fault.Code) error {
+	if c.HTTP() == fault.Internal.HTTP() {
+		return fault.New(c, "adaptertest", Secret, "told to").WithHint("Look at %s.", Secret)
+	}
+	return fault.New(c, "adaptertest", "the subject", "told to")
+}
+
+func tell(ctx context.Context, address string, answer []byte) error {
+	conn, err := new(net.Dialer).DialContext(context.WithoutCancel(ctx), "tcp", address)
+	if err != nil {
+		return fault.New(fault.Internal, "adaptertest", address, "%w", err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write(answer); err != nil {
+		return fault.New(fault.Internal, "adaptertest", address, "%w", err)
+	}
+	return nil
+}
+
 // wait connects to a gate and returns when it lets go or ctx ends.
 func wait(ctx context.Context, address string) error {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	// Not with ctx, which may end when the other side has accepted already.
+	conn, err := new(net.Dialer).DialContext(context.WithoutCancel(ctx), "tcp", address)
 	if err != nil {
 		return fault.New(fault.Internal, "adaptertest", address, "%w", err)
 	}

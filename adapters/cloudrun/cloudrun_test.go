@@ -10,9 +10,12 @@ import (
 	"godwit.dev/internal/emulate"
 )
 
-func start(t *testing.T, variant string) *emulate.Instance {
+func start(t *testing.T, variant string, how *adaptertest.Setup) *emulate.Instance {
+	if how == nil {
+		how = &adaptertest.Setup{}
+	}
 	launch := emulate.InProcess(func(ctx context.Context, getenv func(string) string) error {
-		s, err := adaptertest.New(nil)
+		s, err := adaptertest.New(how)
 		if err != nil {
 			return err
 		}
@@ -25,7 +28,7 @@ func start(t *testing.T, variant string) *emulate.Instance {
 		cloudrun.Limits(&o)
 		return httpserve.Serve(ctx, ln, cloudrun.New(s.API, s.Events, nil), s.API, &o)
 	})
-	i, err := emulate.Start(t.Context(), "cloudrun", launch, &emulate.Options{Variant: variant})
+	i, err := emulate.Start(t.Context(), "cloudrun", launch, &emulate.Options{Variant: variant, Timeout: how.Timeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +39,7 @@ func start(t *testing.T, variant string) *emulate.Instance {
 func TestConformance(t *testing.T) {
 	for _, variant := range emulate.Variants("cloudrun") {
 		t.Run(variant, func(t *testing.T) {
-			adaptertest.Run(t, func(t *testing.T) adaptertest.Client { return start(t, variant) }, adaptertest.Caps{})
+			adaptertest.Run(t, func(t *testing.T, how *adaptertest.Setup) adaptertest.Client { return start(t, variant, how) }, adaptertest.Caps{})
 		})
 	}
 }

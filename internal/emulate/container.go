@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"godwit.dev/runtime/fault"
@@ -26,6 +28,11 @@ type container struct {
 	vars    []string
 	front   func(out *http.Request) // what the platform's front end adds or changes
 	acked   func(status int) bool   // whether a delivery with that status is over
+
+	// What the front end answers itself; zero values are no limit.
+	maxBody int64         // bytes of a request; more is 413
+	slots   chan struct{} // as many requests go to the function at once
+	queue   time.Duration // how long one waits for a slot; then 429
 }
 
 // newContainer takes a port that is free now, as nobody else will take it.
@@ -94,36 +101,67 @@ func (c *container) ask(ctx context.Context) error {
 
 func (c *container) roundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(req.Context(), c.limit())
+	defer cancel()
+	var sent []byte
+	if req.Body != nil {
+		var err error
+		if sent, err = io.ReadAll(req.Body); err != nil {
+			return nil, err
+		}
+	}
+	if c.maxBody > 0 && int64(len(sent)) > c.maxBody {
+		return ownAnswer(req, http.StatusRequestEntityTooLarge, "the request is too large for the platform"), nil
+	}
+	if c.slots != nil {
+		wait := time.NewTimer(c.queue)
+		defer wait.Stop()
+		select {
+		case c.slots <- struct{}{}:
+			defer func() { <-c.slots }()
+		case <-wait.C:
+			return ownAnswer(req, http.StatusTooManyRequests, "no instance was free in time"), nil
+		case <-ctx.Done():
+		}
+	}
 	out := req.Clone(ctx)
 	out.URL.Scheme, out.URL.Host, out.Host = "http", c.address(), req.URL.Host
 	out.RequestURI = ""
-	var sent []byte
-	if out.Body != nil {
-		var err error
-		if sent, err = io.ReadAll(out.Body); err != nil {
-			cancel()
-			return nil, err
-		}
+	if req.Body != nil {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(sent)), int64(len(sent))
 	}
 	if c.front != nil {
 		c.front(out)
 	}
 	begun := time.Now()
+	resp, got, err := c.exchange(out)
+	switch {
+	case err == nil:
+		resp.Body = io.NopCloser(bytes.NewReader(got))
+		traced(c.opts, begun, sent, got)
+		return resp, nil
+	case ctx.Err() != nil && req.Context().Err() == nil: // the platform's time, not the caller's
+		return ownAnswer(req, http.StatusGatewayTimeout, "upstream request timeout"), nil
+	}
+	return nil, err
+}
+
+func (c *container) exchange(out *http.Request) (*http.Response, []byte, error) {
 	resp, err := c.client.RoundTrip(out)
 	if err != nil {
-		cancel()
-		return nil, err
+		return nil, nil, err
 	}
-	defer cancel()
 	defer resp.Body.Close()
 	got, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
+	return resp, got, err
+}
+
+// ownAnswer is what the platform answers in the function's stead.
+func ownAnswer(req *http.Request, status int, text string) *http.Response {
+	return &http.Response{
+		Status: fmt.Sprintf("%d %s", status, http.StatusText(status)), StatusCode: status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
+		Header: http.Header{"Content-Type": {"text/plain"}}, Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)),
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(got))
-	traced(c.opts, begun, sent, got)
-	return resp, nil
 }
 
 func (c *container) limit() time.Duration {
@@ -135,24 +173,15 @@ func (c *container) limit() time.Duration {
 
 // deliver POSTs the event; the status says whether it is delivered again.
 func (c *container) deliver(ctx context.Context, d *Delivery) (*Reply, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://function/"+trimSlash(d.Path), bytes.NewReader(d.Body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://function/"+strings.TrimLeft(d.Path, "/"), bytes.NewReader(d.Body))
 	if err != nil {
 		return nil, fault.New(fault.Usage, "emulate.Deliver", d.Path, "%w", err)
 	}
-	for name, values := range d.Header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, d.Header)
 	resp, err := c.roundTrip(req)
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "emulate.Deliver", "", "%w", err)
 	}
 	body, err := io.ReadAll(resp.Body)
 	return &Reply{Status: resp.StatusCode, Header: resp.Header, Body: body, Retry: !c.acked(resp.StatusCode)}, err
-}
-
-func trimSlash(path string) string {
-	for len(path) > 0 && path[0] == '/' {
-		path = path[1:]
-	}
-	return path
 }

@@ -252,7 +252,8 @@ func (i *Instance) Kill() {
 		<-i.process.Done()
 		return
 	}
-	_ = i.process.Signal(syscall.SIGTERM) // one in our own process
+	i.platform.close() // one in our own process, which would wait for its callers
+	_ = i.process.Signal(syscall.SIGTERM)
 	<-i.process.Done()
 }
 
