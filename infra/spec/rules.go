@@ -3,23 +3,22 @@ package spec
 import (
 	"net/url"
 	"path"
-	"regexp"
 	"strings"
 )
 
 // The rules of the texts in a spec. They are constants in all but Go's grammar.
 var (
 	modelName = rule{what: "a model name of letters, digits, '_', '.' and '-', first a letter or digit", typ: "name",
-		pattern: `^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`, max: 128}
+		pattern: `^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`, max: 128, fits: fitsName}
 	versionName = rule{what: "a version of letters, digits, '_', '.' and '-', first a letter or digit", typ: "name",
-		pattern: `^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`, max: 128}
+		pattern: `^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`, max: 128, fits: fitsName}
 	// functionName is what every platform takes as a name: Cloud Run has the
 	// shortest limit, Kubernetes the fewest letters.
 	functionName = rule{what: "a function name of lower-case letters, digits and '-', first a letter", typ: "name",
-		pattern: `^[a-z]([a-z0-9-]{0,47}[a-z0-9])?$`, max: 49}
+		pattern: `^[a-z]([a-z0-9-]{0,47}[a-z0-9])?$`, max: 49, fits: fitsLabel}
 	modelPath  = rule{what: "a path or URL of a model", typ: "path or URL", check: checkModelPath}
 	folderName = rule{what: "a folder beside the spec", typ: "path", check: checkLocal}
-	digest     = rule{what: "a SHA-256 in 64 lower-case hexadecimal digits", typ: "SHA-256", pattern: `^[0-9a-f]{64}$`, check: checkDigest}
+	digest     = rule{what: "a SHA-256 in 64 lower-case hexadecimal digits", typ: "SHA-256", pattern: `^[0-9a-f]{64}$`, fits: fitsDigest, check: checkDigest}
 	imageName  = rule{what: "an image repository such as ghcr.io/acme/fraud", typ: "image", max: 255, check: checkImage,
 		pattern: `^([a-zA-Z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$`}
 	prefix   = rule{what: "a prefix such as rows/ or s3://bucket/rows/", typ: "prefix", check: checkPrefix}
@@ -68,13 +67,54 @@ func checkModelPath(s string) *trouble {
 	return nil
 }
 
+func alphanumeric(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}
+
+// drive reports whether s begins with a drive of Windows.
+func drive(s string) bool {
+	return len(s) > 1 && s[1] == ':' && alphanumeric(s[0]) && s[0] > '9'
+}
+
+func fitsName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !alphanumeric(c) && (i == 0 || c != '_' && c != '.' && c != '-') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 128
+}
+
+func fitsLabel(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= 'a' && c <= 'z':
+		case c >= '0' && c <= '9' && i > 0:
+		case c == '-' && i > 0 && i < len(s)-1:
+		default:
+			return false
+		}
+	}
+	return s != "" && len(s) <= 49
+}
+
+func fitsDigest(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return len(s) == 64
+}
+
 // checkLocal takes a clean relative path with slashes that stays in the function's folder.
 func checkLocal(s string) *trouble {
 	const hint = "Write it relative to godwit.yaml, with forward slashes."
 	switch {
 	case strings.Contains(s, `\`):
 		return wrong(hint, "want a path with forward slashes, got %s", quote(s))
-	case path.IsAbs(s) || regexp.MustCompile(`^[A-Za-z]:`).MatchString(s):
+	case path.IsAbs(s) || drive(s):
 		return wrong(hint, "want a path in the function's folder, got the absolute %s", quote(s))
 	case path.Clean(s) == ".." || strings.HasPrefix(path.Clean(s), "../"):
 		return wrong("Copy or move it into the folder: only what is in it is packaged.", "want a path in the function's folder, got %s", quote(s))
@@ -88,7 +128,7 @@ func checkDigest(s string) *trouble {
 	if rest, ok := strings.CutPrefix(s, "sha256:"); ok {
 		return wrong("Leave sha256: out: "+rest, "want 64 hexadecimal digits only, got %s", quote(s))
 	}
-	if lower := strings.ToLower(s); lower != s && regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(lower) {
+	if lower := strings.ToLower(s); lower != s && fitsDigest(lower) {
 		return wrong("Write "+lower+".", "want lower-case digits, got %s", quote(s))
 	}
 	return nil

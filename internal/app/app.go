@@ -66,14 +66,20 @@ type Function struct {
 	guard  *guard
 }
 
+// Prepare begins what of eng's start needs no model: a native library takes
+// longer to load than all that is read before the first model. Open does it
+// too; who has something to read before that calls it first. Opening a model
+// waits for it, and gets its error.
+func Prepare(eng driver.Engine) {
+	if e, ok := eng.(driver.Preparer); ok {
+		go e.Prepare()
+	}
+}
+
 // Open reads the spec of dir, or makes one for a lone model file, and declares
 // its models; Load loads them. Errors: BadConfig, BadModel, Unsupported.
 func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
-	if e, ok := eng.(driver.Preparer); ok {
-		// A native library takes longer to start than all that is read here.
-		// Opening a model waits for this, and gets its error.
-		go e.Prepare()
-	}
+	Prepare(eng)
 	f := &Function{Dir: dir, Models: &infer.Registry{}, eng: eng, source: dir, swap: newSwap()}
 	if opts != nil {
 		f.opts = *opts

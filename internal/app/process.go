@@ -120,7 +120,9 @@ func (p *Process) Isolate(path, mode string, engine driver.NewEngine, o *Options
 	i.Env = p.Passed()
 	worker, err := Isolate(path, o, i)
 	if worker == nil && err == nil {
-		return engine(p.Setup(o.Logger)), false, nil
+		eng := engine(p.Setup(o.Logger))
+		Prepare(eng)
+		return eng, false, nil
 	}
 	return worker, worker != nil, err
 }

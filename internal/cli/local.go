@@ -31,7 +31,9 @@ func isTerminal(stream any) bool {
 // open opens and loads the function in dir for one command's own use.
 func (p *program) open(ctx context.Context, dir string) (*app.Function, error) {
 	log := p.logger(slog.LevelWarn)
-	f, err := app.Open(dir, p.engine(log), &app.Options{Logger: log, Wrap: p.Wrap, Quota: p.Quota(), Single: true})
+	eng := p.engine(log)
+	app.Prepare(eng)
+	f, err := app.Open(dir, eng, &app.Options{Logger: log, Wrap: p.Wrap, Quota: p.Quota(), Single: true})
 	if err != nil {
 		return nil, err
 	}

@@ -99,13 +99,13 @@ func ServerOptions(l *spec.Limits) httpserve.Options {
 func Serve(ctx context.Context, o *Options) error {
 	metrics := prom.New(nil)
 	open := &app.Options{
-		Target: o.Target, Logger: o.Log, Sink: metrics, Wrap: o.Wrap,
-		Quota: o.Process.Quota(), Memory: o.Process.Memory(), Provider: o.Provider,
+		Target: o.Target, Logger: o.Log, Sink: metrics, Wrap: o.Wrap, Provider: o.Provider,
 	}
 	eng, apart, err := o.Process.Isolate(o.Path, o.Isolate, o.Engine, open)
 	if err != nil {
 		return err
 	}
+	open.Quota, open.Memory = o.Process.Quota(), o.Process.Memory() // while the library loads
 	f := &Function{Isolated: apart}
 	if f.Function, err = app.Open(o.Path, eng, open); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -26,7 +27,13 @@ func scripts() []string {
 }
 
 // Handler serves the page, whatever the path. It is safe for concurrent use.
+// The page is put together for the first who asks: few servers are ever looked at.
 func Handler() http.Handler {
+	page := sync.OnceValue(assemble)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { page().ServeHTTP(w, r) })
+}
+
+func assemble() http.Handler {
 	style, script := squeezeStyle(read("style.css")), &strings.Builder{}
 	script.WriteString("\"use strict\";(() => {\n")
 	for _, name := range scripts() {
