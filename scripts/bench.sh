@@ -9,7 +9,8 @@ dir=${BENCH_DIR:-dist/bench}
 mkdir -p "$dir/bin"
 ${CC:-cc} -O2 -o "$dir/bin/floor" loadtest/floor/floor.c -ldl -lpthread
 go build -o "$dir/bin/" ./loadtest/noop ./loadtest/goals
-set -- -subject "${SUBJECT:-bin/godwit}" -floor "$dir/bin/floor" -noop "$dir/bin/noop" -library "$library" -dir "$dir" -json "$dir/bench.json"
+go build -o "$dir/bin/noop-grpc" ./loadtest/noop/grpc
+set -- -subject "${SUBJECT:-bin/godwit}" -floor "$dir/bin/floor" -noop "$dir/bin/noop" -noop-grpc "$dir/bin/noop-grpc" -library "$library" -dir "$dir" -json "$dir/bench.json"
 [ -z "${QUICK:-}" ] || set -- "$@" -quick
 [ -z "${BENCH:-}" ] || set -- "$@" -only "$BENCH"
 [ -z "${DOCS:-}" ] || set -- "$@" -docs docs/benchmarks.md

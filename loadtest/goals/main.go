@@ -30,9 +30,9 @@ import (
 
 // bench is one run of this program.
 type bench struct {
-	subject, floorPath, noopPath, library, dir string
-	quick                                      bool
-	cores                                      int
+	subject, floorPath, noopPath, noopGRPCPath, library, dir string
+	quick                                                    bool
+	cores                                                    int
 
 	started  []*process
 	servers  map[string]*process
@@ -74,6 +74,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&b.subject, "subject", "bin/godwit", "the binary to measure")
 	flag.StringVar(&b.floorPath, "floor", "", "the C program of loadtest/floor")
 	flag.StringVar(&b.noopPath, "noop", "", "the program of loadtest/noop")
+	flag.StringVar(&b.noopGRPCPath, "noop-grpc", "", "the program of loadtest/noop/grpc")
 	flag.StringVar(&b.library, "library", "", "ONNX Runtime's library, for both sides")
 	flag.StringVar(&b.dir, "dir", "", "a folder for models, kept for the next run")
 	flag.BoolVar(&b.quick, "quick", false, "few and short blocks")
@@ -85,9 +86,9 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, path := range []*string{&b.subject, &b.dir, &b.library, &b.floorPath, &b.noopPath} {
+	for _, path := range []*string{&b.subject, &b.dir, &b.library, &b.floorPath, &b.noopPath, &b.noopGRPCPath} {
 		if *path == "" {
-			return errors.New("want -subject, -floor, -noop, -library and -dir, got none for one of them; `make bench` gives them")
+			return errors.New("want -subject, -floor, -noop, -noop-grpc, -library and -dir, got none for one of them; `make bench` gives them")
 		}
 		if *path, err = filepath.Abs(*path); err != nil {
 			return err

@@ -64,8 +64,11 @@ func (b *bench) why(ctx context.Context, dir string, err error) error {
 	return err
 }
 
-func (b *bench) noop(size int) (*process, error) {
-	cmd := b.command(b.noopPath, "127.0.0.1:0", fmt.Sprint(size))
+func (b *bench) noop(size int) (*process, error) { return b.startNoop(b.noopPath, size) }
+
+// startNoop starts one of the no-ops; it answers size bytes.
+func (b *bench) startNoop(path string, size int) (*process, error) {
+	cmd := b.command(path, "127.0.0.1:0", fmt.Sprint(size))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

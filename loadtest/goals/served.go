@@ -196,49 +196,6 @@ func latencyGoal(ctx context.Context, b *bench) ([]*figure, error) {
 	return figures, nil
 }
 
-// grpcGoal is goal 6: the server's CPU for a call, less the bare Run.
-func grpcGoal(ctx context.Context, b *bench) ([]*figure, error) {
-	p, err := b.server(ctx, "default")
-	if err != nil {
-		return nil, err
-	}
-	var figures []*figure
-	for _, c := range []struct {
-		model          string
-		connections    int
-		ship, moonshot float64
-	}{{"small", 16, 25, 18}, {"image", 4, 330, 250}} {
-		if err := b.check(ctx, p, c.model, loadtest.GRPC); err != nil {
-			return figures, err
-		}
-		l, _, err := b.bestLoop(b.file(c.model), 1, b.cores)
-		if err != nil {
-			return figures, err
-		}
-		defer l.close()
-		if _, err := b.cpuPer(ctx, p, c.model, loadtest.GRPC, c.connections, b.time(time.Second)); err != nil {
-			return figures, err
-		}
-		pairs, err := paired(ctx, b.pairs(12),
-			func() (float64, error) {
-				return b.cpuPer(ctx, p, c.model, loadtest.GRPC, c.connections, b.time(1200*time.Millisecond))
-			},
-			func() (float64, error) {
-				r, err := l.run(1, b.time(100*time.Millisecond))
-				return r.cpuPer(), err
-			})
-		if err != nil {
-			return figures, err
-		}
-		what := map[string]string{"small": "gRPC, small", "image": "gRPC, 600 KB"}[c.model]
-		figures = append(figures, &figure{Goal: 6, What: what, How: fmt.Sprintf("%d connections; server's CPU less C run's", c.connections), Unit: "µs",
-			Got:  each(pairs, func(p pair) float64 { return difference(p) / 1e3 }),
-			Ship: most(c.ship), Moonshot: most(c.moonshot),
-			Absolute: fmt.Sprintf("%s, run %s", us(each(pairs, oursOf).Median), us(each(pairs, floorOf).Median))})
-	}
-	return figures, nil
-}
-
 // cacheGoal is goal 9: the CPU of a request whose answer is kept, less the no-op's.
 func cacheGoal(ctx context.Context, b *bench) ([]*figure, error) {
 	p, err := b.server(ctx, "cache")
