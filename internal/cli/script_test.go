@@ -18,6 +18,7 @@ import (
 
 	"godwit.dev/internal/app"
 	"godwit.dev/internal/cli"
+	"godwit.dev/internal/emulate"
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/ort"
 )
@@ -53,6 +54,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
 			e.Setenv("GOMODCACHE", os.Getenv("GOMODCACHE"))
 			e.Setenv("REPO", repo)
+			e.Setenv("TARGETS", strings.Join(emulate.Targets(), ","))
 			return writeModels(filepath.Join(e.WorkDir, "models"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"godwit.dev/internal/app"
+	"godwit.dev/internal/emulate"
 	"godwit.dev/internal/fnserver"
 	"godwit.dev/internal/page"
 	"godwit.dev/internal/recorded"
@@ -26,6 +27,7 @@ type serveOptions struct {
 	providerOptions       map[string]string
 	behindProxy           bool
 	isolate               string
+	as, form, event       string
 }
 
 func (p *program) newServe() *cobra.Command {
@@ -42,12 +44,19 @@ service, without a failed request; what does not answer the recorded requests
 as recorded is refused, and the old one serves on. Replace files by renaming.
 On SIGTERM it finishes what it has begun; a second signal ends it at once.
 
+With --as the function runs as the process that this target starts, and behind
+the target's own wire format: what curl sends becomes the platform's event or
+request. It is started anew when godwit.yaml or a model changes, and again when
+it ends. --event hands it one event, prints the reply and ends.
+
 Without DIR the folder is GODWIT_FUNCTION, or the one the binary lies in.
 
 Exit codes: 0 stopped and drained, 2 cannot listen there, 11 a model does not
 load, 12 godwit.yaml is wrong, 13 ONNX Runtime or the provider is missing.`,
 		Example: `  godwit serve fraud/
-  godwit serve fraud.onnx --listen 127.0.0.1:9000`,
+  godwit serve fraud.onnx --listen 127.0.0.1:9000
+  godwit serve fraud/ --as awslambda
+  godwit serve fraud/ --as cloudrun --event event.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := p.serve(cmd.Context(), args, &o)
@@ -66,6 +75,9 @@ load, 12 godwit.yaml is wrong, 13 ONNX Runtime or the provider is missing.`,
 	f.BoolVar(&o.behindProxy, "behind-proxy", false, "a proxy puts gRPC and other requests on the same connections")
 	f.StringVar(&o.isolate, "isolate", "", "on or off: the engine in a worker process, where its crash costs one request (default: as godwit.yaml says)")
 	f.Lookup("isolate").NoOptDefVal = "on"
+	f.StringVar(&o.as, "as", "", "serve under this target's contract: "+strings.Join(emulate.Targets(), ", "))
+	f.StringVar(&o.form, "form", "", "with --as: the form of the platform's requests (default: the usual one)")
+	f.StringVar(&o.event, "event", "", "with --as: a sample event's name or a file; hand it over, print the reply and end")
 	return cmd
 }
 
@@ -77,6 +89,12 @@ func (p *program) serve(ctx context.Context, args []string, o *serveOptions) err
 	path, done, err := p.withHandler(ctx, path)
 	if done || err != nil {
 		return err
+	}
+	if o.as != "" {
+		return p.serveAs(ctx, path, o)
+	}
+	if o.form != "" || o.event != "" {
+		return fault.New(fault.Usage, "", "--form, --event", "want a target, got none").WithHint("Add --as TARGET.")
 	}
 	listen, err := p.listenAddress(o.listen)
 	if err != nil {

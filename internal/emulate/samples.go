@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"godwit.dev/runtime/fault"
 )
 
 // sampleFiles are TARGET/NAME.json and TARGET/NAME.http, and in each target's
@@ -47,14 +49,11 @@ func Samples(target string) []Sample {
 		if err != nil {
 			continue // a folder
 		}
-		data = bytes.TrimSuffix(data, []byte("\n"))
-		switch ext {
-		case ".json":
-			header := http.Header{"Content-Type": {"application/json"}}
-			all = append(all, Sample{name, about[name], Delivery{Header: header, Body: data}})
-		case ".http":
-			all = append(all, Sample{name, about[name], parseSample(data)})
+		if ext != ".json" && ext != ".http" {
+			continue
 		}
+		d, _ := ParseDelivery(e.Name(), data) // files of ours: a test reads all
+		all = append(all, Sample{name, about[name], d})
 	}
 	return all
 }
@@ -80,7 +79,17 @@ func aboutSamples(target string) map[string]string {
 	return about
 }
 
-func parseSample(data []byte) Delivery {
+// ParseDelivery reads a file as Samples has them: the name's extension says
+// which sort it is; any other than .http is a body. Errors: Usage.
+func ParseDelivery(name string, data []byte) (Delivery, error) {
+	data = bytes.TrimSuffix(data, []byte("\n"))
+	if path.Ext(name) != ".http" {
+		return Delivery{Header: http.Header{"Content-Type": {"application/json"}}, Body: data}, nil
+	}
+	return parseHTTP(name, data)
+}
+
+func parseHTTP(name string, data []byte) (Delivery, error) {
 	var d Delivery
 	head, body, _ := bytes.Cut(data, []byte("\n\n"))
 	if first, rest, _ := bytes.Cut(head, []byte("\n")); bytes.HasPrefix(first, []byte("POST ")) {
@@ -88,11 +97,11 @@ func parseSample(data []byte) Delivery {
 	}
 	r := textproto.NewReader(bufio.NewReader(bytes.NewReader(append(bytes.Clone(head), "\n\n"...))))
 	header, err := r.ReadMIMEHeader()
-	if err != nil { // a file of ours: the test reads all
-		return Delivery{}
+	if err != nil {
+		return d, fault.New(fault.Usage, "emulate.ParseDelivery", name, "want header lines and an empty line before the body: %w", err)
 	}
 	d.Header, d.Body = http.Header(header), bytes.Clone(body)
 	d.Function = d.Header.Get(sampleFunction)
 	d.Header.Del(sampleFunction)
-	return d
+	return d, nil
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"godwit.dev/runtime/fault"
 )
 
 // TestSamples reads every sample there is: each is told about, none is empty,
@@ -48,20 +50,26 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-func TestParseSample(t *testing.T) {
+func TestParseDelivery(t *testing.T) {
 	for _, c := range []struct {
 		name, file string
 		want       Delivery
 	}{
 		{"all parts", "POST /events\nSample-Function: score\nce-id: 1\nContent-Type: text/plain\n\na\n\nb",
 			Delivery{Function: "score", Path: "/events", Header: http.Header{"Ce-Id": {"1"}, "Content-Type": {"text/plain"}}, Body: []byte("a\n\nb")}},
-		{"headers only", "ce-id: 1\n\n", Delivery{Header: http.Header{"Ce-Id": {"1"}}, Body: []byte{}}},
-		{"no header", "not a header", Delivery{}},
+		{"headers only", "ce-id: 1\n\n", Delivery{Header: http.Header{"Ce-Id": {"1"}}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, parseSample([]byte(c.file))); diff != "" {
+			got, err := ParseDelivery("event.http", []byte(c.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
+	}
+	if _, err := ParseDelivery("event.http", []byte("not a header")); fault.CodeOf(err) != fault.Usage {
+		t.Errorf("no header: %v, want Usage", err)
 	}
 }
