@@ -93,7 +93,9 @@ func (w *writer) extend() {
 }
 
 func (w *writer) WriteHeader(status int) {
-	w.extend()
+	if status >= http.StatusOK {
+		w.extend()
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
@@ -113,7 +115,10 @@ func (w *writer) Write(p []byte) (int, error) {
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Flush is for handlers that ask for http.Flusher.
-func (w *writer) Flush() { _ = w.control.Flush() }
+func (w *writer) Flush() {
+	w.extend()
+	_ = w.control.Flush()
+}
 
 // framing bounds the bytes around the data of a body in chunks: that many of
 // one byte have more, by what net/http may have read ahead. A flood of tiny

@@ -40,6 +40,7 @@ type lane struct {
 	write  func(fd uintptr) bool // try, as RawConn wants it
 
 	reading    limitKind // whose deadline is set for reading
+	posted     bool      // the last request was a POST
 	since      time.Time // when the last answer was written; zero before the first
 	writeLimit bool      // a deadline is set for writing
 
@@ -78,6 +79,7 @@ const (
 const (
 	firstRead = 4 << 10
 	mostHead  = 16 << 10
+	fewBytes  = 4 // net/http takes fewer behind a request for nothing
 )
 
 // newLane returns a lane for c if it begins like a usual request, else nil.
@@ -146,6 +148,13 @@ func (l *lane) wait() verdict {
 	if l.reading != limitIdle {
 		l.reading = noLimit // what is set was for something else
 	}
+	skip, few := 0, 0
+	if !l.since.IsZero() {
+		few = fewBytes
+	}
+	if l.posted {
+		skip = fewBytes // old clients end a body with a line that is not theirs to send
+	}
 	idle := l.at == len(l.in)
 	if idle {
 		l.state.Store(laneIdle)
@@ -154,6 +163,13 @@ func (l *lane) wait() verdict {
 		}
 	}
 	for {
+		for ; skip > 0 && l.at < len(l.in); l.at++ {
+			if skip--; l.in[l.at] != '\r' && l.in[l.at] != '\n' {
+				skip = 0
+				break
+			}
+			few--
+		}
 		if l.at < len(l.in) {
 			if idle {
 				if !l.state.CompareAndSwap(laneIdle, laneHead) {
@@ -165,17 +181,22 @@ func (l *lane) wait() verdict {
 			if l.memo.match(b, &l.head) {
 				return answered
 			}
-			switch l.head.scan(b, &l.server.opts) {
-			case headUnusual:
+			switch v := l.head.scan(b, &l.server.opts); {
+			case len(b) < few: // to tell
+			case v == headUnusual:
 				return unusual
-			case headWhole:
+			case v == headWhole:
 				if !l.memo.parse(l, b) {
 					return unusual
 				}
 				return answered
 			}
 		}
-		if err := l.more(idle); err != nil {
+		switch err := l.more(idle); {
+		case err == nil:
+		case !idle && errors.Is(err, io.EOF) && len(l.in)-l.at >= few:
+			return unusual
+		default:
 			return over
 		}
 	}
@@ -230,6 +251,7 @@ func (l *lane) answer() (v verdict) {
 	x := newExchange(l)
 	r := x.request(l)
 	l.at += l.head.end
+	l.posted = l.head.post
 	l.state.Store(laneBusy)
 	l.current.Store(x)
 	s.lanes.begin()

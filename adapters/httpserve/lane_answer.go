@@ -82,9 +82,15 @@ func (a *answer) WriteHeader(status int) {
 	}
 	a.start(status)
 	a.fields(h)
-	if a.none || a.length >= 0 {
-		a.finishHead(h)
+	if a.none || a.length == 0 || a.length > 0 && typed(h) {
+		a.finishHead()
 	}
+}
+
+// typed reports whether a handler says what its answer is, or hides it.
+func typed(h http.Header) bool {
+	_, ok := h["Content-Type"]
+	return ok || len(h["Content-Encoding"]) > 0
 }
 
 // hasClose reports whether a Connection header ends the connection.
@@ -156,10 +162,10 @@ func appendValue(b []byte, value string) []byte {
 }
 
 // finishHead writes what frames the answer and ends the head.
-func (a *answer) finishHead(h http.Header) {
+func (a *answer) finishHead() {
 	a.headed = true
 	b := *a.buf
-	if _, ok := h["Date"]; !ok {
+	if _, ok := a.lane.header["Date"]; !ok {
 		b = append(b, "Date: "...)
 		b = append(b, a.lane.server.lanes.date(a.begun)...)
 		b = append(b, "\r\n"...)
@@ -189,27 +195,23 @@ func (a *answer) Write(p []byte) (int, error) {
 	case a.none:
 		return 0, http.ErrBodyNotAllowed
 	case a.length >= 0 && a.written+int64(len(p)) > a.length:
+		a.written += int64(len(p)) // so that the connection ends
 		return 0, http.ErrContentLength
 	case a.err != nil:
 		return 0, a.err
 	}
-	first := a.written == 0
 	a.written += int64(len(p))
-	switch {
-	case a.chunked:
-		a.chunk(p)
-	case a.length >= 0:
-		a.known(p)
-	default:
-		if first {
-			a.sniff(p)
-		}
-		if len(a.body)+len(p) <= held {
+	if !a.headed {
+		if len(a.body)+len(p) <= held && a.written != a.length {
 			a.body = append(a.body, p...)
-			break
+			return len(p), nil
 		}
-		a.cut()
+		a.cut(p)
+	}
+	if a.chunked {
 		a.chunk(p)
+	} else {
+		a.known(p)
 	}
 	if a.err != nil {
 		return 0, a.err
@@ -219,8 +221,7 @@ func (a *answer) Write(p []byte) (int, error) {
 
 // sniff names the body's type where the handler does not, as net/http does.
 func (a *answer) sniff(p []byte) {
-	h := a.lane.header
-	if _, ok := h["Content-Type"]; ok || len(h["Content-Encoding"]) > 0 {
+	if len(p) == 0 || typed(a.lane.header) {
 		return
 	}
 	b := append(*a.buf, "Content-Type: "...)
@@ -241,15 +242,31 @@ func (a *answer) known(p []byte) {
 	}
 }
 
-// cut begins to send a body whose length nobody knows.
-func (a *answer) cut() {
-	a.chunked = true
-	a.finishHead(a.lane.header)
-	if len(a.body) > 0 {
-		a.chunk(a.body)
-		a.body = nil
+// cut ends the head and sends what waits, before p, of which sniff wants to
+// see something.
+func (a *answer) cut(p []byte) {
+	body := a.body
+	a.body = nil
+	if len(body) > 0 && len(body) < sniffed {
+		a.sniff(append(body, p[:min(len(p), sniffed)]...))
+	} else if len(body) > 0 {
+		a.sniff(body)
+	} else {
+		a.sniff(p)
+	}
+	a.chunked = a.length < 0
+	a.finishHead()
+	switch {
+	case len(body) == 0:
+	case a.chunked:
+		a.chunk(body)
+	default:
+		*a.buf = append(*a.buf, body...)
 	}
 }
+
+// sniffed is how much http.DetectContentType looks at.
+const sniffed = 512
 
 func (a *answer) chunk(p []byte) {
 	b := strconv.AppendInt(*a.buf, int64(len(p)), 16)
@@ -287,7 +304,7 @@ func (a *answer) FlushError() error {
 		a.WriteHeader(http.StatusOK)
 	}
 	if !a.headed {
-		a.cut()
+		a.cut(nil)
 	}
 	a.flush()
 	return a.err
@@ -310,11 +327,15 @@ func (a *answer) SetWriteDeadline(at time.Time) error {
 // request may follow, unread that a part of the request's body is on its way.
 func (a *answer) finish() (keep, unread bool) {
 	if !a.began {
+		a.exchange.body.discard()
 		a.WriteHeader(http.StatusOK)
 	}
 	if !a.headed {
-		a.length = int64(len(a.body))
-		a.finishHead(a.lane.header)
+		a.sniff(a.body)
+		if a.length < 0 {
+			a.length = a.written
+		}
+		a.finishHead()
 		*a.buf = append(*a.buf, a.body...)
 	}
 	if a.chunked {

@@ -193,6 +193,18 @@ func (b *laneBody) wire(p []byte) (int, error) {
 	return n, err
 }
 
+// discard drops the body if all of it is there: then it is no reason to end the
+// connection.
+func (b *laneBody) discard() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l := b.lane; !b.closed && b.rest <= int64(len(l.in)-l.at) {
+		l.at += int(b.rest)
+		b.rest = 0
+		b.exchange.ended.Store(true)
+	}
+}
+
 // Close implements io.Closer. What was not read ends the connection.
 func (b *laneBody) Close() error {
 	b.mu.Lock()
