@@ -65,6 +65,7 @@ var rows = []row{
 	{folder: "adapters/httpserve", may: join(portable, "adapters/oip"), tests: conform},
 	{folder: "adapters/auth", may: join(portable, "adapters/oip"), tests: conform},
 	{folder: "adapters/adaptertest", may: join(join(portable, "adapters/oip"), aids...), tests: conform},
+	{folder: "adapters/awslambda", may: join(portable, "adapters/oip"), tests: conform}, // fn-lambda has no server and no gRPC
 	{folder: "adapters/*", may: platform, tests: conform},
 
 	{folder: "infra/data"},

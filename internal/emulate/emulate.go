@@ -3,6 +3,7 @@ package emulate
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"slices"
@@ -23,6 +24,9 @@ type Options struct {
 	// Concurrency is how many of them an instance may have at once, where the
 	// platform has such a setting; 0 is its default.
 	Concurrency int
+	// Freeze stops the function's process between requests, where the platform
+	// does. It must have one of its own.
+	Freeze bool
 	// Env are variables that a user has set for the function, KEY=VALUE.
 	Env []string
 	// Trace, if not nil, is told of every exchange with the function, from
@@ -80,6 +84,10 @@ type platform interface {
 	close()
 }
 
+// An attacher is a platform that handles the function's process itself, other
+// than to end it.
+type attacher interface{ attach(p Process) }
+
 // target is one line of the table of platforms.
 type target struct {
 	name     string
@@ -90,7 +98,10 @@ type target struct {
 
 // targets are in the order of the spec's.
 var targets = []target{
+	{"awslambda", []string{"http-v2", "rest-v1", "url", "alb", "alb-multi", "direct", "stream"}, lambdaInit, newLambda},
 	{"cloudrun", []string{"http1", "h2c"}, 4 * time.Minute, newCloudRun},
+	{"azurefunctions", []string{"proxied", "forwarded", "envelope"}, 30 * time.Second, newAzure},
+	{"azureml", []string{"score", "protocol"}, 310 * time.Second, newAzureML},
 }
 
 func find(name string) (*target, error) {
@@ -161,6 +172,9 @@ func Start(ctx context.Context, name string, launch Launch, opts *Options) (*Ins
 		i.platform.close()
 		return nil, err
 	}
+	if a, ok := i.platform.(attacher); ok {
+		a.attach(i.process)
+	}
 	if err := i.await(ctx); err != nil {
 		i.Kill()
 		return nil, err
@@ -182,7 +196,10 @@ func (i *Instance) await(ctx context.Context) error {
 	err := i.platform.ready(ctx)
 	select {
 	case <-i.process.Done():
-		return fault.New(fault.Unavailable, "emulate.Start", i.target.name, "want a function that serves, got one that ended: %v", i.process.Err())
+		if err == nil || errors.Is(err, ctx.Err()) { // else it has said why
+			err = i.process.Err()
+		}
+		return fault.New(fault.Unavailable, "emulate.Start", i.target.name, "want a function that serves, got one that ended: %v", err)
 	default:
 	}
 	if err != nil {
