@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -54,7 +55,7 @@ func prepare(ctx context.Context, o *Options) (*prepared, error) {
 	}
 	p := &prepared{url: u}
 	for _, r := range requests {
-		b, err := encode(u, o, o.Protocol, r)
+		b, err := encode(ctx, u, o, o.Protocol, r)
 		if err != nil {
 			return nil, err
 		}
@@ -79,16 +80,21 @@ func (a *asker) do(ctx context.Context, method, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, a.o.Timeout)
 	defer cancel()
 	u := a.u.JoinPath(path)
-	var body io.Reader
+	var body []byte
 	if method == http.MethodPost {
-		body = strings.NewReader("{}")
+		body = []byte("{}")
 	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return fault.New(fault.Usage, "loadtest.Run", u.String(), "%w", err)
 	}
 	for name, values := range a.o.Header {
 		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if a.o.Sign != nil {
+		if err := a.o.Sign(ctx, req, body); err != nil {
+			return err
+		}
 	}
 	transport := &http.Transport{DialContext: a.o.Dial, DisableKeepAlives: true}
 	resp, err := transport.RoundTrip(req)
@@ -214,7 +220,7 @@ func (a *asker) alike(sig *driver.Signature, r *infer.Request) []*infer.Request 
 
 // ask sends one request and keeps the answer.
 func (a *asker) ask(ctx context.Context, p Protocol, r *infer.Request) (answer, error) {
-	b, err := encode(a.u, a.o, p, r)
+	b, err := encode(ctx, a.u, a.o, p, r)
 	if err != nil {
 		return answer{}, err
 	}

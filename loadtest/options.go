@@ -46,6 +46,11 @@ type Options struct {
 	// Header is sent with every request; over gRPC it is metadata.
 	Header http.Header
 
+	// Sign sets headers that hold for one request alone, as a signature of its
+	// body does; r has all others. It is called before the load, once for every
+	// request that is different, and not over gRPC. nil sets none.
+	Sign func(ctx context.Context, r *http.Request, body []byte) error
+
 	// Rate is how many requests arrive in a second, whatever is answered (open
 	// loop); 0 is the closed loop.
 	Rate float64

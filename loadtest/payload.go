@@ -2,11 +2,14 @@ package loadtest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"godwit.dev/runtime/codec"
@@ -19,7 +22,7 @@ import (
 const maxPayloads = 128 << 20
 
 // encode returns the bytes that send req: a whole HTTP request, or a gRPC message.
-func encode(u *url.URL, o *Options, p Protocol, req *infer.Request) ([]byte, error) {
+func encode(ctx context.Context, u *url.URL, o *Options, p Protocol, req *infer.Request) ([]byte, error) {
 	if p == GRPC {
 		r := *req
 		r.Model, r.Version = o.Model, o.Version
@@ -29,20 +32,31 @@ func encode(u *url.URL, o *Options, p Protocol, req *infer.Request) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
+	h := o.Header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	h["Content-Type"] = []string{"application/json"}
+	if header >= 0 {
+		h["Content-Type"] = []string{"application/octet-stream"}
+		h["Inference-Header-Content-Length"] = []string{strconv.Itoa(header)}
+	}
+	if o.Sign != nil {
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.Scheme+"://"+u.Host+inferPath(u, o), bytes.NewReader(body))
+		if err != nil {
+			return nil, fault.New(fault.Usage, "loadtest.Run", o.Target, "%w", err)
+		}
+		r.Header = h
+		if err := o.Sign(ctx, r, body); err != nil {
+			return nil, err
+		}
+	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\n", inferPath(u, o), u.Host)
-	kind := "application/json"
-	if header >= 0 {
-		kind = "application/octet-stream"
-	}
-	for name, values := range o.Header {
+	for name, values := range h {
 		for _, v := range values {
 			fmt.Fprintf(&b, "%s: %s\r\n", name, v)
 		}
-	}
-	fmt.Fprintf(&b, "Content-Type: %s\r\n", kind)
-	if header >= 0 {
-		fmt.Fprintf(&b, "Inference-Header-Content-Length: %d\r\n", header)
 	}
 	fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n", len(body))
 	b.Write(body)

@@ -32,8 +32,7 @@ type Result struct {
 
 	// Sent is how many requests were due, OK how many of them were answered
 	// well, Errors the others by HTTP status, gRPC code, or "timeout",
-	// "connect", "closed", "malformed" (no HTTP) or "not_sent" (its time was
-	// over before a connection was free, or too many waited).
+	// "connect", "closed", "malformed" (no HTTP) or "not_sent" (too many waited).
 	Sent   int64            `json:"sent"`
 	OK     int64            `json:"ok"`
 	Errors map[string]int64 `json:"errors"`

@@ -143,11 +143,7 @@ func (r *run) send(ctx context.Context, c caller, j job) (failed bool) {
 	deadline := j.due.Add(r.o.Timeout)
 	sent := time.Now()
 	if !sent.Before(deadline) {
-		outcome := "timeout"
-		if j.waited {
-			outcome = "not_sent"
-		}
-		r.rec.record(r.o, j, sent, sent, answer{outcome: outcome})
+		r.rec.record(r.o, j, sent, sent, answer{outcome: "timeout"})
 		return false
 	}
 	r.outstanding.Add(1)

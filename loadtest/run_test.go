@@ -3,6 +3,7 @@ package loadtest
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -279,6 +280,44 @@ func TestPayloadsRotate(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What a request shows is made for that request, from all that it sends.
+func TestEveryRequestIsSigned(t *testing.T) {
+	sum := func(path, kind string, body []byte) string {
+		return fmt.Sprintf("%x", sha256.Sum256(fmt.Append(body, path, kind)))
+	}
+	for _, p := range []Protocol{JSON, Binary} {
+		o := inMemory(Options{Requests: []*infer.Request{row(1, 2, 3)}, Model: "m", Protocol: p, Unchecked: true, Count: 10, Duration: time.Hour, Connections: 1,
+			Header: http.Header{"X-Given": {"g"}}}, nil)
+		signed := 0
+		o.Sign = func(_ context.Context, r *http.Request, body []byte) error {
+			signed++
+			r.Header.Set("X-Signature", sum(r.URL.Path, r.Header.Get("Content-Type"), body))
+			return nil
+		}
+		bad := 0
+		o.Dial = inMemory(Options{}, func(r *http.Request, body []byte) string {
+			if got := r.Header.Get("X-Signature"); got != sum(r.URL.Path, r.Header.Get("Content-Type"), body) || r.Header.Get("X-Given") != "g" {
+				bad++
+			}
+			return okAnswer
+		}).Dial
+		r, err := Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.OK != 10 || bad != 0 || signed != 64 {
+			t.Errorf("%s: %d answers, %d with another's signature, %d signed; want 10, 0, and 64 payloads", p, r.OK, bad, signed)
+		}
+	}
+	o := inMemory(Options{Requests: []*infer.Request{row(1)}, Model: "m", Unchecked: true}, func(*http.Request, []byte) string { return okAnswer })
+	o.Sign = func(context.Context, *http.Request, []byte) error {
+		return fault.New(fault.Unauthenticated, "", "", "no credentials")
+	}
+	if _, err := Run(t.Context(), o); fault.CodeOf(err) != fault.Unauthenticated {
+		t.Errorf("without credentials: %v, want Unauthenticated", err)
+	}
 }
 
 func TestWrongOptionsAreRefused(t *testing.T) {

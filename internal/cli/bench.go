@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os/exec"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"godwit.dev/internal/app"
+	"godwit.dev/internal/client"
 	"godwit.dev/internal/recorded"
 	"godwit.dev/loadtest"
 	"godwit.dev/runtime/fault"
@@ -26,6 +28,7 @@ type benchOptions struct {
 	protocol string
 	arrivals string
 	headers  []string
+	auth     string
 }
 
 func (p *program) newBench() *cobra.Command {
@@ -47,11 +50,17 @@ from few of them more are made, so that the server sees many different ones.
 Before the load one answer is checked: over binary and gRPC it must be the one
 over JSON. On one machine client and server share the processors.
 
-Exit codes: 0 all answered, 1 some were not, 9 nobody answers there, 13 the
+--auth says how the requests show who sends them, as for godwit predict. A
+signature for AWS is made before the load and holds for five minutes, which
+bounds --warmup and --duration together.
+
+Exit codes: 0 all answered, 1 some were not, 8 the server does not let the
+caller in, 9 nobody answers there, 13 the
 client cannot keep up with --rate, 14 a protocol's answers differ from JSON's.`,
 		Example: `  godwit bench fraud/
   godwit bench http://localhost:8080 --rate 500 --duration 30s
-  godwit bench http://localhost:8080 --protocol grpc --connections 4 --json`,
+  godwit bench http://localhost:8080 --protocol grpc --connections 4 --json
+  godwit bench https://abc.lambda-url.eu-west-1.on.aws --model fraud --rate 20`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return p.bench(cmd.Context(), args[0], &o) },
 	}
@@ -65,6 +74,7 @@ client cannot keep up with --rate, 14 a protocol's answers differ from JSON's.`,
 	f.DurationVar(&o.load.Timeout, "timeout", 10*time.Second, "of one request, from when it was due")
 	f.StringVar(&o.load.Model, "model", "", "the model's name (default: the only one)")
 	f.StringVar(&o.load.Version, "model-version", "", "the model's version (default: the newest)")
+	authFlag(cmd, &o.auth)
 	f.StringArrayVar(&o.headers, "header", nil, "header to send with every request, 'NAME: VALUE'; may be repeated")
 	f.IntVar(&o.load.Payloads, "payloads", 64, "how many different requests to send")
 	f.Uint64Var(&o.load.Seed, "seed", 1, "of arrivals and made-up values")
@@ -83,6 +93,9 @@ func (p *program) bench(ctx context.Context, where string, o *benchOptions) erro
 		}
 		defer stop()
 	}
+	if err := p.sign(ctx, o); err != nil {
+		return err
+	}
 	clear := p.liveLine(&o.load)
 	r, err := loadtest.Run(ctx, &o.load)
 	clear()
@@ -95,6 +108,39 @@ func (p *program) bench(ctx context.Context, where string, o *benchOptions) erro
 		return exited(fault.Internal.Exit()) // the result has said what failed
 	}
 	return err
+}
+
+// sign has the load's requests show who asks. A header that was given stays.
+func (p *program) sign(ctx context.Context, o *benchOptions) error {
+	u, err := url.Parse(o.load.Target)
+	if err != nil || u.Host == "" {
+		return nil // loadtest says what is wrong with it
+	}
+	s, err := p.caller(o.auth).Signer(u)
+	if err != nil {
+		return err
+	}
+	if s.Auth == client.AWS {
+		if o.load.Protocol == loadtest.GRPC {
+			return fault.New(fault.Usage, "", "--protocol", "want json or binary where requests are signed for AWS, got grpc")
+		}
+		if all := o.load.Warmup + o.load.Duration; all > client.SignatureHolds-time.Minute {
+			return fault.New(fault.Usage, "", "--duration", "want at most %v with the warm-up where requests are signed for AWS, got %v", client.SignatureHolds-time.Minute, all)
+		}
+		o.load.Sign = s.Sign
+		return nil
+	}
+	// The same for every request, so asked for once.
+	r := &http.Request{Header: http.Header{}}
+	if err := s.Sign(ctx, r, nil); err != nil {
+		return err
+	}
+	for name, values := range r.Header {
+		if o.load.Header.Get(name) == "" {
+			o.load.Header[name] = values
+		}
+	}
+	return nil
 }
 
 func (o *benchOptions) parse() error {

@@ -52,9 +52,18 @@ the model does not load.`,
 		},
 	}
 	cmd.Flags().StringVar(&o.model, "model", "", "the model's name (default: the request's folder, or the only model)")
-	cmd.Flags().StringVar(&o.auth, "auth", "auto", "how to show who asks: auto, none, aws, google, key, token")
+	authFlag(cmd, &o.auth)
 	cmd.Flags().StringVar(&o.version, "model-version", "", "the model's version (default: the newest)")
 	return cmd
+}
+
+func authFlag(cmd *cobra.Command, to *string) {
+	cmd.Flags().StringVar(to, "auth", "auto", "how to show who asks: auto, none, aws, google, key, token")
+}
+
+// caller is who asks a server.
+func (p *program) caller(auth string) *client.Caller {
+	return &client.Caller{Auth: client.Auth(auth), Getenv: p.Getenv}
 }
 
 func (p *program) predict(ctx context.Context, where, file string, o *predictOptions) error {
@@ -98,7 +107,7 @@ func (p *program) predict(ctx context.Context, where, file string, o *predictOpt
 }
 
 func (p *program) predictURL(ctx context.Context, url, file string, body []byte, o *predictOptions) error {
-	c, err := client.New(url, &client.Caller{Auth: client.Auth(o.auth), Getenv: p.Getenv})
+	c, err := client.New(url, p.caller(o.auth))
 	if err != nil {
 		return err
 	}

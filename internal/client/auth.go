@@ -58,6 +58,27 @@ type Caller struct {
 // signature says how one request is signed.
 type signature func(ctx context.Context, r *http.Request, body []byte) error
 
+// A Signer makes requests to one server show who sends them. It may be used
+// concurrently.
+type Signer struct {
+	// Auth is what it came to: never Auto.
+	Auth Auth
+	sign signature // nil: requests are sent as they are
+}
+
+// Sign sets r's headers that show who asks; body is r's body. Errors:
+// Unauthenticated when there are no credentials, and ctx's.
+func (s *Signer) Sign(ctx context.Context, r *http.Request, body []byte) error {
+	if s.sign == nil {
+		return nil
+	}
+	return s.sign(ctx, r, body)
+}
+
+// SignatureHolds is for how long a request that was signed for AWS is taken;
+// what shows who asks elsewhere does not depend on the request.
+const SignatureHolds = 5 * time.Minute
+
 // The hosts that platforms give to what they serve, and what they want there. Each is
 // compiled when it is first needed: every start of a server would pay for them.
 var (
@@ -74,8 +95,12 @@ func pattern(s string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(s) })
 }
 
-// signer chooses how requests to u are signed; nil is not at all. Errors: Usage.
-func (c *Caller) signer(u *url.URL) (signature, error) {
+// Signer chooses how requests to u are signed. A nil Caller shows nobody.
+// Errors: Usage.
+func (c *Caller) Signer(u *url.URL) (*Signer, error) {
+	if c == nil {
+		return &Signer{Auth: None}, nil
+	}
 	getenv := c.Getenv
 	if getenv == nil {
 		getenv = func(string) string { return "" }
@@ -84,6 +109,14 @@ func (c *Caller) signer(u *url.URL) (signature, error) {
 	if auth == "" || auth == Auto {
 		auth = guess(u.Hostname(), getenv)
 	}
+	sign, err := c.signature(auth, u, getenv)
+	if err != nil {
+		return nil, err
+	}
+	return &Signer{Auth: auth, sign: sign}, nil
+}
+
+func (c *Caller) signature(auth Auth, u *url.URL, getenv func(string) string) (signature, error) {
 	if auth == None {
 		return nil, nil
 	}
@@ -166,8 +199,11 @@ func (c *Caller) aws(u *url.URL, getenv func(string) string) (signature, error) 
 			return nil, fault.New(fault.Usage, "", u.Host, "want the region of this domain in AWS_REGION, got nothing").WithHint("export AWS_REGION=eu-west-1")
 		}
 	}
+	var once sync.Once // a load test signs many requests
+	var creds aws.Credentials
+	var err error
 	return func(ctx context.Context, r *http.Request, body []byte) error {
-		creds, err := c.awsCredentials(ctx, getenv)
+		once.Do(func() { creds, err = c.awsCredentials(ctx, getenv) })
 		if err != nil {
 			return err
 		}

@@ -30,15 +30,15 @@ func signed(t *testing.T, c *Caller, address, body string) (http.Header, error) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	sign, err := c.signer(u)
-	if err != nil || sign == nil {
+	sign, err := c.Signer(u)
+	if err != nil {
 		return http.Header{}, err
 	}
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.Header, sign(t.Context(), r, []byte(body))
+	return r.Header, sign.Sign(t.Context(), r, []byte(body))
 }
 
 func TestEveryTargetGetsWhatItWants(t *testing.T) {

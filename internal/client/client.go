@@ -1,5 +1,6 @@
 // Package client speaks the Open Inference Protocol to a running server: what
-// `godwit predict URL` sends, signed as the target wants.
+// `godwit predict URL` sends, signed as the target wants. `godwit bench` signs
+// with it too.
 package client
 
 import (
@@ -24,7 +25,7 @@ const maxAnswer = 256 << 20
 type Client struct {
 	base *url.URL
 	http *http.Client
-	sign signature // nil: requests are sent as they are
+	sign *Signer
 }
 
 // New returns a client for the server at address, or for one model when the
@@ -36,11 +37,9 @@ func New(address string, caller *Caller) (*Client, error) {
 		return nil, fault.New(fault.Usage, "", address, "want a URL such as http://localhost:8080, got %q", address)
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
-	var sign signature
-	if caller != nil {
-		if sign, err = caller.signer(u); err != nil {
-			return nil, err
-		}
+	sign, err := caller.Signer(u)
+	if err != nil {
+		return nil, err
 	}
 	return &Client{base: u, sign: sign, http: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // a request body must not follow to a place that nobody named
@@ -90,10 +89,8 @@ func (c *Client) post(ctx context.Context, u *url.URL, body []byte) ([]byte, err
 		return nil, fault.New(fault.Usage, "", u.String(), "%w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	if c.sign != nil {
-		if err := c.sign(ctx, req, body); err != nil {
-			return nil, err
-		}
+	if err := c.sign.Sign(ctx, req, body); err != nil {
+		return nil, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
