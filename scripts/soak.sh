@@ -3,6 +3,8 @@
 # and descriptors of the process do; fails when they grow or an answer is wrong. `make soak` calls it.
 #   SOAK_SECONDS  how long (default 1800)    SOAK_RATE  calls a second (default 300)
 #   SOAK_CSV      where the samples go (default dist/soak.csv)
+# Then it kills the worker of a server with isolate: on SOAK_KILLS times (default 1000) under load, and prints how long
+# it took to come back and what the restarts left.
 source "$(dirname "$0")/../e2e/lib.sh"
 cd "$root"
 go build -o "$work/soak" ./e2e/soak
@@ -16,3 +18,7 @@ kill -QUIT "$server" && wait "$server" || :
 goroutines=$(tail -n "+$before" "$log" | grep -c '^goroutine ' || :)
 echo "$goroutines goroutines are left; samples in ${SOAK_CSV:-dist/soak.csv}"
 [ "$goroutines" -gt 0 ] && [ "$goroutines" -lt 40 ] || { tail -n "+$before" "$log" | grep -A2 '^goroutine ' | head -200 >&2; exit 1; }
+
+cp -r examples/digits "$work/digits" && echo 'isolate: on' >>"$work/digits/godwit.yaml"
+serve "$work/digits"
+go run ./e2e/isolate "$server" "http://$address" "${SOAK_KILLS:-1000}" | tail -n 2

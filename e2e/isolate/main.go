@@ -74,6 +74,7 @@ func run(args []string) error {
 	defer l.stop.Store(true)
 	last := 0
 	var back []time.Duration
+	var early left
 	for k := range kills {
 		if err := l.answers(100); err != nil {
 			return err
@@ -97,8 +98,17 @@ func run(args []string) error {
 		back = append(back, time.Since(start))
 		fmt.Printf("%v: %d requests on the way, answers again after %v\n", sig, flying, back[k].Round(time.Millisecond))
 		last = pid
+		if k == settled {
+			if early, err = leftIn(server); err != nil {
+				return err
+			}
+		}
 	}
 	if err := l.answers(100); err != nil {
+		return err
+	}
+	late, err := leftIn(server)
+	if err != nil {
 		return err
 	}
 	l.stop.Store(true)
@@ -106,6 +116,12 @@ func run(args []string) error {
 	slices.Sort(back)
 	fmt.Printf("%d kills: %d right answers, failed by status %v; back after %v at the median, %v at most\n", kills, l.good.Load(), l.bad,
 		back[len(back)/2].Round(time.Millisecond), back[len(back)-1].Round(time.Millisecond))
+	if kills > settled {
+		fmt.Printf("after %d kills the server has %v, after all of them %v\n", settled+1, early, late)
+		if late.descriptors > early.descriptors+slack || late.mappings > early.mappings+slack {
+			return errors.New("restarts leave something behind")
+		}
+	}
 	if len(l.early) > 0 {
 		return fmt.Errorf("%d requests refused that had not waited for %v, or not told when to come back, such as %s", len(l.early), kept, l.early[0])
 	}
@@ -243,6 +259,43 @@ func worker(server, last int) (int, error) {
 		}
 	}
 	return 0, errors.New("no worker in a minute")
+}
+
+// settled is after how many kills the server has all that it needs, and slack
+// how many more descriptors it may have at another moment: connections come
+// and go.
+const (
+	settled = 8
+	slack   = 2 * clients
+)
+
+// left is what a process has and may forget to give back.
+type left struct{ descriptors, mappings, threads, kilobytes int }
+
+func (l left) String() string {
+	return fmt.Sprintf("%d descriptors, %d shared mappings, %d threads and %d KiB", l.descriptors, l.mappings, l.threads, l.kilobytes)
+}
+
+func leftIn(pid int) (l left, err error) {
+	proc := filepath.Join("/proc", strconv.Itoa(pid))
+	fds, err := os.ReadDir(filepath.Join(proc, "fd"))
+	if err != nil {
+		return l, err
+	}
+	maps, err := os.ReadFile(filepath.Join(proc, "maps"))
+	if err != nil {
+		return l, err
+	}
+	status, err := os.ReadFile(filepath.Join(proc, "status"))
+	if err != nil {
+		return l, err
+	}
+	l.descriptors, l.mappings = len(fds), strings.Count(string(maps), "memfd:godwit")
+	for line := range strings.Lines(string(status)) {
+		fmt.Sscanf(line, "Threads: %d", &l.threads)
+		fmt.Sscanf(line, "VmRSS: %d", &l.kilobytes)
+	}
+	return l, nil
 }
 
 var counter = regexp.MustCompile(`(?m)^godwit_worker_restarts_total (\d+)$`)
