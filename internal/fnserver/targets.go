@@ -36,7 +36,7 @@ var targets = []target{
 		limits:  cloudrun.Limits,
 		adapt: func(p *app.Process, log *slog.Logger) func(*Function) (http.Handler, error) {
 			return func(f *Function) (http.Handler, error) {
-				return cloudrun.New(f.API, nil, &cloudrun.Options{Log: log}), nil
+				return cloudrun.New(f.API, f.Events(), &cloudrun.Options{Log: log}), nil
 			}
 		},
 		log: jsonLog,

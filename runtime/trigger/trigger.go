@@ -34,7 +34,10 @@ type Event struct {
 	// Kind is the sort of source: "sqs", "s3", "pubsub", "cloudevents", ….
 	Kind  string
 	Order Order
-	Items []Item // at least one
+	// Replies says that the platform passes results on to somebody; where it
+	// does not, a result that is nowhere else is lost.
+	Replies bool
+	Items   []Item // at least one
 }
 
 // Order says what a failure means for the items behind it.
