@@ -47,38 +47,33 @@ int gw_log_take(gw_message *m) {
   return any;
 }
 
-// reserve makes room for the 8 MB in small pieces that loading the library and
-// making the environment take. glibc gives every thread but the first an arena
-// that grows by one mprotect a page, each of which stops the page faults of the
-// whole process: 2000 of them, and as many faults, were most of what a start
-// from Go cost more than one from C. Taken in large pieces first, and their
-// pages asked for at once, they are one free chunk of the arena. What lies
-// behind the chunk is kept, or glibc would give its pages back.
-static void reserve(void) {
+void gw_reserve(int kilobytes, int used) {
 #ifdef __GLIBC__
-  enum {
-    size = 120 << 10, // just below what is mapped by itself
-    pieces = 72,
-    used = 60 // by every start; the pages of the rest come as they are needed
-  };
-  char *piece[pieces];
+  enum { size = 120, most = 72 }; // KB just below what is mapped by itself
+  char *piece[most];
+  int pieces = kilobytes / size < most ? kilobytes / size : most;
   uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
   for (int i = 0; i < pieces; i++)
-    piece[i] = malloc(size);
-  void *volatile behind = malloc(1);
-  (void)behind;
+    piece[i] = malloc(size << 10);
+  if (used > 0) { // what lies behind is kept, or glibc would give the pages back
+    void *volatile behind = malloc(1);
+    (void)behind;
+  }
   int populates = 1; // Linux from 5.14 on
   for (int i = 0; i < pieces; i++) {
-    uintptr_t from = ((uintptr_t)piece[i] + page - 1) & ~(page - 1), to = ((uintptr_t)piece[i] + size) & ~(page - 1);
-    if (i < used && populates && piece[i] != NULL)
+    uintptr_t from = ((uintptr_t)piece[i] + page - 1) & ~(page - 1), to = ((uintptr_t)piece[i] + (size << 10)) & ~(page - 1);
+    if (i < used / size && populates && piece[i] != NULL)
       populates = madvise((void *)from, to - from, POPULATE_WRITE) == 0;
     free(piece[i]);
   }
+#else
+  (void)kilobytes;
+  (void)used;
 #endif
 }
 
 int gw_library_open(const char *path, gw_library *lib, char **error) {
-  reserve();
+  gw_reserve(8640, 7200);
   void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (handle == NULL) {
     *error = strdup(dlerror());

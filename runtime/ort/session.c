@@ -14,6 +14,7 @@
   } while (0)
 
 int gw_session_open(const gw_library *lib, const char *path, const OrtSessionOptions *options, OrtSession **session, char **error) {
+  gw_reserve(1440, 0); // this may be another thread than the library was opened on
   return gw_failed(lib->api, lib->api->CreateSession(lib->env, path, options, session), error);
 }
 
