@@ -166,6 +166,7 @@ func (f *Function) Load(ctx context.Context) error {
 		f.opts.Sink.Start("load", time.Since(start))
 		f.guard.start()
 		done <- errors.Join(problems...)
+		f.settle(ctx)
 		f.probeBatching(ctx)
 	}()
 	select {

@@ -243,6 +243,7 @@ func (f *Function) renew(ctx context.Context, m *spec.Model, requests []recorded
 	if err := f.warm(ctx, loaded, requests); err != nil {
 		return refuse(errors.Join(err, loaded.Close(context.WithoutCancel(ctx))))
 	}
+	f.settle(ctx)
 	f.served(m.Name, m.Version, m)
 	retire := f.Models.Replace(loaded)
 	f.opts.Logger.InfoContext(ctx, "model "+c.What, "model", m.Name, "version", m.Version, "digest", i.digest, "was", c.Digest)

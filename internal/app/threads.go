@@ -1,7 +1,11 @@
 package app
 
 import (
+	"context"
+	"time"
+
 	"godwit.dev/infra/spec"
+	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/onnx"
 	"godwit.dev/runtime/quota"
 )
@@ -80,4 +84,15 @@ var dense = map[onnx.Op]bool{
 	{Name: "BatchNormalization"}: false, {Name: "LayerNormalization"}: false, {Name: "ReduceMean"}: false, {Name: "Dropout"}: false,
 	{Name: "Clip"}: false, {Name: "Cast"}: false, {Name: "Identity"}: false, {Name: "Constant"}: false, {Name: "Concat"}: false, {Name: "Flatten"}: false,
 	{Name: "QuantizeLinear"}: false, {Name: "DequantizeLinear"}: false, {Name: "DynamicQuantizeLinear"}: false,
+}
+
+// settle lets the engine do what makes runs faster and no start should wait for.
+func (f *Function) settle(ctx context.Context) {
+	e, ok := f.eng.(driver.Settler)
+	if !ok || f.opts.Single {
+		return
+	}
+	start := time.Now()
+	e.Settle(context.WithoutCancel(ctx)) // the start is over
+	f.opts.Logger.DebugContext(ctx, "engine settled", "duration_ms", time.Since(start).Milliseconds())
 }

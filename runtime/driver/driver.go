@@ -31,6 +31,16 @@ type Preparer interface {
 	Prepare() error
 }
 
+// A Settler is an Engine that can make the runs of its open sessions faster by
+// work that no start should wait for.
+type Settler interface {
+	// Settle does that work: milliseconds for each 10 MB of weights, a little
+	// longer for runs that go on meanwhile. It may be called at any time, also
+	// concurrently with all else, and returns early when ctx ends. What could
+	// not be done is no error.
+	Settle(ctx context.Context)
+}
+
 // Info describes an engine for metadata, logs and metrics.
 type Info struct {
 	Name     string // "onnxruntime"
