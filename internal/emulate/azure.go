@@ -250,9 +250,12 @@ func (a *azure) deliver(ctx context.Context, d *Delivery) (*Reply, error) {
 	if _, ok := a.app.functions[name]; !ok {
 		return nil, fault.New(fault.Usage, "emulate.Deliver", fmt.Sprintf("function %q", name), "want one of %s", strings.Join(a.app.names(), ", "))
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.app.timeout)
+	timed, cancel := context.WithTimeout(ctx, a.app.timeout)
 	defer cancel()
-	got, err := a.post(ctx, name, d.Body)
+	got, err := a.post(timed, name, d.Body)
+	if err != nil && timed.Err() != nil && ctx.Err() == nil { // and starts the process anew
+		return &Reply{Status: http.StatusGatewayTimeout, Retry: true}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -20,11 +20,12 @@ import (
 type AzureMessage struct {
 	ID   string // the message's id, or the blob's name
 	Body []byte // as its sender wrote it; base64 if that is how a queue's sender encodes
-	// Session, Properties and Number are what Service Bus, Event Hubs and Kafka
-	// keep with it; Number is its sequence number or offset.
+	// Session, Properties, Number and Partition are what Service Bus, Event Hubs
+	// and Kafka keep with it; Number is its sequence number or offset.
 	Session    string
 	Properties map[string]string
 	Number     int64
+	Partition  int
 }
 
 // AzureSettled is what became of messages.
@@ -294,7 +295,7 @@ func (t *azureTrigger) kafka(m *AzureMessage) map[string]any {
 		headers = append(headers, map[string]any{"Key": name, "Value": []byte(m.Properties[name])})
 	}
 	return map[string]any{
-		"Offset": m.Number, "Partition": 0, "Topic": t.binding.Topic, "Timestamp": azureThen, "Key": m.Session,
+		"Offset": m.Number, "Partition": m.Partition, "Topic": t.binding.Topic, "Timestamp": azureThen, "Key": m.Session,
 		"Value": azureText(m.Body), "Headers": headers,
 	}
 }
