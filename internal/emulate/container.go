@@ -28,6 +28,8 @@ type container struct {
 	vars    []string
 	front   func(out *http.Request) // what the platform's front end adds or changes
 	acked   func(status int) bool   // whether a delivery with that status is over
+	events  string                  // where deliveries go that do not say
+	agent   string                  // what calls itself so when it delivers
 
 	// What the front end answers itself; zero values are no limit.
 	maxBody int64         // bytes of a request; more is 413
@@ -173,9 +175,23 @@ func (c *container) limit() time.Duration {
 
 // deliver POSTs the event; the status says whether it is delivered again.
 func (c *container) deliver(ctx context.Context, d *Delivery) (*Reply, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://function/"+strings.TrimLeft(d.Path, "/"), bytes.NewReader(d.Body))
+	path := d.Path
+	if path == "" {
+		path = c.events
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://function/"+strings.TrimLeft(path, "/"), bytes.NewReader(d.Body))
 	if err != nil {
 		return nil, fault.New(fault.Usage, "emulate.Deliver", d.Path, "%w", err)
+	}
+	if c.agent != "" {
+		req.Header.Set("User-Agent", c.agent)
+	}
+	if c.opts.Identity != nil {
+		token, err := c.opts.Identity()
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	maps.Copy(req.Header, d.Header)
 	resp, err := c.roundTrip(req)

@@ -27,6 +27,9 @@ type Options struct {
 	// Freeze stops the function's process between requests, where the platform
 	// does. It must have one of its own.
 	Freeze bool
+	// Identity makes the identity token that a delivery over HTTP carries, where
+	// the platform's service account has one; nil: none.
+	Identity func() (string, error)
 	// Env are variables that a user has set for the function, KEY=VALUE.
 	Env []string
 	// Trace, if not nil, is told of every exchange with the function, from
