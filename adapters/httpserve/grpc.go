@@ -14,7 +14,6 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
 	"godwit.dev/adapters/oip"
@@ -85,7 +84,8 @@ func newGRPC(base context.Context, api *oip.Server, opts *Options) *grpcServer {
 	for _, s := range []*grpc.Server{g.direct, g.mixed} {
 		s.RegisterService(serviceDesc(), &service{grpcServer: g})
 		s.RegisterService(lazily(healthpb.Health_ServiceDesc), &health{grpcServer: g})
-		reflection.Register(s)
+		s.RegisterService(reflectionDesc("v1"), nil)
+		s.RegisterService(reflectionDesc("v1alpha"), nil)
 	}
 	return g
 }
