@@ -40,6 +40,9 @@ type Options struct {
 	// Single says that requests come one at a time, as on a command line: then
 	// nothing is tried that only many at once gain from.
 	Single bool
+	// Concurrency is how many requests at once the platform sends to a process,
+	// where the target alone does not tell; 0 is what is usual for the target.
+	Concurrency int
 	// Provider is where operators run; the zero value leaves it to the
 	// target's block of the spec, which for Local is the CPU.
 	Provider driver.Provider

@@ -10,7 +10,7 @@ import (
 // batching is how requests for m may share runs. Where one request comes at a
 // time, and no deliveries of many, nothing ever waits, so nothing is tried.
 func (f *Function) batching(m *spec.Model) infer.Batching {
-	return infer.Batching{Off: m.Batching.Mode == "off" || f.opts.Single || f.opts.Target == "awslambda" && len(f.Spec.Triggers) == 0, MaxRows: m.Batching.MaxRows}
+	return infer.Batching{Off: m.Batching.Mode == "off" || f.opts.Single || f.oneAtATime() && len(f.Spec.Triggers) == 0, MaxRows: m.Batching.MaxRows}
 }
 
 // probeBatching lets requests share runs where the recorded ones show that

@@ -23,13 +23,17 @@ func (f *Function) threads(m *spec.Model, model *onnx.Model) (intraOp, runs int,
 		return n, 1, "as godwit.yaml says"
 	case mode == "throughput":
 		return 1, n, "as godwit.yaml says"
-	case f.opts.Target == "awslambda":
+	case f.oneAtATime():
 		return n, 1, "requests come one at a time"
 	case onCPU && Streams(model, f.opts.Quota):
 		return n, 1, "a run reads more weights than the cache holds"
 	}
 	return 1, n, "many runs share the processors"
 }
+
+// oneAtATime tells that the platform waits for an answer before it sends another
+// request, as Lambda does but for Managed Instances.
+func (f *Function) oneAtATime() bool { return f.opts.Target == "awslambda" && f.opts.Concurrency <= 1 }
 
 // cachePerThread is the most of the last-level cache that one thread of the
 // quota is believed to have: others share the rest, which a virtual machine
