@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"testing"
@@ -22,9 +21,8 @@ import (
 	"godwit.dev/internal/app"
 	"godwit.dev/internal/fnserver"
 	"godwit.dev/runtime/codec"
-	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/drivertest"
 	"godwit.dev/runtime/infer"
-	"godwit.dev/runtime/ort"
 	"godwit.dev/runtime/quota"
 	"godwit.dev/runtime/tensor"
 )
@@ -38,11 +36,7 @@ type served struct {
 
 func serve(t *testing.T, dir string) served {
 	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	eng := ort.New(&driver.Setup{Library: os.Getenv("GODWIT_ONNXRUNTIME"), CacheDir: filepath.Join(cache, "godwit")})
+	eng := drivertest.ONNXRuntime(t)
 	f, err := app.Open(dir, eng, &app.Options{Quota: quota.Quota{CPUs: float64(runtime.NumCPU())}})
 	if err != nil {
 		t.Fatal(err)

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -15,8 +13,7 @@ import (
 	"godwit.dev/adapters/oip"
 	"godwit.dev/internal/app"
 	"godwit.dev/internal/fnserver"
-	"godwit.dev/runtime/driver"
-	"godwit.dev/runtime/ort"
+	"godwit.dev/runtime/drivertest"
 )
 
 const again = "if the answer changed on purpose, record again: e2e/tritonclient/run.sh --record"
@@ -94,11 +91,7 @@ func read(t *testing.T, archive string) (talks []talk) {
 // the test ends.
 func serve(t *testing.T, dir string) (address string) {
 	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	eng := ort.New(&driver.Setup{Library: os.Getenv("GODWIT_ONNXRUNTIME"), CacheDir: filepath.Join(cache, "godwit")})
+	eng := drivertest.ONNXRuntime(t)
 	f, err := app.Open(dir, eng, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -18,10 +18,10 @@ import (
 	"godwit.dev/internal/app"
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/drivertest"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/memengine"
 	"godwit.dev/runtime/onnx"
-	"godwit.dev/runtime/ort"
 	"godwit.dev/runtime/quota"
 )
 
@@ -188,7 +188,7 @@ func TestChildLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eng := realEngine(t)
+	eng := drivertest.ONNXRuntime(t)
 	for _, file := range files[from:] {
 		s, err := eng.Open(t.Context(), file, &driver.Options{IntraOp: 1, Runs: 1})
 		if err != nil {
@@ -198,15 +198,6 @@ func TestChildLoads(t *testing.T) {
 		s.Close()
 		fmt.Println("loaded")
 	}
-}
-
-func realEngine(t testing.TB) driver.Engine {
-	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ort.New(&driver.Setup{Library: os.Getenv("GODWIT_ONNXRUNTIME"), CacheDir: filepath.Join(cache, "godwit")})
 }
 
 // A model whose weights do not fit is refused with both numbers.

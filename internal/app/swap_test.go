@@ -21,6 +21,7 @@ import (
 	"godwit.dev/internal/recorded"
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/drivertest"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/memengine"
@@ -130,7 +131,7 @@ func TestSwapUnderLoad(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir, f := opened(t, string(yaml("1")), realEngine(t), nil)
+			dir, f := opened(t, string(yaml("1")), drivertest.ONNXRuntime(t), nil)
 			var known sync.Map // digest → answer
 			note := func(k float32) string {
 				path := plus(k).File(t, "m")
@@ -199,7 +200,7 @@ func TestFailingVersions(t *testing.T) {
 		{"more than the memory", large.Bytes(), nil, fault.BadModel, "bytes of memory for"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir, f := opened(t, "model: m.onnx\n", realEngine(t), &app.Options{
+			dir, f := opened(t, "model: m.onnx\n", drivertest.ONNXRuntime(t), &app.Options{
 				Quota:  quota.Quota{CPUs: 2, Memory: 64 << 20},
 				Canary: func(context.Context, string, *driver.Options) error { return tt.canary },
 			})
@@ -245,7 +246,7 @@ func TestFailingVersions(t *testing.T) {
 }
 
 func TestReloadFollowsTheSpec(t *testing.T) {
-	dir, f := opened(t, "models: [{name: m, path: m.onnx}]\n", realEngine(t), nil)
+	dir, f := opened(t, "models: [{name: m, path: m.onnx}]\n", drivertest.ONNXRuntime(t), nil)
 	place(t, dir, "n.onnx", plus(7).Bytes())
 	place(t, dir, "bad.onnx", []byte("<html>"))
 	for _, step := range []struct {
@@ -288,7 +289,7 @@ func TestReloadFollowsTheSpec(t *testing.T) {
 
 // The answer that was recorded from one version says nothing of the others.
 func TestVersionsAreNotComparedWithEachOther(t *testing.T) {
-	dir, f := opened(t, "models: [{name: m, path: m.onnx}]\n", realEngine(t), nil)
+	dir, f := opened(t, "models: [{name: m, path: m.onnx}]\n", drivertest.ONNXRuntime(t), nil)
 	req := &infer.Request{Inputs: []tensor.Tensor{tensor.Of("x", []int64{1}, []float32{1})}}
 	resp, err := f.Handler.Infer(t.Context(), req)
 	if err == nil {
@@ -371,7 +372,7 @@ func TestCandidatesAreTriedThroughTheHandler(t *testing.T) {
 			return next.Infer(ctx, req)
 		})
 	}
-	dir, f := opened(t, "model: m.onnx\n", realEngine(t), &app.Options{Wrap: wrap})
+	dir, f := opened(t, "model: m.onnx\n", drivertest.ONNXRuntime(t), &app.Options{Wrap: wrap})
 	if err := recorded.Save(dir, "m", "1", &infer.Request{Inputs: []tensor.Tensor{tensor.Of("x", []int64{1}, []float32{1})}}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -386,7 +387,7 @@ func TestCandidatesAreTriedThroughTheHandler(t *testing.T) {
 
 // A hundred swaps of a 10 MB model leave the process as large as it was.
 func TestMemoryIsFlatOverSwaps(t *testing.T) {
-	dir, f := opened(t, "model: m.onnx\n", realEngine(t), nil)
+	dir, f := opened(t, "model: m.onnx\n", drivertest.ONNXRuntime(t), nil)
 	place(t, dir, "a.onnx", testmodels.MLP(3, 512, 1024, 1024, 1024, 10).Bytes())
 	place(t, dir, "b.onnx", testmodels.MLP(4, 512, 1024, 1024, 1024, 10).Bytes())
 	x := tensor.Of("x", []int64{1, 512}, make([]float32, 512))

@@ -4,8 +4,6 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -16,10 +14,10 @@ import (
 
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/drivertest"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/memengine"
-	"godwit.dev/runtime/ort"
 	"godwit.dev/runtime/tensor"
 )
 
@@ -68,11 +66,7 @@ func TestBatchable(t *testing.T) {
 // onnx loads a model file with ONNX Runtime.
 func onnx(t testing.TB, model testmodels.Model, o infer.Options) *infer.Model {
 	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	eng := ort.New(&driver.Setup{Library: os.Getenv("GODWIT_ONNXRUNTIME"), CacheDir: filepath.Join(cache, "godwit")})
+	eng := drivertest.ONNXRuntime(t)
 	m, err := infer.Load(t.Context(), eng, model.File(t, "m"), &o)
 	if err != nil {
 		t.Fatal(err)

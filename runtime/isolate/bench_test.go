@@ -13,9 +13,9 @@ import (
 
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/drivertest"
 	"godwit.dev/runtime/isolate"
 	"godwit.dev/runtime/onnx"
-	"godwit.dev/runtime/ort"
 	"godwit.dev/runtime/tensor"
 )
 
@@ -23,11 +23,7 @@ import (
 // and reports the medians of both, what isolation adds, and the CPU time of
 // both processes for each run. ns/op is of a pair.
 func BenchmarkIsolated(b *testing.B) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		b.Fatal(err)
-	}
-	direct := ort.New(&driver.Setup{Library: os.Getenv("GODWIT_ONNXRUNTIME"), CacheDir: filepath.Join(cache, "godwit")})
+	direct := drivertest.ONNXRuntime(b)
 	for _, c := range []struct {
 		name  string
 		model testmodels.Model

@@ -9,6 +9,7 @@ import (
 
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/drivertest"
 	"godwit.dev/runtime/onnx"
 	"godwit.dev/runtime/tensor"
 )
@@ -20,7 +21,7 @@ func TestRandomGraphsAsTheBindingAnswersThem(t *testing.T) {
 	for seed := range uint64(150) {
 		model, in := testmodels.RandomGraph(seed)
 		file := model.File(t, fmt.Sprint(seed))
-		s, err := engine(t).Open(t.Context(), file, &driver.Options{IntraOp: 1, Runs: 1})
+		s, err := drivertest.ONNXRuntime(t).Open(t.Context(), file, &driver.Options{IntraOp: 1, Runs: 1})
 		if err != nil {
 			t.Fatalf("graph %d: %v", seed, err)
 		}

@@ -63,7 +63,7 @@ func TestMemoryIsFlat(t *testing.T) {
 	sessions := func(n int) {
 		file := testmodels.Small().File(t, "small")
 		for range n {
-			s, err := engine(t).Open(t.Context(), file, &driver.Options{IntraOp: 2, Runs: 1})
+			s, err := drivertest.ONNXRuntime(t).Open(t.Context(), file, &driver.Options{IntraOp: 2, Runs: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +97,7 @@ func TestLargeRequestsAreGivenBack(t *testing.T) {
 	const size = 48 << 20
 	// The arena is ONNX Runtime's own way of keeping memory, and not what is looked at here.
 	opened := func(name string) driver.Session {
-		s, err := engine(t).Open(t.Context(), drivertest.ONNX(t, name), &driver.Options{IntraOp: 1, Runs: 1, NoArena: true})
+		s, err := drivertest.ONNXRuntime(t).Open(t.Context(), drivertest.ONNX(t, name), &driver.Options{IntraOp: 1, Runs: 1, NoArena: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +143,7 @@ func openFile(t testing.TB, m testmodels.Model, name string) driver.Session {
 
 func open(t testing.TB, path string) driver.Session {
 	t.Helper()
-	s, err := engine(t).Open(t.Context(), path, &driver.Options{IntraOp: 1, Runs: 1})
+	s, err := drivertest.ONNXRuntime(t).Open(t.Context(), path, &driver.Options{IntraOp: 1, Runs: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,13 +207,13 @@ func TestOpenErrors(t *testing.T) {
 		code   fault.Code
 		hint   string
 	}{
-		{"no such provider", engine(t), model, driver.Options{Provider: driver.Provider{Name: "warp"}}, fault.BadConfig, "Use cpu, cuda"},
-		{"TensorRT without its library", engine(t), model, driver.Options{Provider: driver.Provider{Name: "tensorrt"}}, fault.Runtime, "GODWIT_ONNXRUNTIME"},
+		{"no such provider", drivertest.ONNXRuntime(t), model, driver.Options{Provider: driver.Provider{Name: "warp"}}, fault.BadConfig, "Use cpu, cuda"},
+		{"TensorRT without its library", drivertest.ONNXRuntime(t), model, driver.Options{Provider: driver.Provider{Name: "tensorrt"}}, fault.Runtime, "GODWIT_ONNXRUNTIME"},
 		// The official build has this provider, which takes no operator of this model.
-		{"a provider that does nothing", engine(t), model, driver.Options{Provider: driver.Provider{Name: "azure"}}, fault.Runtime, ""},
-		{"a folder", engine(t), filepath.Dir(model), driver.Options{}, fault.BadModel, ""},
-		{"cut short", engine(t), cutShort(t, model), driver.Options{}, fault.BadModel, "compare its size and digest"},
-		{"complex numbers", engine(t), testmodels.Identity(onnx.Float8E4M3FN, "N").File(t, "f8"), driver.Options{}, fault.BadModel, "Cast"},
+		{"a provider that does nothing", drivertest.ONNXRuntime(t), model, driver.Options{Provider: driver.Provider{Name: "azure"}}, fault.Runtime, ""},
+		{"a folder", drivertest.ONNXRuntime(t), filepath.Dir(model), driver.Options{}, fault.BadModel, ""},
+		{"cut short", drivertest.ONNXRuntime(t), cutShort(t, model), driver.Options{}, fault.BadModel, "compare its size and digest"},
+		{"complex numbers", drivertest.ONNXRuntime(t), testmodels.Identity(onnx.Float8E4M3FN, "N").File(t, "f8"), driver.Options{}, fault.BadModel, "Cast"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,14 +8,12 @@ import (
 	"time"
 
 	"godwit.dev/internal/testmodels"
-	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/drivertest"
-	"godwit.dev/runtime/ort"
 	"godwit.dev/runtime/tensor"
 )
 
 func TestConformance(t *testing.T) {
-	drivertest.Run(t, drivertest.Harness{Engine: engine(t), Path: drivertest.ONNX, NotAModel: notAModel})
+	drivertest.Run(t, drivertest.Harness{Engine: drivertest.ONNXRuntime(t), Path: drivertest.ONNX, NotAModel: notAModel})
 }
 
 // A run that was stopped leaves nothing behind that stops the next one, which
@@ -37,17 +35,6 @@ func TestRunAfterAStoppedRun(t *testing.T) {
 			t.Errorf("the next run answers %v, want 1", y)
 		}
 	}
-}
-
-// engine finds the library as the command line does. `make test` fetches it
-// first; without it these tests fail and say so.
-func engine(t testing.TB) driver.Engine {
-	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ort.New(&driver.Setup{Library: os.Getenv("GODWIT_ONNXRUNTIME"), CacheDir: filepath.Join(cache, "godwit")})
 }
 
 func notAModel(t testing.TB) string {

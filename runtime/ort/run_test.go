@@ -159,7 +159,7 @@ func TestRunsDoNotDependOnTheRunsBefore(t *testing.T) {
 	for seed := range uint64(60) {
 		model, in := testmodels.RandomGraph(seed)
 		file := model.File(t, "m")
-		s, err := engine(t).Open(t.Context(), file, &driver.Options{IntraOp: 1, Runs: 1})
+		s, err := drivertest.ONNXRuntime(t).Open(t.Context(), file, &driver.Options{IntraOp: 1, Runs: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +181,7 @@ func TestRunsDoNotDependOnTheRunsBefore(t *testing.T) {
 		outputs(s, in)
 		outputs(s, other)
 		later := outputs(s, in)
-		fresh, err := engine(t).Open(t.Context(), file, &driver.Options{IntraOp: 1, Runs: 1})
+		fresh, err := drivertest.ONNXRuntime(t).Open(t.Context(), file, &driver.Options{IntraOp: 1, Runs: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
