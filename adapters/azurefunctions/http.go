@@ -76,8 +76,9 @@ func (h *handler) serveEnvelope(ctx context.Context, w http.ResponseWriter, in *
 	r, err := in.open(ctx, id)
 	if err == nil {
 		h.api.ServeHTTP(out, h.strip(r))
-		// JSON strings are all that this form of answers has room for.
-		if !utf8.Valid(out.body.Bytes()) || out.header.Get("Content-Encoding") != "" {
+		// JSON strings are all that this form of answers has room for: tensors whose
+		// bytes happen to be text are refused too, as the next ones are not.
+		if out.header.Get("Inference-Header-Content-Length") != "" || out.header.Get("Content-Encoding") != "" || !utf8.Valid(out.body.Bytes()) {
 			err = fault.New(fault.Unsupported, "azurefunctions.Answer", "body", "want an answer in text, got one with binary tensors").
 				WithHint("Set customHandler.enableProxyingHttpRequest in host.json, or ask for JSON.")
 		}
