@@ -27,7 +27,7 @@ test: onnxruntime ## Run every test that needs no root and no other program.
 
 .PHONY: build
 build: onnxruntime ## Build the binaries into bin/.
-	@go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	@go build -tags lambda.norpc -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: onnxruntime
 onnxruntime: ## Fetch the pinned ONNX Runtime into the user's cache, once.

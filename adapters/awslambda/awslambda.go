@@ -33,6 +33,9 @@ type Options struct {
 	// Model is the one that a direct invocation asks which names none; "" where
 	// there are several, and then such an invocation is refused.
 	Model string
+	// Direct answers direct invocations, whose callers Lambda has checked; nil:
+	// the api does.
+	Direct http.Handler
 	// Stream says that HTTP requests come from a function URL or a REST API that
 	// is set up for streamed responses, which an event does not tell.
 	Stream bool
@@ -73,6 +76,9 @@ func New(api http.Handler, events trigger.Handler, opts *Options) *Handler {
 	h := &Handler{api: api, events: events, bodies: sync.Pool{New: func() any { return new([]byte) }}}
 	if opts != nil {
 		h.opts = *opts
+	}
+	if h.opts.Direct == nil {
+		h.opts.Direct = api
 	}
 	if h.opts.Log == nil {
 		h.opts.Log = slog.New(slog.DiscardHandler)

@@ -32,10 +32,11 @@ func (h *Handler) direct(ctx context.Context, e *envelope, payload []byte) ([]by
 	trace(ctx, header)
 	u := &url.URL{Path: path}
 	w := &recorder{header: http.Header{}, limit: maxReply}
-	h.call(w, (&http.Request{
+	call(h.opts.Direct, w, (&http.Request{
 		Method: http.MethodPost, URL: u, RequestURI: u.RequestURI(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: header, Body: b, ContentLength: int64(len(*buf)),
 	}).WithContext(ctx))
+	w.WriteHeader(http.StatusOK) // if nobody has
 	switch {
 	case w.over:
 		return nil, tooLarge(w.total, maxReply)

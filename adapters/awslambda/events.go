@@ -44,7 +44,6 @@ func (d *delivery) add(id string, items []trigger.Item, err error) {
 
 // deliver does an event's work and answers it in its source's words.
 func (h *Handler) deliver(ctx context.Context, e *envelope, payload []byte) ([]byte, error) {
-	begun := time.Now()
 	var d delivery
 	read, reply := e.handling()
 	if read == nil {
@@ -57,7 +56,7 @@ func (h *Handler) deliver(ctx context.Context, e *envelope, payload []byte) ([]b
 		d.event.Order = trigger.Grouped
 	}
 	outcomes := d.run(ctx, h.events)
-	h.log(ctx, &d, outcomes, time.Since(begun))
+	h.log(ctx, &d, outcomes)
 	return reply(&d, payload, outcomes)
 }
 
@@ -116,19 +115,18 @@ func (d *delivery) run(ctx context.Context, events trigger.Handler) []trigger.Ou
 	return out
 }
 
-// log writes one line for a delivery, and one for each record that is not done.
-func (h *Handler) log(ctx context.Context, d *delivery, outcomes []trigger.Outcome, took time.Duration) {
-	var n [3]int
+// log tells of records that cannot be read, of those that come again, and of an
+// event with nothing to do; the handler tells of its own items.
+func (h *Handler) log(ctx context.Context, d *delivery, outcomes []trigger.Outcome) {
 	for i, o := range outcomes {
-		n[o.State]++
-		if o.State != trigger.Done {
-			h.opts.Log.WarnContext(ctx, "item not done", "target", "awslambda", "source", d.event.Source, "id", d.records[i].id,
+		if d.records[i].err != nil || o.State == trigger.Retry {
+			h.opts.Log.WarnContext(ctx, "item not done", "kind", d.event.Kind, "source", d.event.Source, "item", d.records[i].id,
 				"state", o.State.String(), "code", fault.CodeOf(o.Err).String(), "error", o.Err)
 		}
 	}
-	h.opts.Log.InfoContext(ctx, "event", "target", "awslambda", "kind", d.event.Kind, "source", d.event.Source, "records", len(d.records),
-		"items", len(d.event.Items), "done", n[trigger.Done], "retry", n[trigger.Retry], "permanent", n[trigger.Permanent],
-		"duration_ms", float64(took.Microseconds())/1000)
+	if len(d.event.Items) == 0 {
+		h.opts.Log.InfoContext(ctx, "an event with nothing to do", "kind", d.event.Kind, "source", d.event.Source, "records", len(d.records))
+	}
 }
 
 // unreadable is why a record or an event cannot be read, whatever encoding/json
@@ -419,7 +417,7 @@ func readItems(d *delivery, payload []byte) error {
 		}
 		e.Items = only.Items
 	}
-	d.event.Kind, d.event.Source = "stepfunctions", "stepfunctions"
+	d.event.Kind, d.event.Source, d.event.Replies = "stepfunctions", "stepfunctions", true
 	for i, raw := range e.Items {
 		id := strconv.Itoa(i)
 		item := trigger.Item{ID: id, Key: contentKey(raw), Data: raw, ContentType: "application/json"}

@@ -33,7 +33,7 @@ func (h *Handler) serve(ctx context.Context, e *envelope) (answer, error) {
 	if err != nil {
 		oip.WriteError(w, err)
 	} else {
-		h.call(w, r)
+		call(h.api, w, r)
 	}
 	streams := limit == maxStreamed
 	write := (*recorder).reply
@@ -54,9 +54,9 @@ func refusal(err error) *recorder {
 	return w
 }
 
-// call has the api answer. What it means by http.ErrAbortHandler, that half an
+// call has an api answer. What it means by http.ErrAbortHandler, that half an
 // answer is none, is an error here; other panics are the runtime's to report.
-func (h *Handler) call(w *recorder, r *http.Request) {
+func call(api http.Handler, w *recorder, r *http.Request) {
 	defer func() {
 		switch p := recover(); p {
 		case nil:
@@ -66,7 +66,7 @@ func (h *Handler) call(w *recorder, r *http.Request) {
 			panic(p)
 		}
 	}()
-	h.api.ServeHTTP(w, r)
+	api.ServeHTTP(w, r)
 	if r.Method == http.MethodHead { // as net/http does
 		w.body = nil
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"godwit.dev/internal/emulate"
+	"godwit.dev/internal/fnlambda"
 	"godwit.dev/internal/fnserver"
 	"godwit.dev/runtime/fault"
 )
@@ -23,6 +24,9 @@ const functionCommand = "function-process"
 var kinds = map[string]func(ctx context.Context, p *program) int{
 	"fn-server": func(ctx context.Context, p *program) int {
 		return fnserver.Main(ctx, p.Env, fnserver.Parts{Engine: p.Engine, Wrap: p.Wrap})
+	},
+	"fn-lambda": func(ctx context.Context, p *program) int {
+		return fnlambda.Main(ctx, p.Env, fnlambda.Parts{Engine: p.Engine, Wrap: p.Wrap})
 	},
 }
 

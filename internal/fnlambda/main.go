@@ -1,0 +1,201 @@
+// Package fnlambda is the life of a function on AWS Lambda: opened, loaded and
+// warmed before the first invocation, served, and ended when the platform says
+// so. It links no server and no gRPC, which nobody could reach there.
+package fnlambda
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"godwit.dev/adapters/awslambda"
+	"godwit.dev/adapters/oip"
+	"godwit.dev/internal/app"
+	"godwit.dev/internal/recorded"
+	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/telemetry"
+)
+
+// Parts are what a binary hands to Main.
+type Parts struct {
+	Engine driver.NewEngine
+	// Wrap is the user's handler, when the binary contains one.
+	Wrap func(infer.Handler) infer.Handler
+}
+
+// Main serves the function of this process's folder to the Runtime API, until
+// ctx ends, and returns the exit code. Why a function cannot start is on stderr
+// and told to the platform.
+func Main(ctx context.Context, p app.Process, parts Parts) int {
+	var err error
+	if p.IsWorker() {
+		err = p.Work(parts.Engine)
+	} else {
+		err = run(ctx, &p, parts)
+	}
+	if err == nil {
+		return 0
+	}
+	for _, one := range app.Problems(err) {
+		fmt.Fprintf(p.Stderr, "Error: %s\n", one.Error)
+		if one.Hint != "" {
+			fmt.Fprintf(p.Stderr, "Try: %s\n", one.Hint)
+		}
+	}
+	return fault.CodeOf(err).Exit()
+}
+
+// Of the 10 s that Lambda gives a start before it does it all again, and of the
+// 500 ms before SIGKILL, what is for answering a request of each model, and for
+// unloading them.
+const (
+	warmWait  = 5 * time.Second
+	closeWait = 100 * time.Millisecond
+)
+
+func run(ctx context.Context, p *app.Process, parts Parts) error {
+	api := p.Getenv("AWS_LAMBDA_RUNTIME_API")
+	if api == "" {
+		return fault.New(fault.BadConfig, "fnlambda.Main", "AWS_LAMBDA_RUNTIME_API", "want the address of Lambda's Runtime API, got none").
+			WithHint("This program runs on AWS Lambda. On a laptop use godwit serve --as awslambda.")
+	}
+	f, h, err := start(ctx, p, parts)
+	if err != nil {
+		if ctx.Err() != nil { // told to stop before it began
+			return nil
+		}
+		// Without being told, Lambda reports no more than an exit code.
+		_ = awslambda.Fail(context.WithoutCancel(ctx), api, err)
+		return err
+	}
+	err = h.Serve(ctx)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
+	defer cancel()
+	if closed := f.Close(end); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// start does all that is to be done before the first invocation.
+func start(ctx context.Context, p *app.Process, parts Parts) (*app.Function, *awslambda.Handler, error) {
+	begun := time.Now()
+	var others []string
+	if root := p.Getenv("LAMBDA_TASK_ROOT"); root != "" {
+		others = append(others, root)
+	}
+	path, err := p.Folder(others...)
+	if err != nil {
+		return nil, nil, err
+	}
+	log := telemetry.NewLogger(p.Stderr, false, level(p.Getenv("AWS_LAMBDA_LOG_LEVEL")))
+	metrics := awslambda.NewMetrics(p.Stdout, p.Getenv("AWS_LAMBDA_FUNCTION_NAME"))
+	open := &app.Options{Target: "awslambda", Logger: log, Sink: metrics, Wrap: parts.Wrap, Quota: p.Quota(), Memory: p.Memory()}
+	open.Concurrency, _ = strconv.Atoi(p.Getenv("AWS_LAMBDA_MAX_CONCURRENCY")) // as aws-lambda-go reads it
+	eng, _, err := p.Isolate(path, "", parts.Engine, open)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := app.Open(path, eng, open)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := f.Load(ctx); err != nil {
+		return nil, nil, err
+	}
+	requests, err := f.Requests()
+	if err != nil {
+		return nil, nil, err
+	}
+	warming := time.Now()
+	warm(ctx, f, requests, log)
+	metrics.Start("warmup", time.Since(warming))
+	callers, err := f.Authorizer(p.Getenv)
+	if err != nil {
+		return nil, nil, err
+	}
+	routes := oip.Options{Examples: examples(requests)}
+	o := &awslambda.Options{Metrics: metrics, Log: log, Stream: streams(p, f)}
+	if callers != nil {
+		// Who invokes the function directly has been checked by Lambda, and has
+		// no header to put a token into.
+		o.Direct = f.Server(routes)
+		routes.Auth = callers
+	}
+	if names := f.ModelNames(); len(names) == 1 {
+		o.Model = names[0]
+	}
+	metrics.Start("ready", time.Since(begun))
+	return f, awslambda.New(f.Server(routes), f.Events(), o), nil
+}
+
+// streams tells whether answers go as streams: as the spec says, or the stack
+// that an emulator stands for.
+func streams(p *app.Process, f *app.Function) bool {
+	if on, err := strconv.ParseBool(p.Getenv("GODWIT_RESPONSE_STREAM")); err == nil {
+		return on
+	}
+	t := f.Spec.Targets.AWSLambda
+	return t != nil && t.ResponseStreaming
+}
+
+// warm has each model answer its first recorded request, so that the first
+// caller does not wait for what engines do at a first run. What goes wrong will
+// go wrong again, and be answered, when somebody asks.
+func warm(ctx context.Context, f *app.Function, requests []recorded.Request, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, warmWait)
+	defer cancel()
+	asked := map[string]bool{}
+	for i := range requests {
+		r := &requests[i]
+		if asked[r.Model] {
+			continue
+		}
+		asked[r.Model] = true
+		if err := ask(ctx, f, r); err != nil {
+			log.WarnContext(ctx, "a recorded request is not answered", "model", r.Model, "request", r.Name, "error", err)
+		}
+	}
+}
+
+func ask(ctx context.Context, f *app.Function, r *recorded.Request) error {
+	req, err := r.Decode()
+	if err != nil {
+		return err
+	}
+	m, lease, err := f.Models.Acquire(req.Model, req.Version)
+	if err != nil {
+		return err
+	}
+	defer lease.Release()
+	resp, err := m.Infer(ctx, req)
+	if err == nil {
+		resp.Release()
+	}
+	return err
+}
+
+func examples(requests []recorded.Request) []oip.Example {
+	var all []oip.Example
+	for _, r := range requests {
+		all = append(all, oip.Example{Model: r.Model, Name: r.Name, Request: r.Body})
+	}
+	return all
+}
+
+// level is Lambda's name of a log level as slog has it.
+func level(name string) slog.Level {
+	switch name {
+	case "TRACE", "DEBUG":
+		return slog.LevelDebug
+	case "WARN":
+		return slog.LevelWarn
+	case "ERROR", "FATAL":
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}
