@@ -222,7 +222,7 @@ func (f *Function) launch(ctx context.Context, m *spec.Model, i *inspected) (*in
 	o := &infer.Options{Name: m.Name, Version: m.Version, Digest: i.digest, DigestOf: i.model.DigestAll, Provider: f.provider(), Deterministic: i.deterministic}
 	var why string
 	o.IntraOp, o.Runs, why = f.threads(m, i.model)
-	o.NoArena = lean(i.model)
+	o.NoArena = Lean(i.model)
 	o.Queue = f.Spec.Limits.Queue * o.Runs
 	o.QueueShare = int(f.Spec.Limits.QueueShare)
 	o.Batch = f.batching(m)

@@ -11,12 +11,12 @@ const (
 	leanInput   = 16 << 10 // elements of one row
 )
 
-// lean says that a run of the model takes some microseconds and little memory.
+// Lean says that a run of the model takes some microseconds and little memory.
 // The arena, whose lock all runs of a session share, is then slower than the
 // C library's allocator: by 1 to 5% with one or two callers on a busy machine,
 // and more the more runs there really are at once. From 100 µs on it makes no
 // difference, and where activations are large the arena is 5 to 10% faster.
-func lean(m *onnx.Model) bool {
+func Lean(m *onnx.Model) bool {
 	if m.Format != onnx.FormatONNX || m.Nodes > leanNodes || m.Initializers.Bytes+m.Constants > leanWeights {
 		return false
 	}

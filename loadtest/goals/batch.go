@@ -12,10 +12,8 @@ import (
 	"time"
 
 	"godwit.dev/loadtest"
-	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
-	"godwit.dev/runtime/ort"
 )
 
 // batchGoal is goal 7: rows that a saturated server answers, against the best
@@ -110,6 +108,11 @@ func (b *bench) batch(ctx context.Context, p *process, name string) ([]*figure, 
 		return nil, err
 	}
 	rows, floor := spreadOf(answered).Median, spreadOf(raw).Median
+	serving, err := b.serving(ctx, p, connections)
+	if err != nil {
+		return nil, err
+	}
+	perRow := each(pairs, floorOf).Median
 	alone, err := b.alone(ctx, name, best, l)
 	if err != nil {
 		return nil, err
@@ -117,20 +120,60 @@ func (b *bench) batch(ctx context.Context, p *process, name string) ([]*figure, 
 	return []*figure{alone, {Goal: 7, What: "batching, " + name + ", served", How: fmt.Sprintf("%d connections, binary; C's CPU for a row at %d rows over the server's less no-op's", connections, best),
 		Got: each(pairs, func(p pair) float64 { return p.floor / p.ours }), Ship: least(0.90), Moonshot: least(0.97),
 		Absolute: fmt.Sprintf("%s a row, C %s, no-op %s", us(each(pairs, oursOf).Median), us(each(pairs, floorOf).Median), us(spreadOf(overhead).Median)),
-		Note: fmt.Sprintf("a static batch of %d is %s times as cheap as single rows. By rate, with client, HTTP and server all on the same processors, the server answers %s rows/s of the C loop's %s (%s).",
-			best, number(bestRate/single), number(rows), number(floor), number(rows/floor))}}, nil
+		Note: fmt.Sprintf("a static batch of %d is %s times as cheap as single rows. By rate, with client, HTTP and server all on the same processors, the server answers %s rows/s of the C loop's %s (%s). Serving a row takes %s beyond the no-op (tiny at as many connections, less its run), so at most %s can be reached.",
+			best, number(bestRate/single), number(rows), number(floor), number(rows/floor), us(serving), number(perRow/(perRow+serving)))}}, nil
+}
+
+// serving is the server's CPU for a request beside the run and what HTTP takes
+// anyway, in ns: that of the model whose run is least, less no-op and run.
+func (b *bench) serving(ctx context.Context, p *process, connections int) (float64, error) {
+	size, err := b.answerBytes(ctx, p, "tiny", loadtest.Binary)
+	if err != nil {
+		return 0, err
+	}
+	noop, err := b.noop(size)
+	if err != nil {
+		return 0, err
+	}
+	defer noop.stop()
+	l, err := b.loop(b.file("tiny"), settings(1)[0])
+	if err != nil {
+		return 0, err
+	}
+	defer l.close()
+	var runs []float64
+	cpu := func(p *process) func() (float64, error) {
+		return func() (float64, error) {
+			return b.cpuPer(ctx, p, "tiny", loadtest.Binary, connections, b.time(500*time.Millisecond))
+		}
+	}
+	pairs, err := paired(ctx, b.pairs(8), func() (float64, error) {
+		r, err := l.run(1, b.time(50*time.Millisecond))
+		if err != nil {
+			return 0, err
+		}
+		runs = append(runs, r.cpuPer())
+		return cpu(p)()
+	}, cpu(noop))
+	return max(0, each(pairs, difference).Median-spreadOf(runs).Median), err
 }
 
 // alone measures the batcher without a server: callers in this process who
 // each ask again as soon as they are answered, against the C loop l.
 func (b *bench) alone(ctx context.Context, name string, best int, l *loop) (*figure, error) {
 	callers := 2 * b.cores * best
-	m, err := infer.Load(ctx, ort.New(&driver.Setup{Library: b.library}), b.file(name), &infer.Options{Name: name, Digest: "sha256:00",
-		IntraOp: 1, Runs: b.cores, Queue: 2 * callers, Deterministic: true})
+	intraOp, runs, err := b.threadsOf(name)
+	if err != nil {
+		return nil, err
+	}
+	e := b.engineHere()
+	m, err := infer.Load(ctx, e, b.file(name), &infer.Options{Name: name, Digest: "sha256:00",
+		IntraOp: intraOp, Runs: runs, Queue: 2 * callers, Deterministic: true})
 	if err != nil {
 		return nil, err
 	}
 	defer m.Close(context.WithoutCancel(ctx))
+	settle(ctx, e)
 	requests := b.requests[name]
 	if err := m.ProbeBatching(ctx, requests[:4]); err != nil {
 		return nil, err

@@ -20,19 +20,20 @@ type model struct {
 	name     string
 	make     func() testmodels.Model
 	shape    []int64 // of one row
+	answer   []int64 // the shape of its answer
 	payloads int
 	recorded bool // its requests fit a recorded file
 	five     bool // one of the five that all goals speak of
 }
 
 var models = []model{
-	{"tiny", testmodels.Tiny, []int64{1, 4}, 64, true, true},
-	{"small", testmodels.Small, []int64{1, 64}, 64, true, true},
-	{"medium", testmodels.Medium, []int64{1, 512}, 64, true, true},
-	{"wide", testmodels.Wide, []int64{1, 1024}, 64, true, true},
-	{"resnet50", testmodels.ResNet50, []int64{1, 3, 224, 224}, 16, false, true},
+	{"tiny", testmodels.Tiny, []int64{1, 4}, []int64{1, 3}, 64, true, true},
+	{"small", testmodels.Small, []int64{1, 64}, []int64{1, 16}, 64, true, true},
+	{"medium", testmodels.Medium, []int64{1, 512}, []int64{1, 10}, 64, true, true},
+	{"wide", testmodels.Wide, []int64{1, 1024}, []int64{1, 10}, 64, true, true},
+	{"resnet50", testmodels.ResNet50, []int64{1, 3, 224, 224}, []int64{1, 1000}, 16, false, true},
 	// A body of 600 KB and next to no work, for the cost of bytes.
-	{"image", image, []int64{1, 3, 224, 224}, 16, false, false},
+	{"image", image, []int64{1, 3, 224, 224}, []int64{1, 3, 1, 1}, 16, false, false},
 }
 
 // image averages a picture's channels: x FP32 [N 3 224 224] → y FP32 [N 3 1 1].
