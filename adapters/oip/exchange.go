@@ -150,7 +150,7 @@ func (x *Exchange) call(ctx context.Context, req *infer.Request) (resp *infer.Re
 // End writes the log line and counts the request. err is what the caller got.
 func (x *Exchange) End(ctx context.Context, err error) {
 	x.line.Err, x.line.Duration = err, time.Since(x.start)
-	x.line.RequestID = x.RequestID()
+	x.line.RequestID, x.line.Caller = x.RequestID(), x.caller
 	x.line.Quiet = !x.inference
 	if x.inference {
 		model, version := telemetry.Other, ""

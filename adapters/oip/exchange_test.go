@@ -204,3 +204,27 @@ func TestExchangeRecovers(t *testing.T) {
 		t.Errorf("got %v, want Internal with the cause", err)
 	}
 }
+
+// Who asked is on the line where the access check told it, and no key is there
+// where nobody is told apart.
+func TestLogNamesTheCaller(t *testing.T) {
+	for _, caller := range []string{"team-a", ""} {
+		var log bytes.Buffer
+		f := newFixture(t, &oip.Options{Log: telemetry.NewLogger(&log, false, slog.LevelInfo), Auth: letsIn(caller)})
+		infers(f, "addsub", addsubBody)
+		var line map[string]any
+		if err := json.Unmarshal(log.Bytes(), &line); err != nil {
+			t.Fatal(err)
+		}
+		if got, has := line["caller"]; has != (caller != "") || has && got != caller {
+			t.Errorf("want caller %q, got %v", caller, line)
+		}
+	}
+}
+
+// letsIn lets everybody in as the caller that it names.
+type letsIn string
+
+func (l letsIn) Authorize(context.Context, func(string) []string, oip.Scope) (string, error) {
+	return string(l), nil
+}

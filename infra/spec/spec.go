@@ -116,7 +116,7 @@ func (m *Model) keys() []key {
 		{name: "name", to: text(&m.Name, modelName), doc: "The model's name in URLs.", why: "one name is enough", shown: "the file's name without its extension"},
 		{name: "version", to: text(&m.Version, versionName), doc: "The model's version in URLs; give each version of one model its own.", why: "the first version"},
 		{name: "path", to: text(&m.Path, modelPath), doc: "The ONNX file: beside this one, or an s3://, gs://, azblob://, https:// or oci:// URL with sha256.", required: true},
-		{name: "sha256", to: text(&m.SHA256, digest), doc: "The file's SHA-256, checked before it is loaded; required for a URL."},
+		{name: "sha256", to: text(&m.SHA256, digest), doc: "The SHA-256 of the model, checked before it is loaded; required for a URL. Of a model in one file it is the file's; of one with data files it is the digest over all of them, which `godwit doctor` prints."},
 		{name: "batching", to: m.Batching.value(), doc: "Whether requests that wait are run together. Only models whose rows are independent are, whatever this says.",
 			why: "what waits is run together, nothing waits for company"},
 		{name: "cache", to: m.Cache.value(), doc: "Whether answers are kept for equal requests. Models with random operators never are.",

@@ -49,7 +49,7 @@ func (l *lines) request(ctx context.Context, r *RequestLog, code fault.Code, now
 	if r.Duration < 0 || r.Duration >= 1e18 {
 		return false
 	}
-	for _, s := range [...]string{r.Target, r.Model, r.Version, r.RequestID, r.PredictionID} {
+	for _, s := range [...]string{r.Target, r.Model, r.Version, r.RequestID, r.PredictionID, r.Caller} {
 		if !asIs(s) {
 			return false
 		}
@@ -72,6 +72,11 @@ func (l *lines) request(ctx context.Context, r *RequestLog, code fault.Code, now
 	b = append(b, code.String()...)
 	b = append(b, `","duration_ms":`...)
 	b = appendMillis(b, r.Duration)
+	if r.Caller != "" {
+		b = append(b, `,"caller":"`...)
+		b = append(b, r.Caller...)
+		b = append(b, '"')
+	}
 	if t, ok := ctx.Value(traceKey{}).(*Trace); ok {
 		b = append(b, `,"trace_id":"`...)
 		b = hex.AppendEncode(b, t.ID[:])

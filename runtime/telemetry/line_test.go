@@ -27,7 +27,7 @@ func TestLinesAreSlogs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.StringMatching(`[a-z0-9_.-]{0,40}`), rapid.StringMatching(`[a"\\<&\x7fé]{0,4}`), rapid.String(), rapid.Just(hostile))
 		line := telemetry.RequestLog{
-			Target: "local", Model: text.Draw(t, "model"), Version: "1", RequestID: text.Draw(t, "request"), PredictionID: text.Draw(t, "prediction"),
+			Target: "local", Model: text.Draw(t, "model"), Version: "1", RequestID: text.Draw(t, "request"), PredictionID: text.Draw(t, "prediction"), Caller: text.Draw(t, "caller"),
 			Duration: time.Duration(rapid.OneOf(rapid.Int64(), rapid.Int64Range(0, 1e10)).Draw(t, "duration")),
 			Quiet:    rapid.Bool().Draw(t, "quiet"),
 		}

@@ -83,13 +83,15 @@ func special(r rune, at string) bool {
 
 // RequestLog is the one line that an adapter writes for a request. The keys
 // are fixed: target, model, version, request_id, prediction_id, code,
-// duration_ms, trace_id, span_id; and error where the server is to blame.
+// duration_ms, trace_id, span_id; caller where the access check named one, and
+// error where the server is to blame.
 type RequestLog struct {
 	Target         string // the platform: "knative", "local"
 	Model, Version string
 	RequestID      string
 	PredictionID   string
-	Err            error // nil for a success
+	Caller         string // a key's name or a token's subject; "" where nobody is told apart
+	Err            error  // nil for a success
 	Duration       time.Duration
 	// Quiet is for probes and metadata: a success is logged at Debug.
 	Quiet bool
@@ -113,7 +115,7 @@ func (l *RequestLog) Write(ctx context.Context, log *slog.Logger) {
 	if h, ok := log.Handler().(*lines); ok && level == slog.LevelInfo && h.request(ctx, l, code, time.Now()) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 10)
+	attrs := make([]slog.Attr, 0, 11)
 	attrs = append(attrs,
 		slog.String("target", l.Target),
 		slog.String("model", l.Model),
@@ -122,6 +124,9 @@ func (l *RequestLog) Write(ctx context.Context, log *slog.Logger) {
 		slog.String("prediction_id", l.PredictionID),
 		slog.String("code", code.String()),
 		slog.Float64("duration_ms", math.Round(float64(l.Duration.Microseconds()))/1000))
+	if l.Caller != "" {
+		attrs = append(attrs, slog.String("caller", l.Caller))
+	}
 	if t, ok := TraceOf(ctx); ok {
 		attrs = append(attrs, slog.String("trace_id", t.TraceID()), slog.String("span_id", t.SpanID()))
 	}
