@@ -66,6 +66,7 @@ var rows = []row{
 	{folder: "adapters/auth", may: join(portable, "adapters/oip"), tests: conform},
 	{folder: "adapters/adaptertest", may: join(join(portable, "adapters/oip"), aids...), tests: conform},
 	{folder: "adapters/awslambda", may: join(portable, "adapters/oip"), tests: conform}, // fn-lambda has no server and no gRPC
+	{folder: "adapters/cloudrun", may: platform, tests: join(conform, "adapters/auth")}, // tokens of pushes are real ones
 	{folder: "adapters/*", may: platform, tests: conform},
 
 	{folder: "infra/data"},
