@@ -71,7 +71,6 @@ const (
 	limitIdle
 	limitHead
 	limitBody
-	limitForeign // the handler's
 )
 
 // firstRead is how much of a connection is read at once at first, and mostHead
@@ -158,9 +157,11 @@ func (l *lane) wait() verdict {
 	idle := l.at == len(l.in)
 	if idle {
 		l.state.Store(laneIdle)
-		if l.server.lanes.closing.Load() {
-			return over
-		}
+	} else {
+		l.state.Store(laneHead)
+	}
+	if l.server.lanes.closing.Load() && !l.since.IsZero() {
+		return over // after the state is set: settle sees it, or is seen here
 	}
 	for {
 		for ; skip > 0 && l.at < len(l.in); l.at++ {
@@ -317,7 +318,7 @@ func (l *lane) send(a *answer, p []byte) error {
 	a.sent += int64(l.wrote)
 	for p = p[l.wrote:]; err == nil && len(p) > 0; {
 		l.writeLimit = true
-		if err = l.c.SetWriteDeadline(deadline(a.begun, l.server.opts.BodyTimeout, a.sent)); err != nil {
+		if err = l.c.SetWriteDeadline(earlier(deadline(a.begun, l.server.opts.BodyTimeout, a.sent), a.writeBy)); err != nil {
 			return err
 		}
 		var n int
@@ -326,6 +327,14 @@ func (l *lane) send(a *answer, p []byte) error {
 		p = p[n:]
 	}
 	return err
+}
+
+// earlier is the earlier of two deadlines, of which b may be none.
+func earlier(a, b time.Time) time.Time {
+	if b.IsZero() || a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // try writes as much of out as the socket takes without waiting.

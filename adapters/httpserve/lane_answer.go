@@ -31,6 +31,7 @@ type answer struct {
 	none    bool // the status has no body
 	closing bool // the connection ends with this answer
 	early   bool // it began before the end of the request's body
+	writeBy time.Time
 	err     error
 }
 
@@ -310,17 +311,15 @@ func (a *answer) FlushError() error {
 	return a.err
 }
 
-// SetReadDeadline is what http.ResponseController calls.
-func (a *answer) SetReadDeadline(at time.Time) error {
-	a.lane.reading = limitForeign
-	return a.lane.c.SetReadDeadline(at)
-}
+// SetReadDeadline is what http.ResponseController calls. The server's own holds
+// where it is earlier.
+func (a *answer) SetReadDeadline(at time.Time) error { return a.exchange.body.endBy(at) }
 
-// SetWriteDeadline is what http.ResponseController calls. It holds until more
-// is to be sent than the socket takes: then the server's own is set.
+// SetWriteDeadline is what http.ResponseController calls. The server's own holds
+// where it is earlier. It is for what is written from now on.
 func (a *answer) SetWriteDeadline(at time.Time) error {
-	a.lane.writeLimit = true
-	return a.lane.c.SetWriteDeadline(at)
+	a.writeBy = at
+	return nil
 }
 
 // finish ends the answer when the handler has returned. keep says that another

@@ -136,6 +136,16 @@ type laneBody struct {
 	n        int64 // bytes read off the wire
 	extended int64 // n when the deadline was set
 	begun    time.Time
+	by       time.Time // the handler's own deadline, or zero
+}
+
+// endBy is for what is read from now on.
+func (b *laneBody) endBy(at time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.by = at
+	b.extended = b.n - stride // so that the next Read sets it
+	return nil
 }
 
 func (b *laneBody) Read(p []byte) (int, error) {
@@ -177,7 +187,7 @@ func (b *laneBody) wire(p []byte) (int, error) {
 		}
 		b.extended = b.n
 		l.reading = limitBody
-		if err := l.c.SetReadDeadline(deadline(b.begun, base, b.n)); err != nil {
+		if err := l.c.SetReadDeadline(earlier(deadline(b.begun, base, b.n), b.by)); err != nil {
 			return 0, err
 		}
 	}

@@ -1,0 +1,82 @@
+package httpserve
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// lanes serves h on a lane for one connection and returns the caller's end.
+func lanes(t *testing.T, h http.HandlerFunc) (*laneSet, net.Conn) {
+	t.Helper()
+	s := &server{opts: (*Options)(nil).withDefaults(), http: &http.Server{}, httpConns: newHandoff(nil)}
+	s.lanes = newLaneSet(s, t.Context(), h)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	out, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &conn{Conn: in, since: time.Now(), onClose: func() {}, lines: &lines{}, replay: replay{pending: []byte("GET /")}}
+	l := s.newLane(c)
+	if l == nil {
+		t.Fatal("no lane")
+	}
+	s.lanes.add(l)
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		s.lanes.watch()
+	}()
+	go l.run()
+	t.Cleanup(func() {
+		_ = out.Close()
+		s.lanes.close()
+		<-watching
+	})
+	return s.lanes, out
+}
+
+// The watcher sleeps when there is nothing to do, and a request wakes it.
+func TestWatcherSleeps(t *testing.T) {
+	ended := make(chan error, 1)
+	set, c := lanes(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wait" {
+			<-r.Context().Done()
+			ended <- context.Cause(r.Context())
+		}
+	})
+	r := bufio.NewReader(c)
+	if _, err := io.WriteString(c, " HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := http.ReadResponse(r, nil); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !set.asleep.Load() {
+		<-tick.C
+	}
+	if _, err := io.WriteString(c, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	for set.server.inFlight.Load() == 0 {
+		<-tick.C
+	}
+	_ = c.Close()
+	if err := <-ended; err != context.Canceled {
+		t.Errorf("ended because of %v", err)
+	}
+}
