@@ -36,7 +36,11 @@ func (x *Exchange) Authorize(ctx context.Context, scope Scope) (err error) {
 	if scope == "" {
 		scope = ScopeMetadata // a probe's path with another method
 	}
-	caller, err := auth.Authorize(ctx, x.header, scope)
+	header := x.header
+	if header == nil {
+		header = headerOf(x.fields)
+	}
+	caller, err := auth.Authorize(ctx, header, scope)
 	if err != nil {
 		if scope == ScopeInfer {
 			x.Asked("", "") // counted, under no name that a stranger chose

@@ -26,8 +26,12 @@ type Exchange struct {
 	line     telemetry.RequestLog
 	// inference tells requests that are counted from probes and metadata.
 	inference bool
-	header    func(name string) []string
+	header    func(name string) []string // nil over HTTP/1.1 and HTTP/2, where it is fields
+	fields    http.Header
 	caller    string // as Authorize found it
+
+	// What the path says, checked.
+	model, version string
 
 	// What response headers hold, in place: a slice of its own for each would
 	// be as many allocations.
@@ -49,21 +53,34 @@ func (x *Exchange) value(v string) []string {
 // header gives the values of a header of the request, by its lower-case name.
 // The context that it returns carries the trace.
 func (s *Server) Begin(ctx context.Context, protocol string, header func(name string) []string) (context.Context, *Exchange) {
-	x := &Exchange{server: s, start: time.Now(), protocol: protocol, header: header}
-	x.line.Target = s.opts.Target
+	x := &Exchange{server: s, protocol: protocol, header: header}
+	return x.begin(ctx, header("traceparent"), header("tracestate"), header("x-request-id")), x
+}
+
+// beginHTTP is Begin for a request of net/http, whose names are looked up as
+// that keeps them: it would make them anew each time.
+func (s *Server) beginHTTP(r *http.Request) (context.Context, *Exchange) {
+	h := r.Header
+	x := &Exchange{server: s, protocol: telemetry.ProtocolREST, fields: h}
+	return x.begin(r.Context(), h["Traceparent"], h["Tracestate"], h["X-Request-Id"]), x
+}
+
+func (x *Exchange) begin(ctx context.Context, parents, states, ids []string) context.Context {
+	x.start = time.Now()
+	x.line.Target = x.server.opts.Target
 	var ok bool
 	x.traced.Context = ctx
-	if parents := header("traceparent"); len(parents) == 1 {
-		x.traced.Trace, ok = telemetry.ParseTrace(parents[0], strings.Join(header("tracestate"), ","))
+	if len(parents) == 1 {
+		x.traced.Trace, ok = telemetry.ParseTrace(parents[0], strings.Join(states, ","))
 	}
 	if !ok {
 		x.traced.Trace = telemetry.NewTrace()
 	}
 	x.parent = x.traced.Trace.Header()
-	if ids := header("x-request-id"); len(ids) == 1 && validID(ids[0]) {
+	if len(ids) == 1 && validID(ids[0]) {
 		x.line.RequestID = ids[0]
 	}
-	return &x.traced, x
+	return &x.traced
 }
 
 // RequestID is what the log line calls the request: the X-Request-Id of the

@@ -16,7 +16,6 @@ const headerLength = "Inference-Header-Content-Length"
 
 // serveInfer answers POST …/infer: read, decode, run, encode, write.
 func (s *Server) serveInfer(ctx context.Context, x *Exchange, w http.ResponseWriter, r *http.Request) error {
-	model, version := r.PathValue("model"), r.PathValue("version")
 	if err := checkContentType(r.Header); err != nil {
 		return err
 	}
@@ -25,7 +24,7 @@ func (s *Server) serveInfer(ctx context.Context, x *Exchange, w http.ResponseWri
 		return err
 	}
 	// A model that is not there is found out before a body is read for it.
-	m, err := s.registry.Lookup(model, version)
+	m, err := s.registry.Lookup(x.model, x.version)
 	if err != nil {
 		return err
 	}
@@ -47,7 +46,7 @@ func (s *Server) serveInfer(ctx context.Context, x *Exchange, w http.ResponseWri
 		in.release()
 		return err
 	}
-	req.Model, req.Version = model, version
+	req.Model, req.Version = x.model, x.version
 	resp, err := x.Infer(ctx, req)
 	if err != nil {
 		if fault.CodeOf(err) != fault.Internal {

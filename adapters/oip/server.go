@@ -3,6 +3,7 @@ package oip
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"sync/atomic"
@@ -10,7 +11,6 @@ import (
 
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
-	"godwit.dev/runtime/telemetry"
 )
 
 // Server answers the protocol for the models of one registry. It is an
@@ -20,6 +20,7 @@ type Server struct {
 	handler  infer.Handler
 	opts     Options
 	mux      *http.ServeMux
+	infer    route // what most requests are for, and the mux need not be asked about
 	routes   []Route
 
 	draining atomic.Bool
@@ -92,7 +93,11 @@ func (s *Server) addRoutes() {
 				s.routes = append(s.routes, Route{method, pattern, scope == "", scope})
 			}
 		}
-		s.mux.Handle(pattern, s.serve(scope, m, strings.Join(append(allow, http.MethodOptions), ", ")))
+		rt := route{scope: scope, endpoints: m, allow: strings.Join(append(allow, http.MethodOptions), ", "), infer: strings.HasSuffix(pattern, "/infer")}
+		s.mux.Handle(pattern, s.serve(rt))
+		if rt.infer {
+			s.infer = rt
+		}
 	}
 	get := func(e endpoint) methods { return methods{http.MethodGet: e} }
 	post := func(e endpoint) methods { return methods{http.MethodPost: e} }
@@ -119,7 +124,7 @@ func (s *Server) addRoutes() {
 	if s.opts.Page != nil {
 		add(ScopeMetadata, "/{$}", get(pass(s.opts.Page)))
 	}
-	s.mux.Handle("/", s.serve(ScopeMetadata, nil, ""))
+	s.mux.Handle("/", s.serve(route{scope: ScopeMetadata}))
 }
 
 // pass makes an endpoint of a handler that was handed in. When it panics after
@@ -158,12 +163,28 @@ func (t *tracked) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if model, version, ok := inferPath(r.URL); ok {
+		s.answer(w, r, &s.infer, model, version)
+		return
+	}
 	if !cleanPath(r.URL.Path) {
 		// Before the mux, which would redirect "//" and "..".
-		s.serve(ScopeMetadata, map[string]endpoint{r.Method: badPath}, "").ServeHTTP(w, r)
+		s.serve(route{scope: ScopeMetadata, endpoints: map[string]endpoint{r.Method: badPath}}).ServeHTTP(w, r)
 		return
 	}
 	s.mux.ServeHTTP(w, r)
+}
+
+// inferPath reads the path of an inference without the mux, where the mux could
+// not read it in another way.
+func inferPath(u *url.URL) (model, version string, ok bool) {
+	rest, ok := strings.CutPrefix(u.Path, "/v2/models/")
+	if !ok || u.RawPath != "" {
+		return "", "", false
+	}
+	rest, ok = strings.CutSuffix(rest, "/infer")
+	model, version, versioned := strings.Cut(rest, "/versions/")
+	return model, version, ok && infer.ValidName(model) && (!versioned || infer.ValidName(version))
 }
 
 func badPath(context.Context, *Exchange, http.ResponseWriter, *http.Request) error {
@@ -177,42 +198,56 @@ func cleanPath(p string) bool {
 	return p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/") && !strings.HasSuffix(p, "//")
 }
 
-// serve wraps a route's endpoints: access, method, names in the path, panics,
-// error bodies, request id, trace, log line. No endpoints at all is an unknown
-// route. Who may not call learns nothing but that: not whether the route, the
-// method or the model exists, and no byte of the body is read.
-func (s *Server) serve(scope Scope, endpoints map[string]endpoint, allow string) http.Handler {
+// route is what one pattern is answered with. No endpoints at all is an unknown
+// route.
+type route struct {
+	scope     Scope
+	endpoints map[string]endpoint
+	allow     string // the methods
+	infer     bool
+}
+
+func (s *Server) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, x := s.Begin(r.Context(), telemetry.ProtocolREST, headerOf(r.Header))
-		h := w.Header()
-		h["X-Content-Type-Options"] = nosniff
-		h["Traceparent"] = x.value(x.TraceParent())
-		if x.line.RequestID != "" {
-			h["X-Request-Id"] = x.value(x.line.RequestID)
-		}
-		e := endpoints[r.Method]
-		var err error
-		if e == nil || scope != "" {
-			err = x.Authorize(ctx, scope)
-		}
-		switch {
-		case err != nil:
-		case e != nil:
-			err = s.call(ctx, x, w, r, e)
-		case len(endpoints) == 0:
-			err = fault.New(fault.NotFound, "oip.ServeHTTP", "", "no such route").WithHint("GET /openapi.json lists what there is.")
-		case r.Method == http.MethodOptions:
-			h.Set("Allow", allow)
-			w.WriteHeader(http.StatusNoContent)
-		default:
-			h.Set("Allow", allow)
-			err = &methodError{fault.New(fault.Invalid, "oip.ServeHTTP", "", "want one of the methods %s, got %q", allow, clip(r.Method))}
-		}
-		if err != nil {
-			s.writeError(w, x, err)
-		}
-		x.End(ctx, err)
+		s.answer(w, r, &rt, r.PathValue("model"), r.PathValue("version"))
 	})
+}
+
+// answer does around a route's endpoints what all have in common: access,
+// method, names in the path, panics, error bodies, request id, trace, log line.
+// Who may not call learns nothing but that: not whether the route, the method or
+// the model exists, and no byte of the body is read.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, rt *route, model, version string) {
+	ctx, x := s.beginHTTP(r)
+	x.model, x.version = model, version
+	h := w.Header()
+	h["X-Content-Type-Options"] = nosniff
+	h["Traceparent"] = x.value(x.TraceParent())
+	if x.line.RequestID != "" {
+		h["X-Request-Id"] = x.value(x.line.RequestID)
+	}
+	e := rt.endpoints[r.Method]
+	var err error
+	if e == nil || rt.scope != "" {
+		err = x.Authorize(ctx, rt.scope)
+	}
+	switch {
+	case err != nil:
+	case e != nil:
+		err = s.call(ctx, x, w, r, rt, e)
+	case len(rt.endpoints) == 0:
+		err = fault.New(fault.NotFound, "oip.ServeHTTP", "", "no such route").WithHint("GET /openapi.json lists what there is.")
+	case r.Method == http.MethodOptions:
+		h.Set("Allow", rt.allow)
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		h.Set("Allow", rt.allow)
+		err = &methodError{fault.New(fault.Invalid, "oip.ServeHTTP", "", "want one of the methods %s, got %q", rt.allow, clip(r.Method))}
+	}
+	if err != nil {
+		s.writeError(w, x, err)
+	}
+	x.End(ctx, err)
 }
 
 // headerOf gives a header's values by its lower-case name. net/http would make
@@ -235,17 +270,16 @@ func headerOf(h http.Header) func(name string) []string {
 	}
 }
 
-func (s *Server) call(ctx context.Context, x *Exchange, w http.ResponseWriter, r *http.Request, e endpoint) (err error) {
+func (s *Server) call(ctx context.Context, x *Exchange, w http.ResponseWriter, r *http.Request, rt *route, e endpoint) (err error) {
 	defer Recover(&err)
-	model, version := r.PathValue("model"), r.PathValue("version")
-	if strings.HasSuffix(r.Pattern, "/infer") {
-		x.Asked(model, version)
+	if rt.infer {
+		x.Asked(x.model, x.version)
 	}
-	if strings.Contains(r.Pattern, "{model}") && !infer.ValidName(model) {
-		return badName("model", model)
+	if !infer.ValidName(x.model) && (x.model != "" || strings.Contains(r.Pattern, "{model}")) {
+		return badName("model", x.model)
 	}
-	if strings.Contains(r.Pattern, "{version}") && !infer.ValidName(version) {
-		return badName("version", version)
+	if !infer.ValidName(x.version) && (x.version != "" || strings.Contains(r.Pattern, "{version}")) {
+		return badName("version", x.version)
 	}
 	return e(ctx, x, w, r)
 }
