@@ -104,6 +104,7 @@ var targets = []target{
 	{"awslambda", []string{"http-v2", "rest-v1", "url", "alb", "alb-multi", "direct", "stream"}, lambdaInit, newLambda},
 	{"cloudrun", []string{"http1", "h2c"}, 4 * time.Minute, newCloudRun},
 	{"azurefunctions", []string{"proxied", "forwarded", "envelope"}, 30 * time.Second, newAzure},
+	{"knative", []string{"http1", "h2c"}, 10 * time.Minute, newKnative},
 	{"azureml", []string{"score", "protocol"}, 310 * time.Second, newAzureML},
 }
 

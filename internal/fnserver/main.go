@@ -2,6 +2,7 @@ package fnserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -55,6 +56,11 @@ func run(ctx context.Context, p *app.Process, parts Parts) error {
 	if err != nil {
 		return err
 	}
+	if t.job != nil {
+		if work := t.job(p.Getenv); work != nil {
+			return job(ctx, p, parts, t, path, work)
+		}
+	}
 	address, err := t.address(p.Getenv)
 	if err != nil {
 		return err
@@ -70,6 +76,26 @@ func run(ctx context.Context, p *app.Process, parts Parts) error {
 			return func() {}
 		},
 	})
+}
+
+// job opens the function for one piece of work, and ends.
+func job(ctx context.Context, p *app.Process, parts Parts, t *target, path string, work func(context.Context, *app.Function) error) error {
+	open := &app.Options{Target: t.name, Logger: t.log(p), Wrap: parts.Wrap, Quota: p.Quota(), Memory: p.Memory()}
+	eng, _, err := p.Isolate(path, "", parts.Engine, open)
+	if err != nil {
+		return err
+	}
+	f, err := app.Open(path, eng, open)
+	if err != nil {
+		return err
+	}
+	if err := f.Load(ctx); err != nil {
+		return err
+	}
+	err = work(ctx, f)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
+	defer cancel()
+	return errors.Join(err, f.Close(end))
 }
 
 // targetOf finds out where the process runs.

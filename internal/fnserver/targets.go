@@ -1,11 +1,14 @@
 package fnserver
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
+	"os"
 
 	"godwit.dev/adapters/cloudrun"
 	"godwit.dev/adapters/httpserve"
+	"godwit.dev/adapters/knative"
 	"godwit.dev/internal/app"
 )
 
@@ -21,7 +24,9 @@ type target struct {
 	adapt   func(p *app.Process, log *slog.Logger) func(*Function) (http.Handler, error)
 	log     func(p *app.Process) *slog.Logger
 	start   Start
-	mixed   bool // see httpserve.Options
+	// job is what the process does instead of serving, or nil; nil is never.
+	job   func(getenv func(string) string) func(ctx context.Context, f *app.Function) error
+	mixed bool // see httpserve.Options
 }
 
 var targets = []target{
@@ -44,6 +49,33 @@ var targets = []target{
 		start: Connected,
 		// Google's front end puts the calls of many clients on one connection.
 		mixed: true,
+	},
+	{
+		name: "knative",
+		here: func(getenv func(string) string) bool {
+			return getenv("KUBERNETES_SERVICE_HOST") != "" && (getenv("K_SERVICE") != "" || knative.IsJob(getenv))
+		},
+		folders: nowhere,
+		address: func(getenv func(string) string) (string, error) { return knative.Address(getenv), nil },
+		limits:  knative.Limits,
+		adapt: func(p *app.Process, log *slog.Logger) func(*Function) (http.Handler, error) {
+			return func(f *Function) (http.Handler, error) {
+				return knative.New(f.API, f.Events(), &knative.Options{Source: "/godwit/" + f.Spec.Name, Auth: f.Auth, Log: log}), nil
+			}
+		},
+		log: jsonLog,
+		// The readiness probe that a service gets unasked is a connection.
+		start: Connected,
+		// queue-proxy puts the calls of many clients on one connection.
+		mixed: true,
+		job: func(getenv func(string) string) func(context.Context, *app.Function) error {
+			if !knative.IsJob(getenv) {
+				return nil
+			}
+			return func(ctx context.Context, f *app.Function) error {
+				return knative.Job(ctx, f.Events(), getenv, os.ReadFile)
+			}
+		},
 	},
 }
 
