@@ -9,10 +9,14 @@ import (
 )
 
 // Run has h do the work of ev and returns one outcome for each item, whatever
-// h does: one that panics, returns too few outcomes or none in time leaves Retry
-// behind. Order is kept: behind an item to be delivered again, what must not
-// overtake it is Retry as well, even if it was done. A nil h refuses all items
-// for good, with Unsupported.
+// h does: one that panics or returns too few or too many outcomes leaves Retry
+// behind, and one that is not asked because ctx has ended too. Of the outcomes
+// those that are Done have no Err, and all others have one. Order is kept:
+// behind an item to be delivered again, what must not overtake it is Retry as
+// well, even if it was done. A nil h refuses all items for good, with
+// Unsupported.
+//
+// Run returns when h does, because until then the event is h's.
 func Run(ctx context.Context, h Handler, ev *Event) []Outcome {
 	var out []Outcome
 	switch {
@@ -43,6 +47,8 @@ func run(ctx context.Context, h Handler, ev *Event) (out []Outcome) {
 			out[i] = Outcome{State: Retry, Err: fault.New(fault.Internal, "trigger.Run", ev.Source, "want an outcome for each of %d items, got %d", len(ev.Items), len(got))}
 		case out[i].State == Done:
 			out[i].Err = nil
+		case out[i].State > Permanent:
+			out[i] = Outcome{State: Retry, Err: fault.New(fault.Internal, "trigger.Run", subject(ev, i), "the handler says state %d, which is none", out[i].State)}
 		case out[i].Err == nil:
 			out[i].Err = fault.New(fault.Internal, "trigger.Run", subject(ev, i), "it is %s, and the handler does not say why", out[i].State)
 		}
