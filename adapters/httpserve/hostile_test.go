@@ -169,7 +169,7 @@ func TestLengthsThatLie(t *testing.T) {
 }
 
 func TestSlowCallersGoAway(t *testing.T) {
-	s := start(t, nil, &httpserve.Options{HeaderTimeout: 50 * time.Millisecond, BodyTimeout: 50 * time.Millisecond, IdleTimeout: 100 * time.Millisecond}, nil)
+	s := start(t, nil, &httpserve.Options{HeaderTimeout: 250 * time.Millisecond, BodyTimeout: 50 * time.Millisecond, IdleTimeout: 400 * time.Millisecond}, nil)
 	tests := []struct {
 		name, text string
 		want       string // the status of an answer, if there is one
