@@ -143,11 +143,7 @@ func (h *handler) limit() time.Duration {
 // what it forwards keeps the caller's Host, by which the front end found the
 // app; and it marks what it proxies, whatever the caller wrote there.
 func fromHost(r *http.Request) bool {
-	host, _, err := net.SplitHostPort(r.Host)
-	if err != nil {
-		host = r.Host
-	}
-	return host == "127.0.0.1" && r.Header[proxied] == nil
+	return strings.HasPrefix(r.Host, "127.0.0.1:") && r.Header[proxied] == nil
 }
 
 // function is the name of a function in a path of one segment.
