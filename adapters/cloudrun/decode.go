@@ -42,7 +42,11 @@ type delivered struct {
 func decode(h http.Header, body []byte) (*delivered, error) {
 	switch {
 	case cloudevent.ModeOf(h) != cloudevent.None:
-		return decodeCloudEvents(h, body)
+		events, err := cloudevent.Decode(h, body)
+		if err != nil {
+			return nil, err
+		}
+		return ofEvents(events)
 	case len(h[headerPushedBy]) > 0:
 		return decodeUnwrapped(h, body)
 	}
@@ -53,11 +57,8 @@ func decode(h http.Header, body []byte) (*delivered, error) {
 	return m.delivered()
 }
 
-func decodeCloudEvents(h http.Header, body []byte) (*delivered, error) {
-	events, err := cloudevent.Decode(h, body)
-	if err != nil {
-		return nil, err
-	}
+// ofEvents looks into events that Eventarc makes of something else.
+func ofEvents(events []cloudevent.Event) (*delivered, error) {
 	if len(events) == 1 && events[0].Err == nil {
 		switch e := &events[0]; {
 		case e.Type == typeMessage:

@@ -13,6 +13,7 @@ import (
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/telemetry"
 	"godwit.dev/runtime/trigger"
+	"godwit.dev/runtime/trigger/cloudevent"
 )
 
 // serveEvents answers one push. 204 is an acknowledgement, as are 102, 200, 201
@@ -66,6 +67,11 @@ func (s *service) deliver(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if err != nil {
 		return err
 	}
+	return s.work(ctx, d, line)
+}
+
+// work does what was delivered. The error is why it is not acknowledged.
+func (s *service) work(ctx context.Context, d *delivered, line *eventLine) error {
 	line.kind, line.source, line.items = d.event.Kind, d.event.Source, len(d.event.Items)+len(d.bad)
 	if len(d.event.Items) == 0 && len(d.bad) == 0 {
 		return nil // nothing that anybody waits for
@@ -74,11 +80,37 @@ func (s *service) deliver(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if len(d.event.Items) > 0 {
 		outcomes = trigger.Run(ctx, s.events, &d.event)
 	}
-	err = s.settle(ctx, &d.event, outcomes)
-	if err == nil && len(d.bad) > 0 {
-		err = d.bad[0]
+	if err := s.settle(ctx, &d.event, outcomes); err != nil {
+		return err
 	}
-	return err
+	if len(d.bad) > 0 {
+		return d.bad[0]
+	}
+	return nil
+}
+
+// Do does the work of one CloudEvent that came in another way than to New's
+// handler, and whose sender has been let in: as a push of it would. The error is
+// why it is to be delivered again. Of opts the bodies' limits mean nothing here.
+func Do(ctx context.Context, e *cloudevent.Event, events trigger.Handler, opts *Options) (err error) {
+	s, line, begun := &service{events: events, opts: opts.withDefaults()}, &eventLine{}, time.Now()
+	defer func() { line.write(ctx, s.opts.Log, err, time.Since(begun)) }()
+	defer oip.Recover(&err)
+	if s.opts.Admit != nil {
+		if err := s.opts.Admit(); err != nil {
+			return err
+		}
+	}
+	if s.opts.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.opts.Timeout)
+		defer cancel()
+	}
+	d, err := ofEvents([]cloudevent.Event{*e})
+	if err != nil {
+		return err
+	}
+	return s.work(ctx, d, line)
 }
 
 // settle makes one reply of the outcomes: all of a push is acknowledged, or
