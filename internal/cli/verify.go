@@ -70,10 +70,11 @@ func (p *program) verify(ctx context.Context, args []string, o *verifyOptions) e
 	if err != nil {
 		return err
 	}
-	var said tail
+	said := map[string]*tail{}
 	var targets []verify.Target
 	for _, name := range names {
-		launch, path, err := p.launch(name, dir, &said)
+		said[name] = &tail{}
+		launch, path, err := p.launch(name, dir, said[name])
 		if err != nil {
 			return err
 		}
@@ -102,8 +103,10 @@ func (p *program) verify(ctx context.Context, args []string, o *verifyOptions) e
 		printReport(p.Stdout, report, isTerminal(p.Stdout))
 	}
 	if !report.OK {
-		if text := said.last(); len(text) > 0 && !p.json && !p.quiet {
-			fmt.Fprintf(p.Stderr, "What the functions wrote last:\n%s", text)
+		for _, t := range report.Targets {
+			if text := said[t.Target].last(); len(text) > 0 && !p.quiet && slices.ContainsFunc(t.Forms, func(f verify.FormReport) bool { return f.Error != "" }) {
+				fmt.Fprintf(p.Stderr, "What the function wrote last on %s:\n%s", t.Target, text)
+			}
 		}
 		return fault.New(fault.Mismatch, "", s.Name, "want every answer as recorded, got others: see above")
 	}

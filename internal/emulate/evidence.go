@@ -43,6 +43,8 @@ func CarriesBinary(target, variant string) bool {
 		return false // predict takes JSON; see the variant for raw bodies
 	case "awslambda":
 		return variant != "direct" // the event itself is JSON
+	case "azurefunctions":
+		return variant != "envelope" // its answers' bodies are text
 	}
 	return true
 }

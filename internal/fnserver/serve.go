@@ -243,13 +243,16 @@ func (g *gate) check() error {
 	}
 }
 
-// before lets requests wait until the gate opens. Who gives up before is told
-// by what next makes of a context that has ended.
+// before lets requests that want work done wait until the gate opens, but not
+// those that only ask. Who gives up before is told by what next makes of a
+// context that has ended.
 func (g *gate) before(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-g.opened:
-		case <-r.Context().Done():
+		if r.Method == http.MethodPost {
+			select {
+			case <-g.opened:
+			case <-r.Context().Done():
+			}
 		}
 		next.ServeHTTP(w, r)
 	})

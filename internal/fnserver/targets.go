@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"os"
 
+	"godwit.dev/adapters/azurefunctions"
+	"godwit.dev/adapters/azureml"
 	"godwit.dev/adapters/cloudrun"
 	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/knative"
@@ -41,14 +43,44 @@ var targets = []target{
 		limits:  cloudrun.Limits,
 		adapt: func(p *app.Process, log *slog.Logger) func(*Function) (http.Handler, error) {
 			return func(f *Function) (http.Handler, error) {
-				return cloudrun.New(f.API, f.Events(), &cloudrun.Options{Log: log}), nil
+				o := &cloudrun.Options{Auth: f.Auth, Admit: f.API.Options().Admit, Log: log}
+				// With auth: platform nobody gets here without the role run.invoker,
+				// and with auth: none everybody may.
+				o.Anyone = f.Auth == nil
+				return cloudrun.New(f.API, f.Events(), o), nil
 			}
 		},
-		log: jsonLog,
+		log: func(p *app.Process) *slog.Logger {
+			return cloudrun.NewLogger(p.Stderr, &cloudrun.LogOptions{Project: p.Getenv("GOOGLE_CLOUD_PROJECT")})
+		},
 		// The startup probe that a service gets unasked is a connection.
 		start: Connected,
 		// Google's front end puts the calls of many clients on one connection.
 		mixed: true,
+	},
+	{
+		name: "azurefunctions",
+		here: func(getenv func(string) string) bool {
+			return getenv("FUNCTIONS_CUSTOMHANDLER_PORT") != "" || getenv("FUNCTIONS_HTTPWORKER_PORT") != ""
+		},
+		folders: func(getenv func(string) string) []string { return []string{getenv("FUNCTIONS_APP_ROOT_PATH")} },
+		address: func(getenv func(string) string) (string, error) { return azurefunctions.Address(getenv), nil },
+		limits:  azurefunctions.Limits,
+		adapt: func(p *app.Process, log *slog.Logger) func(*Function) (http.Handler, error) {
+			return func(f *Function) (http.Handler, error) {
+				o := &azurefunctions.Options{Log: log}
+				if root := p.Getenv("FUNCTIONS_APP_ROOT_PATH"); root != "" {
+					var err error
+					if o.App, err = azurefunctions.ReadApp(os.DirFS(root)); err != nil {
+						return nil, err
+					}
+				}
+				return azurefunctions.New(f.API, f.Events(), o), nil
+			}
+		},
+		log: jsonLog,
+		// The host wants the port open within seconds, and sends requests then.
+		start: Impatient,
 	},
 	{
 		name: "knative",
@@ -77,7 +109,28 @@ var targets = []target{
 			}
 		},
 	},
+	{
+		name:    "azureml",
+		here:    func(getenv func(string) string) bool { return getenv("AZUREML_MODEL_DIR") != "" },
+		folders: azureml.Folders,
+		address: func(getenv func(string) string) (string, error) { return azureml.Address(getenv), nil },
+		limits:  azureml.Limits,
+		adapt: func(*app.Process, *slog.Logger) func(*Function) (http.Handler, error) {
+			return func(f *Function) (http.Handler, error) {
+				return azureml.New(f.API, &azureml.Options{Model: onlyModel(f)}), nil
+			}
+		},
+		log: jsonLog,
+	},
 }
 
 // nowhere is for platforms that have no place of their own for a function.
 func nowhere(func(string) string) []string { return nil }
+
+// onlyModel is the model of a function that has one, or "".
+func onlyModel(f *Function) string {
+	if names := f.ModelNames(); len(names) == 1 {
+		return names[0]
+	}
+	return ""
+}
