@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"godwit.dev/functions/predict"
@@ -67,6 +68,7 @@ type Function struct {
 	source string // what Open was given
 	swap   *swap
 	guard  *guard
+	pace   atomic.Pointer[pace]
 }
 
 // Prepare begins what of eng's start needs no model: a native library takes
@@ -168,6 +170,7 @@ func (f *Function) Load(ctx context.Context) error {
 		}
 		f.opts.Sink.Start("load", time.Since(start))
 		f.guard.start()
+		f.startPace()
 		done <- errors.Join(problems...)
 		f.settle(ctx)
 		f.probeBatching(ctx)

@@ -355,6 +355,7 @@ func (f *Function) unloadBusy(ctx context.Context) {
 func (f *Function) Close(ctx context.Context) error {
 	f.swap.once.Do(func() { close(f.swap.closed) })
 	f.guard.stop()
+	f.pace.Load().stop()
 	err := f.Models.Close(ctx)
 	select {
 	case f.swap.turn <- struct{}{}: // nothing is being loaded any more
