@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"godwit.dev/adapters/adaptertest"
 	"godwit.dev/adapters/awslambda"
 	"godwit.dev/internal/emulate"
+	"godwit.dev/runtime/fault"
 )
 
 // TestMain is the function as well: aws-lambda-go owns its process, so the
@@ -33,6 +35,16 @@ func TestMain(m *testing.M) {
 
 // function serves the suite's subject.
 func function(ctx context.Context) error {
+	if os.Getenv("TEST_FAIL") != "" {
+		cause := fault.New(fault.BadModel, "test", "x.onnx", "want a model, got none")
+		if err := awslambda.Fail(ctx, os.Getenv("AWS_LAMBDA_RUNTIME_API"), cause); err != nil {
+			return err
+		}
+		return cause
+	}
+	if os.Getenv("TEST_PANIC") != "" {
+		return awslambda.New(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("outside of the api") }), nil, nil).Serve(ctx)
+	}
 	s, err := adaptertest.New(adaptertest.SetupOf(os.Getenv))
 	if err != nil {
 		return err

@@ -248,6 +248,9 @@ func (e *envelope) refuse(payload []byte) error {
 	case e.durable != nil:
 		return unsupported("want a request or an event to score, got a durable execution's").
 			WithHint("Invoke the function from a durable step; it needs no checkpoints of its own.")
+	case e.window != nil:
+		return unsupported("want records of a stream, got a tumbling window, which aggregates").
+			WithHint("Take TumblingWindowInSeconds off the event source mapping.")
 	case !isNull(e.records):
 		return unsupported("want records of SQS, S3, SNS, Kinesis or DynamoDB, got %s", clip(e.source))
 	case !isNull(e.eventSource):
