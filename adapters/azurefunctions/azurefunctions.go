@@ -26,7 +26,10 @@ type Options struct {
 	// Envelope bounds one envelope, and Memory all that are read at a time, in
 	// bytes; more is refused, and so comes again. Defaults 64 MiB and twice that.
 	Envelope, Memory int64
-	Log              *slog.Logger // nil: no log
+	// Admit says why no delivery is let in now, or nil: memory is full, say. It is
+	// asked before an envelope is read. nil lets all in. Errors: Unavailable.
+	Admit func() error
+	Log   *slog.Logger // nil: no log
 }
 
 func (o *Options) withDefaults() Options {
@@ -41,6 +44,9 @@ func (o *Options) withDefaults() Options {
 		d.Memory = 2 * d.Envelope
 	}
 	d.Memory = max(d.Memory, d.Envelope)
+	if d.Admit == nil {
+		d.Admit = func() error { return nil }
+	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}

@@ -70,6 +70,10 @@ func (h *handler) invoke(w http.ResponseWriter, r *http.Request, name, id string
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
+	if err := h.opts.Admit(); err != nil {
+		h.refuse(ctx, w, name, id, err)
+		return
+	}
 	body, err := h.read(r)
 	defer h.release(body)
 	var e *envelope

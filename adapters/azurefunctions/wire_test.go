@@ -2,6 +2,7 @@ package azurefunctions_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"godwit.dev/adapters/adaptertest"
 	"godwit.dev/adapters/azurefunctions"
+	"godwit.dev/runtime/fault"
 )
 
 // subject is the adapter alone, without a host.
@@ -249,5 +251,41 @@ func TestEnvelopesAreBounded(t *testing.T) {
 	}
 	if w := invoke(h, "queue", body[:16]+body[16+512:]); w.Code != http.StatusOK {
 		t.Errorf("want 200, got %d: %s", w.Code, w.Body)
+	}
+}
+
+// What is refused for want of memory comes again, and nothing of it was read.
+func TestNothingIsReadWhenMemoryIsFull(t *testing.T) {
+	h := subject(t, &azurefunctions.Options{Admit: func() error {
+		return fault.New(fault.Unavailable, "test", "", "memory is full")
+	}})
+	if w := invoke(h, "queue", "no envelope"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("want 503, got %d: %s", w.Code, w.Body)
+	}
+	// One whose sender is still at it holds what there is for all.
+	h = subject(t, &azurefunctions.Options{Envelope: 1 << 10, Memory: 1 << 10})
+	pr, pw := io.Pipe()
+	r := httptest.NewRequest(http.MethodPost, "/queue", pr)
+	r.Host = "127.0.0.1:1"
+	r.Header.Set("X-Azure-Functions-InvocationId", "inv-1")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}()
+	if _, err := pw.Write([]byte(strings.Repeat(" ", 900))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pw.Write([]byte(" ")); err != nil { // the first have been counted
+		t.Fatal(err)
+	}
+	const good = `{"Data":{"m":"\"{}\""},"Metadata":{"DequeueCount":"1","Id":"\"1\"","note":"so that it does not fit beside the other one, which takes 901 of 1024 bytes in all"}}`
+	if w := invoke(h, "queue", good); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("beside another: want 503, got %d: %s", w.Code, w.Body)
+	}
+	pw.Close()
+	<-done
+	if w := invoke(h, "queue", good); w.Code != http.StatusOK {
+		t.Errorf("alone: want 200, got %d: %s", w.Code, w.Body)
 	}
 }
