@@ -68,7 +68,7 @@ var targets = []target{
 		limits:  azurefunctions.Limits,
 		adapt: func(p *app.Process, log *slog.Logger) func(*Function) (http.Handler, error) {
 			return func(f *Function) (http.Handler, error) {
-				o := &azurefunctions.Options{Log: log}
+				o := &azurefunctions.Options{Admit: f.API.Options().Admit, Log: log}
 				if root := p.Getenv("FUNCTIONS_APP_ROOT_PATH"); root != "" {
 					var err error
 					if o.App, err = azurefunctions.ReadApp(os.DirFS(root)); err != nil {
