@@ -116,7 +116,7 @@ var cases = []testCase{
 }
 
 // patience is more than any case takes.
-const patience = time.Minute
+const patience = 20 * time.Second
 
 // A gate is where a subject that was told to wait reports.
 type gate struct {

@@ -104,21 +104,29 @@ func largeTensors(t *testing.T, start Start, caps *Caps) {
 }
 
 // sample is two rows of three elements, "x", each of them different where the
-// type has that many values.
+// type has that many values, of bytes that are no text.
 func sample(d tensor.DType) tensor.Tensor {
 	const n = 6
 	t := tensor.Tensor{Name: "x", Type: d, Shape: []int64{2, 3}}
 	if d == tensor.Bytes {
 		return tensor.OfStrings("x", t.Shape, "", "a", "é", "\"\\\n", "0", "six")
 	}
-	t.Data = make([]byte, n*d.Size())
-	for i := range n {
-		t.Data[i*d.Size()] = byte(i + 1)
-		if d == tensor.Bool {
+	size := d.Size()
+	t.Data = make([]byte, n*size)
+	for i := range t.Data {
+		t.Data[i] = byte(0xff - 37*i)
+		switch {
+		case d == tensor.Bool:
 			t.Data[i] = byte(i % 2)
+		case i%size == size-1 && isFloat(d):
+			t.Data[i] = byte(0x3f + 0x80*(i/size%2)) // about 1, or -1
 		}
 	}
 	return t
+}
+
+func isFloat(d tensor.DType) bool {
+	return d == tensor.FP16 || d == tensor.BF16 || d == tensor.FP32 || d == tensor.FP64
 }
 
 // ask sends rows that nobody else sends: mark is in each of them.

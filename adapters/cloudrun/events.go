@@ -207,6 +207,9 @@ func (l *eventLine) write(ctx context.Context, log *slog.Logger, err error, took
 	if code.HTTP() == fault.Internal.HTTP() {
 		level = slog.LevelError
 	}
+	if !log.Enabled(ctx, level) {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("target", "cloudrun"), slog.String("kind", l.kind), slog.String("source", l.source), slog.Int("items", l.items),
 		slog.String("code", code.String()), slog.Float64("duration_ms", float64(took.Microseconds())/1000),
