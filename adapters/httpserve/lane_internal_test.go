@@ -80,3 +80,49 @@ func TestWatcherSleeps(t *testing.T) {
 		t.Errorf("ended because of %v", err)
 	}
 }
+
+// A request like the one before it is not parsed, whatever its length, and all
+// that is made for it is what it alone may use.
+func TestLaneAllocations(t *testing.T) {
+	kind, length, body := []string{"a/b"}, []string{"10"}, []byte("0123456789")
+	_, c := lanes(t, func(w http.ResponseWriter, r *http.Request) {
+		var b [16]byte
+		for {
+			if _, err := r.Body.Read(b[:]); err != nil {
+				break
+			}
+		}
+		h := w.Header()
+		h["Content-Type"], h["Content-Length"] = kind, length
+		_, _ = w.Write(body)
+	})
+	buf := make([]byte, 1<<10)
+	ask := func(text []byte) {
+		if _, err := c.Write(text); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(buf); err != nil { // an answer of this size comes whole
+			t.Fatal(err)
+		}
+	}
+	ask([]byte(" HTTP/1.1\r\nHost: x\r\n\r\n"))
+	short := []byte("POST / HTTP/1.1\r\nHost: x\r\nUser-Agent: y\r\nContent-Type: z\r\nContent-Length: 3\r\n\r\nabc")
+	other := []byte("POST / HTTP/1.1\r\nHost: x\r\nUser-Agent: y\r\nContent-Type: z\r\nContent-Length: 11\r\n\r\nabcdefghijk")
+	for _, tt := range []struct {
+		name string
+		turn [][]byte
+		most float64 // for each request
+	}{
+		{"the same", [][]byte{short}, 4},
+		{"other lengths", [][]byte{short, other}, 9},
+	} {
+		got := testing.AllocsPerRun(200, func() {
+			for _, text := range tt.turn {
+				ask(text)
+			}
+		}) / float64(len(tt.turn))
+		if got > tt.most {
+			t.Errorf("%s: %v allocations for a request, want at most %v", tt.name, got, tt.most)
+		}
+	}
+}
