@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/telemetry"
 	"godwit.dev/runtime/trigger"
 )
 
@@ -85,9 +86,15 @@ func (h *handler) invoke(w http.ResponseWriter, r *http.Request, name, id string
 		return
 	}
 	if in, ok := requestOf(e, f); ok {
+		in.traced(r.Header)
 		h.serveEnvelope(ctx, w, in, f, id)
 		return
 	}
+	trace, ok := telemetry.ParseTrace(r.Header.Get("Traceparent"), strings.Join(r.Header["Tracestate"], ","))
+	if !ok {
+		trace = telemetry.NewTrace()
+	}
+	ctx = telemetry.WithTrace(ctx, trace)
 	d, err := deliveryOf(e, f, name, id)
 	if err != nil {
 		h.refuse(ctx, w, name, id, err)

@@ -94,6 +94,24 @@ func (h *handler) serveEnvelope(ctx context.Context, w http.ResponseWriter, in *
 	writeJSON(w, http.StatusOK, out.envelope(name))
 }
 
+// traced takes over the trace that the host goes on with, where the caller has
+// none that is to be seen.
+func (in *request) traced(host http.Header) {
+	for name := range in.Headers {
+		if strings.EqualFold(name, "traceparent") {
+			return
+		}
+	}
+	for _, name := range []string{"Traceparent", "Tracestate"} {
+		if all := host[name]; all != nil {
+			if in.Headers == nil {
+				in.Headers = map[string]values{}
+			}
+			in.Headers[name] = all
+		}
+	}
+}
+
 // open makes an HTTP request of it.
 func (in *request) open(ctx context.Context, id string) (*http.Request, error) {
 	bad := func(subject string, err error) error {

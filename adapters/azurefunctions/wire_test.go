@@ -1,6 +1,7 @@
 package azurefunctions_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 	"godwit.dev/adapters/adaptertest"
 	"godwit.dev/adapters/azurefunctions"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/telemetry"
+	"godwit.dev/runtime/trigger"
 )
 
 // subject is the adapter alone, without a host.
@@ -287,5 +290,33 @@ func TestNothingIsReadWhenMemoryIsFull(t *testing.T) {
 	<-done
 	if w := invoke(h, "queue", good); w.Code != http.StatusOK {
 		t.Errorf("alone: want 200, got %d: %s", w.Code, w.Body)
+	}
+}
+
+// The trace is the caller's, else the host's, for requests and for deliveries.
+func TestTraces(t *testing.T) {
+	const host, caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	var got string
+	events := trigger.HandlerFunc(func(ctx context.Context, ev *trigger.Event) []trigger.Outcome {
+		trace, _ := telemetry.TraceOf(ctx)
+		got = trace.Header()
+		return []trigger.Outcome{{State: trigger.Done}}
+	})
+	api := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Get("traceparent") })
+	h := azurefunctions.New(api, events, nil)
+	for name, c := range map[string]struct{ envelope, want string }{
+		"a delivery":            {`{"Data":{"m":"x"},"Metadata":{"DequeueCount":"1","Id":"1"}}`, host},
+		"a request without one": {`{"Data":{"req":{"Url":"https://h/v2","Method":"GET"}}}`, host},
+		"a request with one":    {`{"Data":{"req":{"Url":"https://h/v2","Method":"GET","Headers":{"traceparent":["` + caller + `"]}}}}`, caller},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/f", strings.NewReader(c.envelope))
+		r.Host = "127.0.0.1:1"
+		r.Header.Set("X-Azure-Functions-InvocationId", "inv-1")
+		r.Header.Set("traceparent", host)
+		got = ""
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		if len(got) != len(c.want) || got[:36] != c.want[:36] { // the trace's id
+			t.Errorf("%s: want the trace %s, got %s", name, c.want, got)
+		}
 	}
 }
