@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -184,6 +186,20 @@ func payloads(e *events) {
 		e.deliver(c, []Item{item}, []trigger.State{trigger.Done})
 		if _, ok := r.all(1)[string(item.Data)]; !ok {
 			e.t.Errorf("the payload with %.40q was changed", text)
+		}
+	}
+	var raw []string
+	if e.caps.Opaque || e.caps.Binary {
+		raw = append(raw, "AAEC", "eyJhIjoxfQ==", `"quoted"`, `"{\"a\":1}"`, `{"a":1}{`, "a+b%2Fc%20d", " \n", "plain", "é", "null", "<a/>", "{\"message\":{\"data\":\"AAEC\"}}")
+	}
+	if e.caps.Binary {
+		raw = append(raw, "\x00", "\xff\xfe\x00", "\xef\xbb\xbf{}", "a\r\nb")
+	}
+	for i, data := range raw {
+		item := Item{ID: fmt.Sprintf("raw%d", i), Group: e.group(0), Data: []byte(data), Attributes: map[string]string{tellAttribute: r.address()}}
+		e.deliver(c, []Item{item}, []trigger.State{trigger.Done})
+		if got := r.all(1); len(got) != 1 || string(slices.Collect(maps.Values(got))[0].Data) != data {
+			e.t.Errorf("the payload %q was changed: %q", data, slices.Collect(maps.Keys(got)))
 		}
 	}
 }

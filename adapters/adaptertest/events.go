@@ -19,7 +19,7 @@ import (
 type Item struct {
 	ID         string // what the platform calls it; letters and digits
 	Group      string // what it is in sequence with; "" where the platform has no such thing
-	Data       []byte // JSON
+	Data       []byte // JSON, unless EventCaps say that it may be more
 	Attributes map[string]string
 	// Broken is an item that the adapter cannot decode, whatever the platform
 	// has for that: base64 that is none, an attribute left out.
@@ -53,6 +53,10 @@ type EventCaps struct {
 	// everything from the first failure on.
 	Order      trigger.Order
 	Checkpoint bool
+
+	// Opaque is a platform that leaves text alone, whatever it looks like, and
+	// Binary one that leaves all bytes alone. Both need attributes.
+	Opaque, Binary bool
 
 	NoAttributes  bool // nothing is sent beside the payload
 	NoBroken      bool // every payload can be decoded

@@ -34,6 +34,8 @@ const (
 	// Tell is HOST:PORT. The subject connects there and writes what reached it:
 	// of an item its Answer, as JSON, and closes.
 	Tell = "test_tell"
+	// tellAttribute is the same for payloads that are no JSON, as an attribute.
+	tellAttribute = "testtell"
 	// Fail is the name of the code to fail with.
 	Fail = "test_fail"
 	// Panic is anything: the handler panics.
@@ -162,6 +164,9 @@ func item(ctx context.Context, ev *trigger.Event, i *trigger.Item) (out trigger.
 	}
 	var params infer.Params
 	_ = json.Unmarshal(i.Data, &params)
+	if address, ok := i.Attributes[tellAttribute]; ok {
+		params = infer.Params{Tell: address}
+	}
 	if address, ok := params[Tell].(string); ok {
 		if err = tell(ctx, address, answer); err != nil {
 			return out

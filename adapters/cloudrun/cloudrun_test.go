@@ -123,9 +123,9 @@ func TestEventsConformance(t *testing.T) {
 		document func(*adaptertest.Item) *emulate.Delivery
 		caps     adaptertest.EventCaps
 	}{
-		{"wrapped", wrapped, adaptertest.EventCaps{Items: 1}},
-		{"unwrapped", unwrapped, adaptertest.EventCaps{Items: 1}},
-		{"Pub/Sub through Eventarc", eventarc, adaptertest.EventCaps{Items: 1}},
+		{"wrapped", wrapped, adaptertest.EventCaps{Items: 1, Binary: true}},
+		{"unwrapped", unwrapped, adaptertest.EventCaps{Items: 1, Binary: true}},
+		{"Pub/Sub through Eventarc", eventarc, adaptertest.EventCaps{Items: 1, Binary: true}},
 		{"an event of one's own through Eventarc", channel, adaptertest.EventCaps{Items: 1, NoAttributes: true}},
 	} {
 		t.Run(form.name, func(t *testing.T) {

@@ -109,6 +109,7 @@ func TestWire(t *testing.T) {
 		{"wrapped, with an attempt", nil, plain + `,"deliveryAttempt":5}`, &trigger.Event{Source: s, Kind: "pubsub", Items: []trigger.Item{with(message, func(i *trigger.Item) { i.Attempt = 5 })}}, 204},
 		{"wrapped, ordered", nil, strings.Replace(plain, `"messageId"`, `"orderingKey":"k","messageId"`, 1) + `}`, &trigger.Event{Source: s, Kind: "pubsub", Order: trigger.Grouped, Items: []trigger.Item{with(message, func(i *trigger.Item) { i.Group = "k" })}}, 204},
 		{"wrapped, attributes only", nil, `{"message":{"attributes":{"a":"b"},"messageId":"1"},"subscription":"` + s + `"}`, &trigger.Event{Source: s, Kind: "pubsub", Items: []trigger.Item{{ID: "1", Key: s + "/messages/1", Attributes: map[string]string{"a": "b"}}}}, 204},
+		{"wrapped, a payload that looks encoded", nil, `{"message":{"data":"QUFFQw==","messageId":"1"},"subscription":"` + s + `"}`, &trigger.Event{Source: s, Kind: "pubsub", Items: []trigger.Item{{ID: "1", Key: s + "/messages/1", Data: []byte("AAEC")}}}, 204},
 		{"wrapped, no id", nil, `{"message":{"data":""},"subscription":"` + s + `"}`, nil, 400},
 		{"wrapped, no subscription", nil, `{"message":{"messageId":"1"}}`, nil, 400},
 		{"wrapped, no base64", nil, `{"message":{"messageId":"1","data":"%"},"subscription":"` + s + `"}`, nil, 400},
