@@ -172,8 +172,8 @@ func (f *Function) Load(ctx context.Context) error {
 		f.guard.start()
 		f.startPace()
 		done <- errors.Join(problems...)
-		f.settle(ctx)
 		f.probeBatching(ctx)
+		f.settle(ctx)
 	}()
 	select {
 	case err := <-done:

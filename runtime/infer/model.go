@@ -167,6 +167,7 @@ type Model struct {
 	lastInteractive time.Time
 	batchEnded      time.Time // when the last run of batch work ended
 	batchTook       time.Duration
+	probing         int // calls of ProbeBatching in progress
 	alarm           *time.Timer
 
 	sharing sharing

@@ -24,6 +24,9 @@ const (
 	keepsProcessor = 20_000
 	// batchShare is how much of a run's time batch work gets all the same, as 1/batchShare: so little that it is out of sight of a p99.
 	batchShare = 200
+	// probeShare is that of ProbeBatching: a model with one run, asked without a
+	// break from the start, would else not share runs for a minute.
+	probeShare = 4
 )
 
 // slot is one of the runs that may go on at once.
@@ -80,10 +83,18 @@ func (m *Model) batchMayTake(s *slot, now time.Time) bool {
 // batchFrom is when batch work may have a run that is kept free.
 func (m *Model) batchFrom() time.Time {
 	quiet := m.lastInteractive.Add(interactiveFor)
-	if share := m.batchEnded.Add(m.batchTook * batchShare); share.Before(quiet) {
+	if share := m.shareFrom(); share.Before(quiet) {
 		return share
 	}
 	return quiet
+}
+
+// shareFrom is when batch work may have its share of the runs.
+func (m *Model) shareFrom() time.Time {
+	if m.probing > 0 {
+		return m.batchEnded.Add(m.batchTook * probeShare)
+	}
+	return m.batchEnded.Add(m.batchTook * batchShare)
 }
 
 // vacate ends the run in s. Who had it calls next or frees it.
@@ -104,7 +115,7 @@ func (m *Model) handOn(s *slot, now time.Time) {
 
 // next takes the run s for what goes next; nil when nothing may.
 func (m *Model) next(s *slot, now time.Time) *batch {
-	due := m.lines[Batch].n > 0 && !now.Before(m.batchEnded.Add(m.batchTook*batchShare))
+	due := m.lines[Batch].n > 0 && !now.Before(m.shareFrom())
 	if due && m.batchMayTake(s, now) {
 		if b := m.gatherTickets(Batch, now); b != nil {
 			return m.begin(b, s, now)

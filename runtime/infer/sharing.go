@@ -109,9 +109,13 @@ const maxProbes = 4
 // no runs are shared: Unsupported when the signature or Options forbid it or
 // no sample proves it, Mismatch when answers differ, and those of Infer.
 func (m *Model) ProbeBatching(ctx context.Context, samples []*Request) error {
+	m.mu.Lock()
+	m.probing++
+	m.mu.Unlock()
 	err := m.probe(ctx, samples)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.probing--
 	if err == nil {
 		m.sharing.on, m.sharing.why = true, "on: recorded requests are answered the same alone and among others"
 		return nil

@@ -222,3 +222,29 @@ func TestAModelThatLiesIsUnmasked(t *testing.T) {
 		}
 	})
 }
+
+// A model with one run that is asked without a break from its first moment on
+// still comes to share runs: the probe has a part of them that ends soon.
+func TestProbeIsNotStarvedByTheFirstRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &timed{took: flat(3 * time.Millisecond)}
+		m := load(t, d.model(1), &infer.Options{Name: "m", QueueShare: 100})
+		ctx, stop := context.WithCancel(t.Context())
+		var callers sync.WaitGroup
+		for range 3 {
+			callers.Go(func() {
+				for ctx.Err() == nil {
+					m.Infer(ctx, values(1))
+				}
+			})
+		}
+		start := time.Now()
+		err := m.ProbeBatching(t.Context(), []*infer.Request{values(1, 2), values(3)})
+		took := time.Since(start)
+		stop()
+		callers.Wait()
+		if err != nil || took > time.Second {
+			t.Errorf("%v after %v, want a probe that ends within a second", err, took)
+		}
+	})
+}

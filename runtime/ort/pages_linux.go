@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"godwit.dev/runtime/driver"
 )
@@ -24,7 +25,7 @@ const (
 	leastHuge = 2 * hugeSize
 	// mostHuge is moved at once: a run that uses it waits for that, some
 	// tenths of a millisecond for each 2 MiB.
-	mostHuge = 8 * hugeSize
+	mostHuge = 2 * hugeSize
 
 	adviseHuge     = 14 // MADV_HUGEPAGE
 	adviseCollapse = 25 // MADV_COLLAPSE, since Linux 6.1
@@ -113,7 +114,7 @@ func (s span) collapse(ctx context.Context, pages io.ReaderAt) bool {
 		if more {
 			end += hugeSize
 		}
-		if end-start >= leastHuge && !move(start, end-start) || ctx.Err() != nil {
+		if end-start >= leastHuge && !move(ctx, start, end-start) || ctx.Err() != nil {
 			return false
 		}
 		if start = end; !more {
@@ -140,11 +141,19 @@ func resident(pages io.ReaderAt, from uintptr) bool {
 }
 
 // move has the kernel copy what lies there into huge pages; older kernels do
-// it by themselves, later. It returns false when there are none left.
-func move(from, size uintptr) bool {
+// it by themselves, later. Then it leaves the memory to the runs for three
+// times as long. It returns false when there are no huge pages left.
+func move(ctx context.Context, from, size uintptr) bool {
+	began := time.Now()
 	_, _, err := syscall.Syscall(syscall.SYS_MADVISE, from, size, adviseCollapse)
 	if err == syscall.EINVAL {
 		_, _, err = syscall.Syscall(syscall.SYS_MADVISE, from, size, adviseHuge)
+	}
+	pause := time.NewTimer(3 * time.Since(began))
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done():
 	}
 	return err != syscall.ENOMEM && err != syscall.EPERM
 }
