@@ -275,6 +275,7 @@ func TestNothingIsReadWhenMemoryIsFull(t *testing.T) {
 	go func() {
 		defer close(done)
 		h.ServeHTTP(httptest.NewRecorder(), r)
+		pr.Close() // whoever did not read it all is found out by the writer
 	}()
 	if _, err := pw.Write([]byte(strings.Repeat(" ", 900))); err != nil {
 		t.Fatal(err)
