@@ -265,8 +265,8 @@ func concurrentDeliveries(e *events) {
 func noTime(e *events) {
 	for limit := 250 * time.Millisecond; ; limit *= 2 {
 		c, g := e.start(e.t, &Setup{Timeout: limit}), newGate(e.t)
-		items, states := e.work(infer.Params{Gate: g.address()}, done(), done())
-		states = []trigger.State{trigger.Retry, trigger.Retry, trigger.Retry}
+		items, _ := e.work(infer.Params{Gate: g.address()}, done(), done())
+		states := []trigger.State{trigger.Retry, trigger.Retry, trigger.Retry}
 		if e.caps.Items == 1 {
 			items, states = items[:1], states[:1]
 		}

@@ -88,7 +88,7 @@ func (o *Options) withDefaults() Options {
 // then deliveries are refused, so that none is lost.
 func New(api http.Handler, events trigger.Handler, opts *Options) http.Handler {
 	s := &service{api: api, events: events, opts: opts.withDefaults()}
-	_, s.requests = s.opts.Log.Handler().(*logs)
+	s.requests = showsRequests(s.opts.Log)
 	return s
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"godwit.dev/adapters/adaptertest"
 	"godwit.dev/adapters/cloudrun"
@@ -152,6 +153,12 @@ func TestLog(t *testing.T) {
 		{"a trace", "demo", ctx, func(ctx context.Context, l *slog.Logger) { l.InfoContext(ctx, "m", "trace_id", "x", "span_id", "y") }, add(map[string]any{"severity": "INFO", "message": "m"})},
 		{"a trace of no project", "", ctx, func(ctx context.Context, l *slog.Logger) { l.InfoContext(ctx, "m", "trace_id", "x") }, map[string]any{"severity": "INFO", "message": "m", "trace_id": "x"}},
 		{"with attributes", "demo", ctx, func(ctx context.Context, l *slog.Logger) { l.With("k", "v").InfoContext(ctx, "m") }, add(map[string]any{"severity": "INFO", "message": "m", "k": "v"})},
+		{"text to escape", "", t.Context(), func(ctx context.Context, l *slog.Logger) {
+			l.InfoContext(ctx, "a\"\\\n\x00", "k\"", "\u202e\x1b[31m\xff\u009bé<&>", "b", true, "n", int64(-7), "f", 0.125)
+		}, map[string]any{"severity": "INFO", "message": "a\"\\\n\x00", "k\"": "\\u202e\x1b[31m\\xff\\u009bé<&>", "b": true, "n": -7.0, "f": 0.125}},
+		{"numbers that slog writes", "demo", ctx, func(ctx context.Context, l *slog.Logger) {
+			l.InfoContext(ctx, "m", "f", 1e30, "g", -0.5, "d", time.Second)
+		}, add(map[string]any{"severity": "INFO", "message": "m", "f": 1e30, "g": -0.5, "d": 1e9})},
 		{"a group's own names", "demo", t.Context(), func(ctx context.Context, l *slog.Logger) {
 			l.InfoContext(ctx, "m", slog.Group("g", "level", 1, "msg", "x"))
 		}, map[string]any{"severity": "INFO", "message": "m", "g": map[string]any{"level": 1.0, "msg": "x"}}},
@@ -169,7 +176,7 @@ func TestLog(t *testing.T) {
 // TestRequestInLog is the line of a request as Cloud Logging shows it.
 func TestRequestInLog(t *testing.T) {
 	var log bytes.Buffer
-	logger := cloudrun.NewLogger(&log, &cloudrun.LogOptions{Project: "demo"})
+	logger := cloudrun.NewLogger(&log, &cloudrun.LogOptions{Project: "demo", Requests: true})
 	s, err := adaptertest.New(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -201,4 +208,28 @@ func TestRequestInLog(t *testing.T) {
 	if diff := cmp.Diff(want, request); diff != "" {
 		t.Errorf("httpRequest (-want +got)\n%s", diff)
 	}
+}
+
+// TestLogWritesAsSlog: a line that we write and the same line by slog are equal.
+func TestLogWritesAsSlog(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var own, slogs bytes.Buffer
+		message, value, number := rapid.String().Draw(t, "message"), rapid.String().Draw(t, "value"), rapid.Float64().Draw(t, "number")
+		l := cloudrun.NewLogger(&own, nil)
+		l.Info(message, "s", value, "f", number)
+		// With has slog write the line.
+		cloudrun.NewLogger(&slogs, nil).With("s", value).Info(message, "f", number)
+		var a, b map[string]any
+		if err := json.Unmarshal(own.Bytes(), &a); err != nil {
+			t.Fatalf("%q: %v", own.Bytes(), err)
+		}
+		if err := json.Unmarshal(slogs.Bytes(), &b); err != nil {
+			t.Fatalf("%q: %v", slogs.Bytes(), err)
+		}
+		delete(a, "time")
+		delete(b, "time")
+		if diff := cmp.Diff(b, a); diff != "" {
+			t.Fatalf("(-slog +ours)\n%s", diff)
+		}
+	})
 }
