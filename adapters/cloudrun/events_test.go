@@ -303,18 +303,29 @@ func TestBodyMemory(t *testing.T) {
 	first := make(chan int)
 	go func() { first <- send() }()
 	<-entered
-	if got := send(); got != 503 {
-		t.Errorf("beside another: want 503, got %d", got)
+	beside := make(chan int)
+	go func() { beside <- send() }()
+	select {
+	case got := <-beside:
+		if got != 503 {
+			t.Errorf("beside another: want 503, got %d", got)
+		}
+	case <-entered:
+		t.Fatal("two deliveries where there is memory for one")
 	}
 	leave <- struct{}{}
 	if got := <-first; got != 204 {
 		t.Errorf("the first: want 204, got %d", got)
 	}
 	go func() { first <- send() }()
-	<-entered
-	leave <- struct{}{}
-	if got := <-first; got != 204 {
-		t.Errorf("alone: want 204, got %d", got)
+	select {
+	case <-entered:
+		leave <- struct{}{}
+		if got := <-first; got != 204 {
+			t.Errorf("alone: want 204, got %d", got)
+		}
+	case got := <-first:
+		t.Errorf("alone: want it to reach the handler, got %d", got)
 	}
 }
 
