@@ -157,6 +157,9 @@ func (g *gridEvent) locate() error {
 		data.URL = data.DestinationURL
 	}
 	object, ok := objectOf(data.URL)
+	if !ok { // one that was not escaped
+		object, ok = objectOf(strings.ReplaceAll(data.URL, "%", "%25"))
+	}
 	if !ok {
 		return fault.New(fault.Invalid, "azurefunctions.Decode", "data.url", "want a blob's URL, got %.128q", data.URL)
 	}

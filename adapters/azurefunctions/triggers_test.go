@@ -58,6 +58,8 @@ func TestTriggers(t *testing.T) {
 			[]adaptertest.Answer{{Kind: "azurequeue", Source: "requests", ID: "a", Key: "a", Data: []byte(`abcdefgh`), Attempt: 1}}},
 		"bytes": {"bytes", `"AAEC"`, `{"DequeueCount":"1","Id":"\"a\""}`, true,
 			[]adaptertest.Answer{{Kind: "azurequeue", Source: "requests", ID: "a", Key: "a", Data: []byte{0, 1, 2}, Attempt: 1}}},
+		"bytes whose base64 is JSON": {"bytes", `"1234"`, `{"DequeueCount":"1","Id":"\"a\""}`, true,
+			[]adaptertest.Answer{{Kind: "azurequeue", Source: "requests", ID: "a", Key: "a", Data: []byte{0xd7, 0x6d, 0xf8}, Attempt: 1}}},
 
 		"a blob": {"blob", `"AAEC"`, `{"Uri":"\"https://acct.blob.core.windows.net/c/in/caf%C3%A9%20%2B%201%252F.npy\"","Properties":{"ETag":"\"0x8D\"","ContentLength":3,"LastModified":"2026-11-22T10:00:00+00:00"},"Metadata":{"owner":"me"}}`, false,
 			[]adaptertest.Answer{{Kind: "azureblob", Source: "c/{name}", ID: "azblob://acct/c/in/café + 1%2F.npy", Key: "azblob://acct/c/in/café + 1%2F.npy@0x8D",
@@ -85,6 +87,12 @@ func TestTriggers(t *testing.T) {
 			`{\"id\":\"4\",\"eventType\":\"Microsoft.EventGrid.SubscriptionValidationEvent\",\"data\":{\"validationCode\":\"v\"}}]"`, `{}`, true,
 			[]adaptertest.Answer{{Kind: "eventgrid", Source: "grid", ID: "1", Key: "t 1", Object: blob("in/a b.npy", "0x1", 10), Time: ten,
 				Attributes: map[string]string{"type": "Microsoft.Storage.BlobCreated", "topic": "t", "subject": "/blobServices/default/containers/c/blobs/in/a b.npy"}}}},
+		"a blob with an escape in its name": {"grid", `{"id":"1","subject":"/blobServices/default/containers/c/blobs/a%20b.npy","eventType":"Microsoft.Storage.BlobCreated","data":{"url":"https://acct.blob.core.windows.net/c/a%20b.npy"}}`, `{}`, false,
+			[]adaptertest.Answer{{Kind: "eventgrid", Source: "grid", ID: "1", Key: " 1", Object: blob("a%20b.npy", "", -1),
+				Attributes: map[string]string{"type": "Microsoft.Storage.BlobCreated", "subject": "/blobServices/default/containers/c/blobs/a%20b.npy"}}}},
+		"a blob with a percent sign": {"grid", `{"id":"1","subject":"/blobServices/default/containers/c/blobs/100%.npy","eventType":"Microsoft.Storage.BlobCreated","data":{"url":"https://acct.blob.core.windows.net/c/100%.npy"}}`, `{}`, false,
+			[]adaptertest.Answer{{Kind: "eventgrid", Source: "grid", ID: "1", Key: " 1", Object: blob("100%.npy", "", -1),
+				Attributes: map[string]string{"type": "Microsoft.Storage.BlobCreated", "subject": "/blobServices/default/containers/c/blobs/100%.npy"}}}},
 		"a CloudEvent, encoded": {"grid", `"\"{\\\"specversion\\\":\\\"1.0\\\",\\\"id\\\":\\\"1\\\",\\\"source\\\":\\\"/s\\\",\\\"type\\\":\\\"T\\\",\\\"data_base64\\\":\\\"AAEC\\\",\\\"model\\\":\\\"iris\\\"}\""`, `{"model":"\"iris\""}`, false,
 			[]adaptertest.Answer{{Kind: "eventgrid", Source: "grid", ID: "1", Key: "/s 1", Data: []byte{0, 1, 2}, Attributes: map[string]string{"source": "/s", "type": "T", "model": "iris"}}}},
 		"a renamed blob": {"grid", `{"specversion":"1.0","id":"1","source":"/s","type":"Microsoft.Storage.BlobRenamed","subject":"/blobServices/default/containers/c/blobs/old","data":{"destinationUrl":"https://acct.dfs.core.windows.net/c/new%20name"}}`, `{}`, false,
@@ -204,5 +212,19 @@ func TestUnknownFunctionsAreRefused(t *testing.T) {
 	}
 	if w := invoke(h, "queue", `{"Data":{"other":"x"}}`); w.Code != http.StatusBadRequest {
 		t.Errorf("want 400, got %d: %s", w.Code, w.Body)
+	}
+}
+
+// Of a batch the reply names those that failed, and why, and no others.
+func TestFailuresAreNamed(t *testing.T) {
+	h := subject(t, &azurefunctions.Options{App: &azurefunctions.App{Functions: functions}})
+	w := invoke(h, "bus-batch", `{"Data":{"item":"[\"{}\",\"{\\\"test_fail\\\":\\\"invalid\\\"}\",\"{\\\"test_fail\\\":\\\"unavailable\\\"}\"]"},"Metadata":{"MessageIdArray":"[\"a\",\"b\",\"c\"]","SequenceNumberArray":"[1,2,3]"}}`)
+	var got struct{ Logs []string }
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`"b" permanent invalid: the subject: told to`, `"c" retry unavailable: the subject: told to`}
+	if diff := cmp.Diff(want, got.Logs); diff != "" || w.Code != http.StatusServiceUnavailable {
+		t.Errorf("%d (-want +got):\n%s", w.Code, diff)
 	}
 }

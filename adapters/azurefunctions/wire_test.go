@@ -321,3 +321,30 @@ func TestTraces(t *testing.T) {
 		}
 	}
 }
+
+// What a caller said reaches the server as it was said, in each form.
+func TestRequestsKeepWhatTheySay(t *testing.T) {
+	type said struct {
+		Method, Path, Escaped, Query, Host, Body string
+		Header                                   []string
+		Length                                   int64
+	}
+	var got said
+	api := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got = said{r.Method, r.URL.Path, r.URL.EscapedPath(), r.URL.RawQuery, r.Host, string(body), r.Header["A-B"], r.ContentLength}
+	})
+	h := azurefunctions.New(api, nil, nil)
+	want := said{"PUT", "/v2/a/b c", "/v2/a%2Fb%20c", "x=1&x=%202", "app.azurewebsites.net", "\x00é", []string{"1", "2"}, 3}
+	r := httptest.NewRequest("PUT", "https://app.azurewebsites.net/api/v2/a%2Fb%20c?x=1&x=%202", strings.NewReader("\x00é"))
+	r.Header["A-B"] = []string{"1", "2"}
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("passed on (-want +got):\n%s", diff)
+	}
+	got = said{}
+	invoke(h, "http", `{"Data":{"req":{"Url":"https://app.azurewebsites.net/api/v2/a%2Fb%20c?x=1&x=%202","Method":"PUT","Query":{"x":"1, 2"},"Headers":{"a-b":["1","2"],"Content-Length":["99"]},"Body":"\u0000é"}}}`)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("in an envelope (-want +got):\n%s", diff)
+	}
+}
