@@ -211,6 +211,9 @@ func (l *logs) line(r *slog.Record, trace *telemetry.Trace, traced bool) bool {
 // quote appends s as a JSON string, with what is not for reading escaped as in
 // every log of ours.
 func quote(b []byte, s string) []byte {
+	if asIs(s) {
+		return append(append(append(b, '"'), s...), '"')
+	}
 	s = telemetry.Escape(s)
 	b = append(b, '"')
 	for i := range len(s) {
@@ -225,6 +228,16 @@ func quote(b []byte, s string) []byte {
 		}
 	}
 	return append(b, '"')
+}
+
+// asIs tells whether a log shows s without any escape.
+func asIs(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func statusOf(code string) int {
