@@ -334,8 +334,8 @@ func TestDeadlineReachesTheHandler(t *testing.T) {
 	h := trigger.HandlerFunc(func(ctx context.Context, ev *trigger.Event) []trigger.Outcome {
 		if at, ok := ctx.Deadline(); ok {
 			left = time.Until(at)
+			<-ctx.Done()
 		}
-		<-ctx.Done()
 		return make([]trigger.Outcome, len(ev.Items))
 	})
 	w := push(t, h, &cloudrun.Options{Anyone: true, Timeout: 20 * time.Millisecond}, nil, wrapped(itemOf("1")).Body)
