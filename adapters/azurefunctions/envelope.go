@@ -21,7 +21,7 @@ import (
 // pass on as it is.
 type envelope struct {
 	Data     map[string]json.RawMessage
-	Metadata map[string]json.RawMessage
+	Metadata json.RawMessage // an object; of a request it repeats the header
 }
 
 func decodeEnvelope(body []byte) (*envelope, error) {
@@ -35,11 +35,7 @@ func decodeEnvelope(body []byte) (*envelope, error) {
 	return e, nil
 }
 
-// seen describes an envelope by its names, for errors.
-func (e *envelope) seen() (data, metadata []string) {
-	return clipped(e.Data), clipped(e.Metadata)
-}
-
+// clipped is the names of members, for errors.
 func clipped(m map[string]json.RawMessage) []string {
 	names := slices.Sorted(maps.Keys(m))
 	names = names[:min(len(names), 16)]

@@ -48,10 +48,12 @@ func deliveryOf(e *envelope, f *Function, name, id string) (*delivery, error) {
 	}
 	in := &input{envelope: e, raw: raw, id: id}
 	in.text, in.wrapped = plain(raw)
+	var said []byte // where the host looks for metadata
 	if in.wrapped {
-		in.metadata = e.about(in.text)
-	} else {
-		in.metadata = e.about(nil)
+		said = in.text
+	}
+	if in.metadata, err = e.about(said); err != nil {
+		return nil, err
 	}
 	started := f.started()
 	if f == nil {
@@ -79,8 +81,8 @@ func deliveryOf(e *envelope, f *Function, name, id string) (*delivery, error) {
 	case "timertrigger":
 		d.notes = append(d.notes, "the timer is acknowledged; it starts nothing")
 	default:
-		data, metadata := e.seen()
-		err = fault.New(fault.Unsupported, "azurefunctions.Decode", "envelope", "want an HTTP request, a queue's message, a blob, Service Bus, Event Grid, Event Hubs, Kafka or a timer, got %q with the data %q and the metadata %q", started, data, metadata)
+		err = fault.New(fault.Unsupported, "azurefunctions.Decode", "envelope", "want an HTTP request, a queue's message, a blob, Service Bus, Event Grid, Event Hubs, Kafka or a timer, got %q with the data %q and the metadata %q",
+			started, clipped(e.Data), clipped(in.metadata.values))
 	}
 	if err != nil {
 		return nil, err
@@ -112,8 +114,7 @@ func (e *envelope) input(f *Function) (json.RawMessage, error) {
 			return raw, nil
 		}
 	}
-	data, _ := e.seen()
-	return nil, fault.New(fault.Invalid, "azurefunctions.Decode", "Data", "want the one input that triggered, got %q", data).
+	return nil, fault.New(fault.Invalid, "azurefunctions.Decode", "Data", "want the one input that triggered, got %q", clipped(e.Data)).
 		WithHint("Give the handler the app's function.json.")
 }
 

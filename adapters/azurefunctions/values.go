@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"godwit.dev/runtime/fault"
 )
 
 // The host's serializer puts every value that is no object into a string, as
@@ -92,18 +94,23 @@ type metadata struct {
 }
 
 // about is the metadata of a delivery of the one payload text, which came as a
-// string; nil text is none that the host looks into.
-func (e *envelope) about(text []byte) metadata {
-	m := metadata{e.Metadata, func(string) bool { return false }}
+// string; nil text is none that the host looks into. Errors: Invalid.
+func (e *envelope) about(text []byte) (metadata, error) {
+	m := metadata{forged: func(string) bool { return false }}
+	if len(e.Metadata) > 0 {
+		if err := json.Unmarshal(e.Metadata, &m.values); err != nil {
+			return m, fault.New(fault.Invalid, "azurefunctions.Decode", "Metadata", "%w", err)
+		}
+	}
 	text = bytes.TrimSpace(text)
 	if len(text) == 0 || text[0] != '{' {
-		return m
+		return m, nil
 	}
 	var members map[string]ignored
 	if json.Unmarshal(text, &members) != nil {
 		// The host's parser takes more for JSON than there is.
 		m.forged = func(string) bool { return true }
-		return m
+		return m, nil
 	}
 	m.forged = func(name string) bool {
 		if _, ok := members[name]; ok {
@@ -116,7 +123,7 @@ func (e *envelope) about(text []byte) metadata {
 		}
 		return false
 	}
-	return m
+	return m, nil
 }
 
 // ignored is a JSON value that nobody reads.

@@ -133,16 +133,17 @@ func TestRepliesTheHostCanRead(t *testing.T) {
 		status int
 		code   string
 	}{
-		"empty":               {"", 400, "invalid"},
-		"null":                {"null", 400, "invalid"},
-		"no object":           {"[]", 400, "invalid"},
-		"cut off":             {`{"Data":{"msg":"x"`, 400, "invalid"},
-		"no data":             {`{"Data":{},"Metadata":{}}`, 400, "invalid"},
-		"two inputs":          {`{"Data":{"a":"x","b":"y"},"Metadata":{}}`, 400, "invalid"},
-		"an unknown trigger":  {`{"Data":{"msg":"\"x\""},"Metadata":{"sys":{}}}`, 501, "unsupported"},
-		"a null value":        {`{"Data":{"msg":null},"Metadata":{}}`, 501, "unsupported"},
-		"a batch of no array": {`{"Data":{"m":"{}"},"Metadata":{"MessageIdArray":"[]","LockTokenArray":"[]"}}`, 400, "invalid"},
-		"a blob nowhere":      {`{"Data":{"b":"AAEC"},"Metadata":{"Uri":"\"nowhere\"","Properties":{}}}`, 422, "unprocessable"},
+		"empty":                 {"", 400, "invalid"},
+		"null":                  {"null", 400, "invalid"},
+		"no object":             {"[]", 400, "invalid"},
+		"cut off":               {`{"Data":{"msg":"x"`, 400, "invalid"},
+		"no data":               {`{"Data":{},"Metadata":{}}`, 400, "invalid"},
+		"metadata that is none": {`{"Data":{"a":"x"},"Metadata":[]}`, 400, "invalid"},
+		"two inputs":            {`{"Data":{"a":"x","b":"y"},"Metadata":{}}`, 400, "invalid"},
+		"an unknown trigger":    {`{"Data":{"msg":"\"x\""},"Metadata":{"sys":{}}}`, 501, "unsupported"},
+		"a null value":          {`{"Data":{"msg":null},"Metadata":{}}`, 501, "unsupported"},
+		"a batch of no array":   {`{"Data":{"m":"{}"},"Metadata":{"MessageIdArray":"[]","LockTokenArray":"[]"}}`, 400, "invalid"},
+		"a blob nowhere":        {`{"Data":{"b":"AAEC"},"Metadata":{"Uri":"\"nowhere\"","Properties":{}}}`, 422, "unprocessable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := invoke(h, "f", c.body)
@@ -346,5 +347,14 @@ func TestRequestsKeepWhatTheySay(t *testing.T) {
 	invoke(h, "http", `{"Data":{"req":{"Url":"https://app.azurewebsites.net/api/v2/a%2Fb%20c?x=1&x=%202","Method":"PUT","Query":{"x":"1, 2"},"Headers":{"a-b":["1","2"],"Content-Length":["99"]},"Body":"\u0000é"}}}`)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("in an envelope (-want +got):\n%s", diff)
+	}
+}
+
+// A JSON string has no room for compressed bytes, whatever the caller takes.
+func TestAnswersInEnvelopesAreNotCompressed(t *testing.T) {
+	body, _ := json.Marshal(`{"inputs":[{"name":"x","shape":[1],"datatype":"BYTES","data":["` + strings.Repeat("a", 64<<10) + `"]}]}`)
+	w := invoke(subject(t, nil), "http", `{"Data":{"req":{"Url":"https://h/v2/models/text/infer","Method":"POST","Headers":{"Content-Type":["application/json"],"accept-encoding":["gzip"]},"Body":`+string(body)+`}}}`)
+	if !strings.Contains(w.Body.String(), `"statusCode":"200"`) || w.Body.Len() < 64<<10 {
+		t.Errorf("want 200 and the whole, got %.300s", w.Body)
 	}
 }

@@ -39,6 +39,7 @@ func TestRoutes(t *testing.T) {
 		"no such version":      {one, "POST", "/score?version=2", 404, "not_found"},
 		"no such model":        {one, "POST", "/score?model=none", 404, "not_found"},
 		"a name like a path":   {one, "POST", "/score?model=..%2F..%2Fv2", 400, "invalid"},
+		"a name with a route":  {one, "POST", "/score?model=echo-FP32%2Fversions%2F1", 400, "invalid"},
 		"none of several":      {nil, "POST", "/score", 400, "Add ?model=NAME"},
 		"not a POST":           {one, "GET", "/score", 404, "not_found"},
 		"the protocol's route": {one, "POST", "/v2/models/echo-FP32/infer", 200, `"model_name":"echo-FP32"`},
