@@ -126,3 +126,30 @@ func TestLaneAllocations(t *testing.T) {
 		}
 	}
 }
+
+// An answer that began before the drain said nothing of an end: its connection
+// ends with it all the same.
+func TestLaneEndsWithItsAnswer(t *testing.T) {
+	began, end := make(chan struct{}), make(chan struct{})
+	set, c := lanes(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.(http.Flusher).Flush()
+		close(began)
+		<-end
+	})
+	if _, err := io.WriteString(c, " HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-began
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	set.settle(ctx) // nobody reads a header
+	close(end)
+	set.drained(ctx)
+	if ctx.Err() != nil {
+		t.Error("the connection is kept")
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || resp.Close {
+		t.Fatalf("%v %v, want an answer that does not close", resp, err)
+	}
+}
