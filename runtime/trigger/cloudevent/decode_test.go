@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
 
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/trigger"
@@ -206,4 +207,37 @@ func TestEncodeRefuses(t *testing.T) {
 			t.Errorf("%s: want a coded error, got %v", name, err)
 		}
 	}
+}
+
+func TestWriteHeader(t *testing.T) {
+	e := cloudevent.Event{ID: "100%41", Source: "/a", Type: `t"`, Subject: "in/é 1+2~.npy", Time: at, DataContentType: "text/plain", Extensions: map[string]string{"partitionkey": "k"}}
+	got := http.Header{"X-Other": {"1"}}
+	if err := e.WriteHeader(got); err != nil {
+		t.Fatal(err)
+	}
+	want := http.Header{
+		"X-Other": {"1"}, "Ce-Specversion": {"1.0"}, "Ce-Id": {"100%2541"}, "Ce-Source": {"/a"}, "Ce-Type": {"t%22"}, "Ce-Subject": {"in/%C3%A9%201+2~.npy"},
+		"Ce-Time": {"2026-11-22T10:00:00.123Z"}, "Content-Type": {"text/plain"}, "Ce-Partitionkey": {"k"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	doc, err := e.AppendJSON([]byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const wantDoc = `x{"datacontenttype":"text/plain","id":"100%41","partitionkey":"k","source":"/a","specversion":"1.0","subject":"in/é 1+2~.npy","time":"2026-11-22T10:00:00.123Z","type":"t\""}`
+	if diff := cmp.Diff(wantDoc, string(doc)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// TestWrittenIsRead writes events of any text, as the SDK cannot.
+func TestWrittenIsRead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringOfN(rapid.Rune().Filter(func(r rune) bool { return r >= ' ' && (r < 0x7f || r >= 0xa0) }), 1, 10, 40)
+		e := cloudevent.Event{ID: text.Draw(t, "id"), Source: text.Draw(t, "source"), Type: text.Draw(t, "type"), Subject: text.Draw(t, "subject"),
+			DataContentType: "a/b", Extensions: map[string]string{"x": text.Draw(t, "extension")}, Data: rapid.SliceOfN(rapid.Byte(), 1, 20).Draw(t, "data")}
+		again(t, &e)
+	})
 }

@@ -46,7 +46,10 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func again(t *testing.T, e *cloudevent.Event) {
+func again(t interface {
+	Fatal(...any)
+	Fatalf(string, ...any)
+}, e *cloudevent.Event) {
 	equal := cmp.Options{cmpopts.EquateEmpty()}
 	h := http.Header{}
 	if err := e.WriteHeader(h); err != nil {
