@@ -14,6 +14,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -110,8 +111,31 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveEvents(w, r)
 		return
 	}
+	if r.ProtoMajor == 1 {
+		w = &answer{w}
+	}
 	s.api.ServeHTTP(w, r)
 }
+
+// maxAnswer is how large an answer in HTTP/1 may be that says how large it is
+// ("Cloud Run quotas and limits"); those that are streamed, and HTTP/2, have no
+// limit.
+const maxAnswer = 32 << 20
+
+// answer streams what would be too large.
+type answer struct{ http.ResponseWriter }
+
+func (a *answer) WriteHeader(status int) {
+	if n := a.Header()["Content-Length"]; len(n) == 1 && len(n[0]) >= len("33554433") {
+		if size, err := strconv.ParseInt(n[0], 10, 64); err == nil && size > maxAnswer {
+			delete(a.Header(), "Content-Length")
+		}
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach what is below.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // Address is where the service listens: $PORT, on all addresses.
 func Address(getenv func(string) string) string {

@@ -1,9 +1,13 @@
 package cloudrun_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -139,4 +143,54 @@ func TestEventsConformance(t *testing.T) {
 
 func itemOf(id string) *adaptertest.Item {
 	return &adaptertest.Item{ID: id, Data: []byte(`{"inputs":[]}`)}
+}
+
+// TestLargeAnswers: in HTTP/1 the platform lets answers beyond 32 MiB through
+// only if they are streamed.
+func TestLargeAnswers(t *testing.T) {
+	const limit = 32 << 20
+	body := bytes.Repeat([]byte("0123456789abcdef"), limit/16+1)
+	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := strconv.Atoi(r.Header.Get("Want"))
+		if err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(n))
+		w.WriteHeader(http.StatusOK)
+		_, _ = w.Write(body[:n])
+	})
+	for _, variant := range emulate.Variants("cloudrun") {
+		i, err := emulate.Start(t.Context(), "cloudrun", emulate.InProcess(func(ctx context.Context, getenv func(string) string) error {
+			s, err := adaptertest.New(nil)
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			ln, err := httpserve.Listen(ctx, cloudrun.Address(getenv))
+			if err != nil {
+				return err
+			}
+			return httpserve.Serve(ctx, ln, cloudrun.New(api, nil, nil), s.API, nil)
+		}), &emulate.Options{Variant: variant})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(i.Kill)
+		for _, n := range []int{100, limit, limit + 1} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://function/v2", nil)
+			r.RequestURI = ""
+			r.Header.Set("Want", strconv.Itoa(n))
+			resp, err := i.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(resp.Body)
+			if err != nil || resp.StatusCode != http.StatusOK || !bytes.Equal(got, body[:n]) {
+				t.Errorf("%s, %d bytes: got %d with %d bytes, %v", variant, n, resp.StatusCode, len(got), err)
+			}
+			if told := resp.ContentLength == int64(n); told != (n <= limit || variant == "h2c") {
+				t.Errorf("%s, %d bytes: length told %t", variant, n, told)
+			}
+		}
+	}
 }

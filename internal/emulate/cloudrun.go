@@ -12,7 +12,7 @@ import (
 // contract").
 const (
 	cloudRunTimeout     = 300 * time.Second // of a request, unless it is set
-	cloudRunBody        = 32 << 20          // of a request in HTTP/1; HTTP/2 has no limit
+	cloudRunBody        = 32 << 20          // of a request in HTTP/1, and of an answer that is not streamed; HTTP/2 has no limit
 	cloudRunConcurrency = 80                // requests of an instance, unless it is set
 	cloudRunQueue       = 10 * time.Second  // or 3.5 times the start, which is less here
 )
@@ -29,7 +29,7 @@ func newCloudRun(o *Options, variant string) (platform, error) {
 	c.vars = []string{"K_SERVICE=function", "K_REVISION=function-00001-abc", "K_CONFIGURATION=function"}
 	c.timeout, c.wait = cloudRunTimeout, 10*time.Second
 	if !c.h2c {
-		c.maxBody = cloudRunBody
+		c.maxBody, c.maxAnswer = cloudRunBody, cloudRunBody
 	}
 	n := o.Concurrency
 	if n <= 0 {

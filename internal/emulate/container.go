@@ -32,9 +32,10 @@ type container struct {
 	agent   string                  // what calls itself so when it delivers
 
 	// What the front end answers itself; zero values are no limit.
-	maxBody int64         // bytes of a request; more is 413
-	slots   chan struct{} // as many requests go to the function at once
-	queue   time.Duration // how long one waits for a slot; then 429
+	maxBody   int64         // bytes of a request; more is 413
+	maxAnswer int64         // bytes of an answer that is not streamed; more is 500
+	slots     chan struct{} // as many requests go to the function at once
+	queue     time.Duration // how long one waits for a slot; then 429
 }
 
 // newContainer takes a port that is free now, as nobody else will take it.
@@ -137,6 +138,8 @@ func (c *container) roundTrip(req *http.Request) (*http.Response, error) {
 	begun := time.Now()
 	resp, got, err := c.exchange(out)
 	switch {
+	case err == nil && c.maxAnswer > 0 && resp.ContentLength > c.maxAnswer:
+		return ownAnswer(req, http.StatusInternalServerError, "the answer is too large for the platform"), nil
 	case err == nil:
 		resp.Body = io.NopCloser(bytes.NewReader(got))
 		traced(c.opts, begun, sent, got)
