@@ -54,9 +54,11 @@ type keeper struct {
 
 // Invoke implements lambda.Handler.
 func (k *keeper) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	name := filepath.Join(k.folder, strconv.FormatInt(k.n.Add(1), 10))
-	if err := os.WriteFile(name, payload, 0o644); err != nil {
-		return nil, err
+	if k.folder != "" {
+		name := filepath.Join(k.folder, strconv.FormatInt(k.n.Add(1), 10))
+		if err := os.WriteFile(name, payload, 0o644); err != nil {
+			return nil, err
+		}
 	}
 	return k.Handler.Invoke(ctx, payload)
 }
@@ -109,6 +111,9 @@ func (f *flags) both(ctx context.Context, name, program string, concurrency int,
 		env = append(env, "GODWIT_ONNXRUNTIME="+v)
 	}
 	keep := func(who string) (string, error) {
+		if concurrency > 1 { // AWS's emulator runs that as another user
+			return keepIn + "=", nil
+		}
 		dir := f.kept(name, who)
 		return keepIn + "=" + dir, os.MkdirAll(dir, 0o755)
 	}
@@ -267,11 +272,7 @@ func (f *flags) managed(ctx context.Context) error {
 		var all sync.WaitGroup
 		for range many {
 			all.Go(func() {
-				answer, err := e.invoke(ctx, event)
-				if err == nil && !bytes.Contains(answer, []byte(`"outputs"`)) {
-					err = fmt.Errorf("got %s", answer)
-				}
-				errs <- err
+				errs <- insist(ctx, e, event)
 			})
 		}
 		var begun []net.Conn // all of them, before any goes on
@@ -298,6 +299,29 @@ func (f *flags) managed(ctx context.Context) error {
 	}
 	fmt.Printf("%d invocations at a time, as a Managed Instance has\n", many)
 	return nil
+}
+
+// insist invokes until there is an answer: AWS's emulator refuses what finds no
+// loop of the function waiting, as the platform does, and they need a moment.
+func insist(ctx context.Context, e invoker, event []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		answer, err := e.invoke(ctx, event)
+		if err == nil && bytes.Contains(answer, []byte(`"outputs"`)) {
+			return nil
+		}
+		if err == nil {
+			err = fmt.Errorf("got %s", answer)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // own is our emulator.
@@ -335,8 +359,8 @@ func startRIE(ctx context.Context, path, program string, managed bool, env []str
 	args := []string{path, "--runtime-interface-emulator-address", free[0], "--runtime-api-address", free[1], program}
 	if managed {
 		// Managed Instances' emulation looks for the program in Lambda's own place
-		// only: it gets a /var of its own.
-		args = append([]string{"unshare", "-rm", "sh", "-ec", `mount -t tmpfs none /var && mkdir /var/task && cp "$1" /var/task/bootstrap && shift && exec "$@"`, "sh", program}, args[:5]...)
+		// only: it gets a /var of its own, which takes root.
+		args = append([]string{"unshare", "-m", "sh", "-ec", `mount -t tmpfs none /var && mkdir /var/task && cp "$1" /var/task/bootstrap && shift && exec "$@"`, "sh", program}, args[:5]...)
 	}
 	r := &rie{exec.Command(args[0], args[1:]...), free[0], make(chan struct{})}
 	r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr = env, log, log
