@@ -60,6 +60,8 @@ func launch(out *bytes.Buffer, env ...string) emulate.Launch {
 	if err != nil {
 		panic(err)
 	}
+	// The race detector would sleep a second at the end, which Lambda does not wait for.
+	env = append(env, "GORACE=atexit_sleep_ms=0")
 	if out == nil {
 		return emulate.Command(path, nil, env, nil, nil)
 	}
