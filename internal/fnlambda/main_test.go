@@ -1,0 +1,91 @@
+package fnlambda_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"godwit.dev/internal/app"
+	"godwit.dev/internal/emulate"
+	"godwit.dev/internal/fnlambda"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/ort"
+)
+
+// TestMain is fn-lambda as well, when an emulator starts it.
+func TestMain(m *testing.M) {
+	if os.Getenv("AWS_LAMBDA_RUNTIME_API") == "" {
+		os.Exit(m.Run())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(fnlambda.Main(ctx, app.OS(), fnlambda.Parts{Engine: ort.New}))
+}
+
+func launch(out *bytes.Buffer, env ...string) emulate.Launch {
+	path, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return emulate.Command(path, nil, append(env, "HOME="+os.Getenv("HOME"), "XDG_CACHE_HOME="+os.Getenv("XDG_CACHE_HOME"),
+		"GODWIT_ONNXRUNTIME="+os.Getenv("GODWIT_ONNXRUNTIME"), "GORACE=atexit_sleep_ms=0"), out, out)
+}
+
+func TestNotOnLambda(t *testing.T) {
+	var out bytes.Buffer
+	code := fnlambda.Main(t.Context(), app.Process{Getenv: func(string) string { return "" }, Stderr: &out}, fnlambda.Parts{Engine: ort.New})
+	if code != fault.BadConfig.Exit() || !strings.Contains(out.String(), "godwit serve --as awslambda") {
+		t.Errorf("got %d, %s", code, out.String())
+	}
+}
+
+// A start that fails says why to the platform.
+func TestCannotStart(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"godwit.yaml": "model: gone.onnx\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	_, err := emulate.Start(t.Context(), "awslambda", launch(&out, "LAMBDA_TASK_ROOT="+dir), nil)
+	if err == nil || !strings.Contains(err.Error(), "the function reports Runtime.") || !strings.Contains(err.Error(), "gone.onnx") {
+		t.Errorf("want the reason, got %v\n%s", err, out.String())
+	}
+}
+
+// The example answers a direct invocation, prints its metrics before that, and
+// ends within Lambda's grace.
+func TestDigits(t *testing.T) {
+	dir, err := filepath.Abs("../../examples/digits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := os.ReadFile(filepath.Join(dir, "requests", "digits", "1.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	i, err := emulate.Start(t.Context(), "awslambda", launch(&out, "GODWIT_FUNCTION="+dir), &emulate.Options{Variant: "direct"})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	t.Cleanup(i.Kill)
+	reply, err := i.Deliver(t.Context(), &emulate.Delivery{Body: body})
+	if err != nil || reply.Retry || !bytes.Contains(reply.Body, []byte(`"model_name":"digits"`)) {
+		t.Errorf("%+v, %v", reply, err)
+	}
+	if err := i.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{`"ComputeTime":`, `"StartLoad":`, `"StartWarmup":`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("want the metric %s, got\n%s", want, out.String())
+		}
+	}
+}
