@@ -36,6 +36,7 @@ func TestMutate(t *testing.T) {
 		"fixture.go:13 Sum: constant: `0` → `1` (survived)", // beside an error
 		"fixture.go:26 Head: constant: `header` → `\"X-Countx\"` (not reached)",
 		"fixture.go:35 Drain: constant: `0` → `1` (not reached)",
+		"fixture.go:36 Drain: constant: `0` → `1` (not reached)",
 		"fixture.go:36 Drain: negated: `n > 0` (not reached)",
 		"fixture.go:36 Drain: operator: `n > 0` → `n >= 0` (not reached)",
 		"fixture.go:37 Drain: removed: `n--` (not reached)",
