@@ -303,3 +303,30 @@ func TestJobsEvent(t *testing.T) {
 		t.Errorf("want what reading said, got %v", err)
 	}
 }
+
+// What is passed on is what was sent: a request with its query, an event's bytes
+// whatever they are, and attributes as they were before HTTP had them encoded.
+func TestPassedOnAsItCame(t *testing.T) {
+	api := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.RequestURI != "/v2/models?a=1&a=2" || r.URL.RawQuery != "a=1&a=2" {
+			t.Errorf("the protocol is asked for %s (%q)", r.RequestURI, r.URL.RawQuery)
+		}
+	})
+	knative.New(api, nil, nil).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/v2/models?a=1&a=2", nil))
+	reached := false
+	events := trigger.HandlerFunc(func(_ context.Context, ev *trigger.Event) []trigger.Outcome {
+		reached = true
+		item := &ev.Items[0]
+		if string(item.Data) != "\x00\xff\xfe" || item.Attributes["subject"] != "a \u00e9" || item.Key != "/s 1%" && item.Key != "/s 1%25" || item.ID != "1%" {
+			t.Errorf("the handler got %+v", item)
+		}
+		return []trigger.Outcome{{State: trigger.Done}}
+	})
+	r := binaryEvent("1%25", "Ce-Subject", "a%20%C3%A9", "Content-Type", "application/octet-stream")
+	r.Body, r.ContentLength = io.NopCloser(strings.NewReader("\x00\xff\xfe")), 3
+	w := httptest.NewRecorder()
+	knative.New(http.NotFoundHandler(), events, nil).ServeHTTP(w, r)
+	if w.Code != 202 || !reached {
+		t.Errorf("%d, reached: %t", w.Code, reached)
+	}
+}
