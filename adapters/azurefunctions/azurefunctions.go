@@ -3,6 +3,7 @@ package azurefunctions
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -108,7 +109,11 @@ const (
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ids := r.Header[invocationID]
 	if len(ids) == 1 && r.Header[requestID] == nil {
-		r.Header[requestID] = ids // shared, and read only
+		// A copy: the server may keep the header of a connection's requests.
+		called := *r
+		called.Header = maps.Clone(r.Header)
+		called.Header[requestID] = ids
+		r = &called
 	}
 	if fromHost(r) {
 		name, ok := function(r.URL.Path)

@@ -158,10 +158,14 @@ func (b *bench) serving(ctx context.Context, p *process, connections int) (float
 	return max(0, each(pairs, difference).Median-spreadOf(runs).Median), err
 }
 
+// leastBest keeps enough callers about where noise has made a small batch the
+// best: with few of them nothing could come together.
+const leastBest = 32
+
 // alone measures the batcher without a server: callers in this process who
 // each ask again as soon as they are answered, against the C loop l.
 func (b *bench) alone(ctx context.Context, name string, best int, l *loop) (*figure, error) {
-	callers := 2 * b.cores * best
+	callers := 2 * b.cores * max(best, leastBest)
 	intraOp, runs, err := b.threadsOf(name)
 	if err != nil {
 		return nil, err

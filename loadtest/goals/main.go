@@ -212,6 +212,9 @@ func (b *bench) server(ctx context.Context, kind string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.settled(ctx); err != nil {
+		return nil, err
+	}
 	b.servers[kind] = p
 	return p, nil
 }

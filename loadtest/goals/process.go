@@ -113,6 +113,32 @@ func (p *process) stop() {
 // own clock, which is exact to nanoseconds where /proc counts hundredths of a second.
 func (p *process) cpu() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid) }
 
+// settled waits until a server does nothing any more of what it does once it is
+// ready: trying which requests may share runs, moving weights. It is the CPU of
+// nobody's request, and would be counted as that of the first ones.
+func (p *process) settled(ctx context.Context) error {
+	const look, still, most = 250 * time.Millisecond, 4, 30 * time.Second
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	end := time.Now().Add(most)
+	for quiet, last := 0, time.Duration(0); quiet < still && time.Now().Before(end); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		now, err := p.cpu()
+		if err != nil {
+			return err
+		}
+		if quiet++; now-last > look/100 {
+			quiet = 0
+		}
+		last = now
+	}
+	return nil
+}
+
 func cpuOf(pid int) (time.Duration, error) {
 	var t unix.Timespec
 	clock := int32(^pid<<3 | 2) // the kernel's name of a process's CPU clock
