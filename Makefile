@@ -11,6 +11,8 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 ADDR ?= 127.0.0.1:8080
 EXAMPLE ?= examples/digits
 FUZZTIME ?= 10m
+PKG ?= runtime/trigger runtime/trigger/cloudevent adapters/awslambda adapters/azurefunctions adapters/azureml adapters/cloudrun adapters/cloudrun/functions adapters/knative
+N ?= 200
 LDFLAGS := -s -w -X godwit.dev/internal/app.version=$(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .PHONY: help
@@ -58,6 +60,10 @@ microbench: onnxruntime ## Run the Go benchmarks.
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder for FUZZTIME each (default 10m).
 	@scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: mutate
+mutate: onnxruntime ## See which of N small mistakes in PKG its tests miss, minutes each (PKG=adapters/knative, N=200).
+	@nice -n 10 go run ./scripts/mutate -n $(N) $(PKG)
 
 .PHONY: soak
 soak: build ## Serve under load for long and print what memory does.

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
 	"godwit.dev/adapters/awslambda"
+	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/trigger"
 )
 
@@ -41,6 +42,10 @@ func TestRecordsThatCannotBeRead(t *testing.T) {
 		{"a record of DynamoDB", `{"Records":[{"eventSource":"aws:dynamodb","dynamodb":{"SequenceNumber":"1","NewImage":7}},{"eventSource":"aws:dynamodb","dynamodb":{"SequenceNumber":"2","NewImage":{}}}]}`, `{"batchItemFailures":[{"itemIdentifier":"1"}]}`, "", 1},
 		{"a record of DynamoDB without its image", `{"Records":[{"eventSource":"aws:dynamodb","eventName":"MODIFY","dynamodb":{"SequenceNumber":"1"}}]}`, `{"batchItemFailures":[{"itemIdentifier":"1"}]}`, "", 0},
 		{"a removed item", `{"Records":[{"eventSource":"aws:dynamodb","eventName":"REMOVE","dynamodb":{"SequenceNumber":"1"}}]}`, `{"batchItemFailures":[]}`, "", 0},
+		{"a record that its producer has aggregated", `{"Records":[{"eventSource":"aws:kinesis","kinesis":{"sequenceNumber":"1","data":"84mawgA="}},{"eventSource":"aws:kinesis","kinesis":{"sequenceNumber":"2","data":"84mawg=="}}]}`, `{"batchItemFailures":[{"itemIdentifier":"1"}]}`, "", 1},
+		{"a bucket's key that is not escaped", `{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"%zz"}}}]}`, "", "invalid", 0},
+		{"an object without a key", `{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{}}}]}`, "", "invalid", 0},
+		{"an object without a bucket", `{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"object":{"key":"k"}}}]}`, "", "invalid", 0},
 		{"a message without an id", `{"Records":[{"eventSource":"aws:sqs","body":7}]}`, "", "invalid", 0},
 		{"a record without a number", `{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":7}}]}`, "", "invalid", 0},
 		{"a notification", `{"Records":[{"EventSource":"aws:sns","Sns":{"MessageId":"a","Message":7}}]}`, "", "invalid", 0},
@@ -217,3 +222,23 @@ func TestNothingIsPrintedWithoutMetrics(t *testing.T) {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// Each task of a job is told how it ended, and why if it did not end well.
+func TestResultsOfAJob(t *testing.T) {
+	events := trigger.HandlerFunc(func(context.Context, *trigger.Event) []trigger.Outcome {
+		return []trigger.Outcome{
+			{State: trigger.Done, Result: []byte("fine")},
+			{State: trigger.Retry, Err: fault.New(fault.RateLimited, "", "", "later")},
+			{State: trigger.Permanent, Err: fault.New(fault.Invalid, "", "", "never")},
+		}
+	})
+	task := func(id string) string {
+		return `{"taskId":"` + id + `","s3Key":"k%20` + id + `","s3BucketArn":"arn:aws:s3:::b"}`
+	}
+	reply, err := awslambda.New(http.NotFoundHandler(), events, nil).Invoke(t.Context(), []byte(`{"invocationSchemaVersion":"1.0","invocationId":"i","job":{"id":"j"},"tasks":[`+task("1")+`,`+task("2")+`,`+task("3")+`]}`))
+	const want = `{"invocationSchemaVersion":"1.0","treatMissingKeysAs":"PermanentFailure","invocationId":"i","results":[` +
+		`{"taskId":"1","resultCode":"Succeeded","resultString":"fine"},{"taskId":"2","resultCode":"TemporaryFailure","resultString":"later"},{"taskId":"3","resultCode":"PermanentFailure","resultString":"never"}]}`
+	if err != nil || string(reply) != want {
+		t.Errorf("%v\n got %s\nwant %s", err, reply, want)
+	}
+}
