@@ -105,6 +105,7 @@ var targets = []target{
 	{"cloudrun", []string{"http1", "h2c"}, 4 * time.Minute, newCloudRun},
 	{"azurefunctions", []string{"proxied", "forwarded", "envelope"}, 30 * time.Second, newAzure},
 	{"knative", []string{"http1", "h2c"}, 10 * time.Minute, newKnative},
+	{"sagemaker", []string{"json", "binary"}, sageMakerStart, newSageMaker},
 	{"azureml", []string{"score", "protocol"}, 310 * time.Second, newAzureML},
 }
 

@@ -39,8 +39,8 @@ func EvidenceOf(target string) (kind Evidence, from string) {
 // with binary tensors through.
 func CarriesBinary(target, variant string) bool {
 	switch target {
-	case "vertexai":
-		return false // predict takes JSON; see the variant for raw bodies
+	case "sagemaker", "vertexai":
+		return variant == "binary"
 	case "awslambda":
 		return variant != "direct" // the event itself is JSON
 	case "azurefunctions":

@@ -52,6 +52,10 @@ func run(ctx context.Context, p *app.Process, parts Parts) error {
 	if err != nil {
 		return err
 	}
+	if len(p.Args) > 0 && !slices.Equal(p.Args, t.args) {
+		return fault.New(fault.Usage, "fnserver.Main", "", "want no arguments, got %q", p.Args).
+			WithHint("What it serves and where is in the environment: GODWIT_TARGET, GODWIT_FUNCTION and the platform's own variables.")
+	}
 	path, err := p.Folder(t.folders(p.Getenv)...)
 	if err != nil {
 		return err

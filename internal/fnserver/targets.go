@@ -11,6 +11,7 @@ import (
 	"godwit.dev/adapters/cloudrun"
 	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/knative"
+	"godwit.dev/adapters/sagemaker"
 	"godwit.dev/internal/app"
 )
 
@@ -29,6 +30,8 @@ type target struct {
 	// job is what the process does instead of serving, or nil; nil is never.
 	job   func(getenv func(string) string) func(ctx context.Context, f *app.Function) error
 	mixed bool // see httpserve.Options
+	// args is the command line that the platform starts a container with.
+	args []string
 }
 
 var targets = []target{
@@ -108,6 +111,20 @@ var targets = []target{
 				return knative.Job(ctx, f.Events(), getenv, os.ReadFile)
 			}
 		},
+	},
+	{
+		name:    "sagemaker",
+		here:    sagemaker.Here,
+		folders: func(func(string) string) []string { return []string{sagemaker.ModelFolder} },
+		address: func(getenv func(string) string) (string, error) { return sagemaker.Address(getenv), nil },
+		limits:  sagemaker.Limits,
+		adapt: func(p *app.Process, _ *slog.Logger) func(*Function) (http.Handler, error) {
+			return func(f *Function) (http.Handler, error) {
+				return sagemaker.New(f.API, &sagemaker.Options{Model: onlyModel(f), Transforms: int(p.Quota().CPUs)}), nil
+			}
+		},
+		log:  jsonLog,
+		args: []string{"serve"}, // SageMaker runs IMAGE serve
 	},
 	{
 		name:    "azureml",
