@@ -5,11 +5,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"godwit.dev/adapters/azurefunctions"
+	"godwit.dev/adapters/httpserve"
+	"godwit.dev/runtime/telemetry"
 	"godwit.dev/runtime/trigger"
 )
 
@@ -95,5 +98,35 @@ func TestAnswersInEnvelopes(t *testing.T) {
 	w := invoke(azurefunctions.New(api, nil, &azurefunctions.Options{App: &azurefunctions.App{}}), "none", multipart)
 	if w.Code != 404 || strings.Count(w.Body.String(), `"Outputs"`) != 1 {
 		t.Errorf("a function that is not there: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	for drain, want := range map[time.Duration]time.Duration{0: time.Second, 5 * time.Second: 5 * time.Second, time.Minute: 9 * time.Second} {
+		o := httpserve.Options{Drain: drain, IdleTimeout: time.Second}
+		if azurefunctions.Limits(&o); o.Drain != want || !o.NoGRPC || o.IdleTimeout != 150*time.Second {
+			t.Errorf("drain %v: want %v, no gRPC and 150 s, got %v, %t, %v", drain, want, o.Drain, o.NoGRPC, o.IdleTimeout)
+		}
+	}
+}
+
+// A delivery goes on in the host's trace, with its state.
+func TestTraceOfDeliveries(t *testing.T) {
+	events := trigger.HandlerFunc(func(ctx context.Context, _ *trigger.Event) []trigger.Outcome {
+		if trace, ok := telemetry.TraceOf(ctx); !ok || trace.TraceID() != "0af7651916cd43dd8448eb211c80319c" || trace.State != "k=1,l=2" {
+			t.Errorf("the handler's trace is %+v", trace)
+		}
+		return []trigger.Outcome{{State: trigger.Done}}
+	})
+	r := httptest.NewRequest(http.MethodPost, "/queue", strings.NewReader(`{"Data":{"item":"{}"},"Metadata":{"DequeueCount":"1","Id":"a"}}`))
+	r.Host = "127.0.0.1:7071"
+	for _, line := range []string{"X-Azure-Functions-InvocationId: i", "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Tracestate: k=1", "Tracestate: l=2"} {
+		name, value, _ := strings.Cut(line, ": ")
+		r.Header.Add(name, value)
+	}
+	w := httptest.NewRecorder()
+	azurefunctions.New(http.NotFoundHandler(), events, nil).ServeHTTP(w, r)
+	if w.Code != 200 || w.Header().Get("Content-Length") != strconv.Itoa(w.Body.Len()) {
+		t.Errorf("%d, %q of %d bytes: %s", w.Code, w.Header(), w.Body.Len(), w.Body)
 	}
 }
