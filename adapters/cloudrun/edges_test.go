@@ -225,3 +225,41 @@ func TestWhoseRequestTheLogShows(t *testing.T) {
 		}
 	}
 }
+
+// The one line of a delivery says what it was and how it ended, as Cloud
+// Logging's queries and alerts look for it.
+func TestLineOfADelivery(t *testing.T) {
+	h := headers("ce-id: 1", "ce-source: /s", "ce-type: t", "ce-specversion: 1.0")
+	for _, c := range []struct {
+		code     fault.Code
+		severity string
+	}{{fault.OK, "INFO"}, {fault.Unavailable, "INFO"}, {fault.Internal, "ERROR"}} {
+		for _, way := range []string{"pushed", "done"} {
+			var log bytes.Buffer
+			opts := &cloudrun.Options{Anyone: true, Log: cloudrun.NewLogger(&log, nil)}
+			out := trigger.Outcome{State: trigger.Done}
+			if c.code != fault.OK {
+				out = trigger.Of(fault.New(c.code, "test", "", "no"))
+			}
+			rec := &recorder{answer: []trigger.Outcome{out}}
+			if way == "pushed" {
+				push(t, rec, opts, h, nil)
+			} else if err := cloudrun.Do(t.Context(), &cloudevent.Event{ID: "1", Source: "/s", Type: "t"}, rec, opts); fault.CodeOf(err) != c.code {
+				t.Errorf("%v: %v", c.code, err)
+			}
+			got := line(t, &log)
+			if took, _ := got["duration_ms"].(float64); took < 0 || took > 60_000 {
+				t.Errorf("it took %v ms", got["duration_ms"])
+			}
+			if _, failed := got["error"]; failed != (c.severity == "ERROR") {
+				t.Errorf("%v, %s: %v", c.code, way, got)
+			}
+			delete(got, "duration_ms")
+			delete(got, "error")
+			want := map[string]any{"severity": c.severity, "message": "event", "target": "cloudrun", "kind": "cloudevents", "source": "/s", "items": 1.0, "code": c.code.String()}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", way, diff)
+			}
+		}
+	}
+}
