@@ -11,7 +11,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 ADDR ?= 127.0.0.1:8080
 EXAMPLE ?= examples/digits
 FUZZTIME ?= 10m
-PKG ?= runtime/trigger runtime/trigger/cloudevent adapters/awslambda adapters/azurefunctions adapters/azureml adapters/cloudrun adapters/cloudrun/functions adapters/knative
+PKG ?= runtime/trigger runtime/trigger/cloudevent adapters/awslambda adapters/azurefunctions adapters/azureml adapters/cloudrun adapters/knative
 N ?= 200
 LDFLAGS := -s -w -X godwit.dev/internal/app.version=$(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
