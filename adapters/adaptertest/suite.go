@@ -38,6 +38,7 @@ type Caps struct {
 	NoDrain       bool // a stop is a kill
 	NoHeaders     bool // headers are lost, of requests or of answers
 	NoRoutes      bool // only inference requests get through
+	NoTypes       bool // requests say neither their tensors' types nor which outputs they want
 	CleansPaths   bool // the platform redirects paths with "..", "." or nothing between slashes itself
 	MaxBody       int  // bytes of a request that get through; 0: as many as the subject takes
 }

@@ -106,6 +106,7 @@ var targets = []target{
 	{"azurefunctions", []string{"proxied", "forwarded", "envelope"}, 30 * time.Second, newAzure},
 	{"knative", []string{"http1", "h2c"}, 10 * time.Minute, newKnative},
 	{"sagemaker", []string{"json", "binary"}, sageMakerStart, newSageMaker},
+	{"vertexai", []string{"predict", "raw", "binary"}, vertexStart, newVertexAI},
 	{"azureml", []string{"score", "protocol"}, 310 * time.Second, newAzureML},
 }
 

@@ -57,6 +57,9 @@ func run(ctx context.Context, p *app.Process, parts Parts) error {
 			WithHint("What it serves and where is in the environment: GODWIT_TARGET, GODWIT_FUNCTION and the platform's own variables.")
 	}
 	path, err := p.Folder(t.folders(p.Getenv)...)
+	if err != nil && t.missing != nil {
+		err = t.missing(p.Getenv, err)
+	}
 	if err != nil {
 		return err
 	}

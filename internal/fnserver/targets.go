@@ -12,6 +12,7 @@ import (
 	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/knative"
 	"godwit.dev/adapters/sagemaker"
+	"godwit.dev/adapters/vertexai"
 	"godwit.dev/internal/app"
 )
 
@@ -22,6 +23,8 @@ type target struct {
 	here func(getenv func(string) string) bool
 	// folders are where the platform puts a function.
 	folders func(getenv func(string) string) []string
+	// missing is the error where there is no function; nil is err.
+	missing func(getenv func(string) string, err error) error
 	address func(getenv func(string) string) (string, error)
 	limits  func(*httpserve.Options)
 	adapt   func(p *app.Process, log *slog.Logger) func(*Function) (http.Handler, error)
@@ -125,6 +128,22 @@ var targets = []target{
 		},
 		log:  jsonLog,
 		args: []string{"serve"}, // SageMaker runs IMAGE serve
+	},
+	{
+		name:    "vertexai",
+		here:    vertexai.Here,
+		folders: nowhere,
+		missing: vertexai.NoFunction,
+		address: func(getenv func(string) string) (string, error) { return vertexai.Address(getenv), nil },
+		limits:  vertexai.Limits,
+		adapt: func(p *app.Process, _ *slog.Logger) func(*Function) (http.Handler, error) {
+			return func(f *Function) (http.Handler, error) {
+				o := vertexai.Routes(p.Getenv)
+				o.Model = onlyModel(f)
+				return vertexai.New(f.API, o), nil
+			}
+		},
+		log: jsonLog,
 	},
 	{
 		name:    "azureml",

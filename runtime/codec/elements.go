@@ -191,10 +191,15 @@ func (d *decoder) strings(dst [][]byte) (done int, err error) {
 	for k := range dst {
 		i, ok := separator(d.b, d.i, k > 0)
 		d.i = i
-		if !ok || !d.at('"') {
+		switch {
+		case ok && d.at('"'):
+			dst[k], err = d.str()
+		case ok && d.encoded && d.at('{'):
+			dst[k], err = d.base64()
+		default:
 			return k, nil
 		}
-		if dst[k], err = d.str(); err != nil {
+		if err != nil {
 			return k, err
 		}
 		if len(dst[k]) > d.lim.StringBytes {

@@ -21,6 +21,7 @@ type decoder struct {
 	i        int // next byte to read
 	lim      Limits
 	nan      bool // read what NaNNull and NaNString write
+	encoded  bool // read {"b64":"…"} for BYTES
 
 	// The tensor or requested output that is being read, for errors; kind is
 	// "" outside of them.

@@ -1,0 +1,376 @@
+package emulate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"godwit.dev/runtime/codec"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+)
+
+// The platform's limits ("Get online inferences", "Custom container
+// requirements"): those of a shared public endpoint.
+const (
+	vertexBody    = 1_500_000 // of requests and of answers
+	vertexTimeout = 60 * time.Second
+	vertexHealth  = 10 * time.Second
+	vertexGrace   = 10 * time.Second // not documented
+	vertexStart   = 15 * time.Minute // how long a deployment waits; not documented
+)
+
+// The routes of the container's specification that is played.
+const (
+	vertexHealthRoute  = "/v1/endpoints/1/deployedModels/2"
+	vertexPredictRoute = "/v1/endpoints/1/deployedModels/2:predict"
+	vertexBinary       = "application/vnd.vertex-ai-triton.binary+json"
+)
+
+// vertexAI plays an endpoint to a custom container: a health and a predict route.
+type vertexAI struct {
+	*container
+	variant string
+}
+
+// newVertexAI has three kinds of callers: "predict" sends instances and gets
+// predictions, "raw" sends the protocol's JSON by rawPredict, and "binary" bodies
+// with binary tensors too.
+func newVertexAI(o *Options, variant string) (platform, error) {
+	c, err := newContainer(o, false)
+	if err != nil {
+		return nil, err
+	}
+	c.probe, c.timeout, c.wait, c.maxBody = vertexHealthRoute, vertexTimeout, vertexGrace, vertexBody
+	c.vars = []string{
+		"AIP_HTTP_PORT=" + strconv.Itoa(c.port), "AIP_HEALTH_ROUTE=" + vertexHealthRoute, "AIP_PREDICT_ROUTE=" + vertexPredictRoute,
+		"AIP_MODE=PREDICTION", "AIP_ENDPOINT_ID=1", "AIP_DEPLOYED_MODEL_ID=2", "AIP_PROJECT_NUMBER=3",
+	}
+	return &vertexAI{c, variant}, nil
+}
+
+func (v *vertexAI) env() []string { return v.vars }
+
+func (v *vertexAI) ready(ctx context.Context) error {
+	health := *v.container
+	health.client = v.client.Clone()
+	health.client.ResponseHeaderTimeout = vertexHealth
+	defer health.client.CloseIdleConnections()
+	return health.ready(ctx)
+}
+
+func (v *vertexAI) roundTrip(req *http.Request) (*http.Response, error) {
+	model, version, ok := inferRoute(req)
+	if !ok {
+		return ownAnswer(req, http.StatusNotFound, "no such method"), nil
+	}
+	out := req.Clone(req.Context())
+	out.URL.Path, out.URL.RawPath, out.URL.RawQuery = vertexPredictRoute, "", ""
+	out.Header = http.Header{}
+	if given := req.Header.Get("Content-Type"); given != "" {
+		out.Header.Set("Content-Type", given)
+	}
+	if v.variant == "predict" {
+		return v.predict(req, out, model, version)
+	}
+	out.Header.Set("X-Vertex-Ai-Triton-Redirect", strings.TrimPrefix(req.URL.EscapedPath(), "/"))
+	if n := req.Header.Values("Inference-Header-Content-Length"); len(n) == 1 && v.variant == "binary" {
+		out.Header.Set("Content-Type", vertexBinary+";json-header-size="+n[0])
+	}
+	return v.back(req, out, nil)
+}
+
+// back sends out, and lets of an answer's headers only the content type through.
+// translate, if not nil, is what the caller makes of a body.
+func (v *vertexAI) back(req, out *http.Request, translate func([]byte) ([]byte, error)) (*http.Response, error) {
+	resp, err := v.container.roundTrip(out)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > vertexBody {
+		return ownAnswer(req, http.StatusRequestEntityTooLarge, "the answer is too large for the platform"), nil
+	}
+	kept := http.Header{}
+	given := resp.Header.Get("Content-Type")
+	if given != "" {
+		kept.Set("Content-Type", given)
+	}
+	if n, ok := strings.CutPrefix(given, vertexBinary+";json-header-size="); ok {
+		kept.Set("Content-Type", "application/octet-stream")
+		kept.Set("Inference-Header-Content-Length", n)
+	}
+	if translate != nil && resp.StatusCode == http.StatusOK {
+		if body, err = translate(body); err != nil {
+			return nil, err
+		}
+	}
+	resp.Header, resp.Body, resp.ContentLength = kept, io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return resp, nil
+}
+
+// predict is a caller who knows the model's signature, and has rows.
+func (v *vertexAI) predict(req, out *http.Request, model, version string) (*http.Response, error) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	sig := v.signature(req.Context(), req.URL.EscapedPath())
+	asked, sent := vertexInstances(body, model, version, sig)
+	out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(sent)), int64(len(sent))
+	if asked == nil || sig == nil { // no request: what comes back is a refusal
+		return v.back(req, out, nil)
+	}
+	return v.back(req, out, func(answer []byte) ([]byte, error) { return vertexAnswer(answer, asked, sig) })
+}
+
+// vertexSignature is what a caller knows of a model.
+type vertexSignature struct {
+	Inputs, Outputs []struct {
+		Name, Datatype string
+		Shape          []int64
+	}
+}
+
+// signature is nil where there is no such model.
+func (v *vertexAI) signature(ctx context.Context, path string) *vertexSignature {
+	u, err := url.Parse("http://" + v.address() + strings.TrimSuffix(path, "/infer"))
+	if err != nil {
+		return nil
+	}
+	resp, err := v.client.RoundTrip((&http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}}).WithContext(ctx))
+	if err != nil {
+		return nil
+	}
+	defer resp.Body.Close()
+	var sig vertexSignature
+	if resp.StatusCode != http.StatusOK || json.NewDecoder(resp.Body).Decode(&sig) != nil {
+		return nil
+	}
+	return &sig
+}
+
+// vertexInstances makes instances of a request of the protocol; asked is nil for
+// bytes that are none, which are sent as they are.
+func vertexInstances(body []byte, model, version string, sig *vertexSignature) (asked *infer.Request, sent []byte) {
+	asked, err := codec.DecodeRequest(body, -1, nil)
+	if err != nil {
+		return nil, body
+	}
+	flat, _, err := codec.EncodeRequest(nil, asked, false)
+	if err != nil {
+		return nil, body
+	}
+	var doc struct {
+		Parameters map[string]json.RawMessage
+		Inputs     []struct {
+			Name  string
+			Shape []int64
+			Data  []json.RawMessage
+		}
+	}
+	if json.Unmarshal(flat, &doc) != nil {
+		return nil, body
+	}
+	rows := 1
+	for _, in := range doc.Inputs {
+		if len(in.Shape) > 0 {
+			rows = int(in.Shape[0])
+		}
+	}
+	bare := sig != nil && len(sig.Inputs) == 1 && len(doc.Inputs) == 1 && doc.Inputs[0].Name == sig.Inputs[0].Name
+	var b bytes.Buffer
+	b.WriteString(`{"instances":[`)
+	for row := range rows {
+		if row > 0 {
+			b.WriteByte(',')
+		}
+		if !bare {
+			b.WriteByte('{')
+		}
+		for i, in := range doc.Inputs {
+			if !bare {
+				if i > 0 {
+					b.WriteByte(',')
+				}
+				b.WriteString(vertexText(in.Name) + ":")
+			}
+			if len(in.Shape) == 0 {
+				b.Write(in.Data[0])
+				continue
+			}
+			size := len(in.Data) / max(int(in.Shape[0]), 1)
+			if int(in.Shape[0]) <= row {
+				b.WriteString("null")
+				continue
+			}
+			vertexNest(&b, in.Data[row*size:(row+1)*size], in.Shape[1:])
+		}
+		if !bare {
+			b.WriteByte('}')
+		}
+	}
+	b.WriteByte(']')
+	if doc.Parameters == nil {
+		doc.Parameters = map[string]json.RawMessage{}
+	}
+	for name, value := range map[string]string{"model": model, "version": version} {
+		if value != "" {
+			doc.Parameters[name] = json.RawMessage(vertexText(value))
+		}
+	}
+	if len(doc.Parameters) > 0 {
+		params, err := json.Marshal(doc.Parameters)
+		if err != nil {
+			return nil, body
+		}
+		b.WriteString(`,"parameters":`)
+		b.Write(params)
+	}
+	// Of the caller's size, so that limits are met where they are.
+	for b.Len() < len(body)-1 {
+		b.WriteByte(' ')
+	}
+	b.WriteByte('}')
+	return asked, b.Bytes()
+}
+
+// vertexNest writes elements in the arrays of a shape.
+func vertexNest(b *bytes.Buffer, elements []json.RawMessage, shape []int64) {
+	if len(shape) == 0 {
+		b.Write(elements[0])
+		return
+	}
+	b.WriteByte('[')
+	size := len(elements) / max(int(shape[0]), 1)
+	for i := range int(shape[0]) {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		vertexNest(b, elements[i*size:(i+1)*size], shape[1:])
+	}
+	b.WriteByte(']')
+}
+
+func vertexText(s string) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s) // a text always can be
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// vertexAnswer makes the protocol's answer of predictions: names and types are
+// the signature's, and the numbers those that came, to the digit.
+func vertexAnswer(answer []byte, asked *infer.Request, sig *vertexSignature) ([]byte, error) {
+	fail := func(format string, args ...any) ([]byte, error) {
+		return nil, fault.New(fault.Internal, "emulate.Predict", "answer", format, args...)
+	}
+	var doc struct {
+		Predictions []json.RawMessage
+		Metadata    struct {
+			Name       string          `json:"model_name"`
+			Version    string          `json:"model_version"`
+			Parameters json.RawMessage `json:"parameters"`
+		}
+	}
+	dec := json.NewDecoder(bytes.NewReader(answer))
+	dec.DisallowUnknownFields() // Vertex AI passes on no others
+	if err := dec.Decode(&doc); err != nil {
+		return fail("want predictions, got %q: %w", answer, err)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `{"model_name":%s`, vertexText(doc.Metadata.Name))
+	if doc.Metadata.Version != "" {
+		fmt.Fprintf(&b, `,"model_version":%s`, vertexText(doc.Metadata.Version))
+	}
+	if asked.ID != "" {
+		fmt.Fprintf(&b, `,"id":%s`, vertexText(asked.ID))
+	}
+	if doc.Metadata.Parameters != nil {
+		fmt.Fprintf(&b, `,"parameters":%s`, doc.Metadata.Parameters)
+	}
+	b.WriteString(`,"outputs":[`)
+	some := false
+	for _, out := range sig.Outputs {
+		if len(asked.Outputs) > 0 && !slices.ContainsFunc(asked.Outputs, func(o infer.OutputRequest) bool { return o.Name == out.Name }) {
+			continue
+		}
+		values := doc.Predictions
+		if len(sig.Outputs) > 1 {
+			values = make([]json.RawMessage, len(doc.Predictions))
+			for i, p := range doc.Predictions {
+				var named map[string]json.RawMessage
+				if err := json.Unmarshal(p, &named); err != nil || len(named) != len(sig.Outputs) {
+					return fail("prediction %d: want a value for each of %d outputs, got %s", i, len(sig.Outputs), p)
+				}
+				values[i] = named[out.Name]
+			}
+		}
+		shape, flat, err := vertexFlat(values, out.Shape)
+		if err != nil {
+			return fail("output %q: %w", out.Name, err)
+		}
+		if some {
+			b.WriteByte(',')
+		}
+		some = true
+		dims, _ := json.Marshal(shape)
+		fmt.Fprintf(&b, `{"name":%s,"shape":%s,"datatype":"%s","data":[%s]}`, vertexText(out.Name), dims, out.Datatype, bytes.Join(flat, []byte(",")))
+	}
+	b.WriteString("]}")
+	return b.Bytes(), nil
+}
+
+// vertexFlat takes the arrays of all rows apart; of a tensor without elements the
+// model tells the dimensions.
+func vertexFlat(values []json.RawMessage, model []int64) (shape []int64, flat [][]byte, err error) {
+	if len(model) == 0 {
+		if len(values) != 1 {
+			return nil, nil, fmt.Errorf("want one value, got %d", len(values))
+		}
+		return []int64{}, [][]byte{values[0]}, nil
+	}
+	shape = []int64{int64(len(values))}
+	for len(shape) < len(model) {
+		if len(values) == 0 {
+			shape = append(shape, max(model[len(shape)], 0))
+			continue
+		}
+		var next []json.RawMessage
+		width := -1
+		for _, v := range values {
+			var inner []json.RawMessage
+			if err := json.Unmarshal(v, &inner); err != nil {
+				return nil, nil, err
+			}
+			if width < 0 {
+				width = len(inner)
+			}
+			if len(inner) != width {
+				return nil, nil, fmt.Errorf("want rows of %d, got %d", width, len(inner))
+			}
+			next = append(next, inner...)
+		}
+		shape, values = append(shape, int64(width)), next
+	}
+	for _, v := range values {
+		flat = append(flat, v)
+	}
+	return shape, flat, nil
+}
+
+func (v *vertexAI) deliver(context.Context, *Delivery) (*Reply, error) {
+	return nil, fault.New(fault.Unsupported, "emulate.Deliver", "vertexai", "an endpoint has no events")
+}
