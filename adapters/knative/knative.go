@@ -3,7 +3,6 @@ package knative
 import (
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -32,7 +31,6 @@ type Options struct {
 	MaxEvents int
 	// Auth checks who sends events, as it does who asks; nil lets everybody in.
 	Auth oip.Authorizer
-	Log  *slog.Logger // nil: no log
 }
 
 func (o *Options) withDefaults() Options {
@@ -51,9 +49,6 @@ func (o *Options) withDefaults() Options {
 	}
 	if d.MaxEvents <= 0 {
 		d.MaxEvents = 1000
-	}
-	if d.Log == nil {
-		d.Log = slog.New(slog.DiscardHandler)
 	}
 	return d
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -57,7 +58,7 @@ type figure struct {
 // mark says whether the median reaches t, and whether the range leaves that open.
 func (f *figure) mark(t target) string {
 	switch {
-	case f.Missing != "":
+	case f.Missing != "" || !t.set:
 		return "–"
 	case t.reached(f.Got.Min) != t.reached(f.Got.Max) && t.reached(f.Got.Median):
 		return "yes, within noise"
@@ -67,6 +68,14 @@ func (f *figure) mark(t target) string {
 		return "yes"
 	}
 	return "no"
+}
+
+// name is the goal's number, or a dash for a figure without a goal.
+func (f *figure) name() string {
+	if f.Goal == 0 {
+		return "–"
+	}
+	return strconv.Itoa(f.Goal)
 }
 
 func (f *figure) value() string {
@@ -104,7 +113,7 @@ func (r *runReport) text(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "goal\twhat\tmeasured\trange\tship\t\tmoonshot\t\tabsolute")
 	for _, f := range r.Figures {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%v\t%s\t%v\t%s\t%s\n", f.Goal, f.What, f.value(), f.spreadText(), f.Ship, f.mark(f.Ship), f.Moonshot, f.mark(f.Moonshot), f.Absolute)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%v\t%s\t%v\t%s\t%s\n", f.name(), f.What, f.value(), f.spreadText(), f.Ship, f.mark(f.Ship), f.Moonshot, f.mark(f.Moonshot), f.Absolute)
 	}
 	t.Flush()
 	seen := map[string]bool{}
@@ -127,7 +136,7 @@ func (r *runReport) markdown(w io.Writer) {
 		r.Time, math.Ceil(r.Seconds/60), r.Processors, r.Machine, r.Kernel, r.Load, r.Go, r.Library, r.Subject, kind)
 	fmt.Fprint(w, "| goal | what | measured | range | ship | moonshot | absolute |\n| --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, f := range r.Figures {
-		fmt.Fprintf(w, "| %d | %s; %s | **%s** | %s | %v: %s | %v: %s | %s |\n", f.Goal, f.What, f.How, f.value(), f.spreadText(),
+		fmt.Fprintf(w, "| %s | %s; %s | **%s** | %s | %v: %s | %v: %s | %s |\n", f.name(), f.What, f.How, f.value(), f.spreadText(),
 			f.Ship, f.mark(f.Ship), f.Moonshot, f.mark(f.Moonshot), f.Absolute)
 	}
 	fmt.Fprintln(w)

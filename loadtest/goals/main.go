@@ -58,6 +58,7 @@ var goals = []goal{
 	{9, "cache hit", cacheGoal},
 	{10, "cold start", coldGoal},
 	{21, "allocations", allocGoal},
+	{0, "adapters", adaptersGoal},
 }
 
 func main() {
@@ -78,7 +79,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&b.library, "library", "", "ONNX Runtime's library, for both sides")
 	flag.StringVar(&b.dir, "dir", "", "a folder for models, kept for the next run")
 	flag.BoolVar(&b.quick, "quick", false, "few and short blocks")
-	only := flag.String("only", "", "numbers of goals, such as 7,8; empty is all")
+	only := flag.String("only", "", "numbers of goals, such as 7,8, or adapters; empty is all")
 	jsonFile := flag.String("json", "", "write the report there too")
 	docs := flag.String("docs", "", "write the Markdown table between the marks of this file")
 	flag.Parse()
@@ -138,10 +139,10 @@ func choose(only string) ([]goal, error) {
 	}
 	var chosen []goal
 	for _, word := range strings.Split(only, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(word))
+		n, err := strconv.Atoi(strings.Replace(strings.TrimSpace(word), "adapters", "0", 1))
 		i := slices.IndexFunc(goals, func(g goal) bool { return g.number == n })
 		if err != nil || i < 0 {
-			return nil, fmt.Errorf("want goals from 1 to 10 and 21, got %q", word)
+			return nil, fmt.Errorf("want goals from 1 to 10, 21 or adapters, got %q", word)
 		}
 		chosen = append(chosen, goals[i])
 	}
