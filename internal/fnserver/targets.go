@@ -98,7 +98,7 @@ var targets = []target{
 		limits:  knative.Limits,
 		adapt: func(p *app.Process, log *slog.Logger) func(*Function) (http.Handler, error) {
 			return func(f *Function) (http.Handler, error) {
-				return knative.New(f.API, f.Events(), &knative.Options{Source: "/godwit/" + f.Spec.Name, Auth: f.Auth, Log: log}), nil
+				return knative.New(f.API, f.Events(), &knative.Options{Source: "/godwit/" + f.Spec.Name, Auth: f.Auth}), nil
 			}
 		},
 		log: jsonLog,
