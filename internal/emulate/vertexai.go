@@ -283,6 +283,8 @@ func vertexAnswer(answer []byte, asked *infer.Request, sig *vertexSignature) ([]
 			Name       string          `json:"model_name"`
 			Version    string          `json:"model_version"`
 			Parameters json.RawMessage `json:"parameters"`
+			// Outputs are those that have no row for each instance.
+			Outputs map[string]json.RawMessage `json:"outputs"`
 		}
 	}
 	dec := json.NewDecoder(bytes.NewReader(answer))
@@ -307,13 +309,17 @@ func vertexAnswer(answer []byte, asked *infer.Request, sig *vertexSignature) ([]
 		if len(asked.Outputs) > 0 && !slices.ContainsFunc(asked.Outputs, func(o infer.OutputRequest) bool { return o.Name == out.Name }) {
 			continue
 		}
-		values := doc.Predictions
-		if len(sig.Outputs) > 1 {
+		values := slices.Clone(doc.Predictions)
+		if whole, ok := doc.Metadata.Outputs[out.Name]; ok {
+			if err := json.Unmarshal(whole, &values); err != nil {
+				return fail("output %q: %w", out.Name, err)
+			}
+		} else if rows := len(sig.Outputs) - len(doc.Metadata.Outputs); rows > 1 {
 			values = make([]json.RawMessage, len(doc.Predictions))
 			for i, p := range doc.Predictions {
 				var named map[string]json.RawMessage
-				if err := json.Unmarshal(p, &named); err != nil || len(named) != len(sig.Outputs) {
-					return fail("prediction %d: want a value for each of %d outputs, got %s", i, len(sig.Outputs), p)
+				if err := json.Unmarshal(p, &named); err != nil || len(named) != rows {
+					return fail("prediction %d: want a value for each of %d outputs, got %s", i, rows, p)
 				}
 				values[i] = named[out.Name]
 			}

@@ -3,11 +3,13 @@ package codec
 import (
 	"encoding/base64"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/onnx"
 	"godwit.dev/runtime/tensor"
 )
 
@@ -303,7 +305,9 @@ func (d *decoder) base64() ([]byte, error) {
 //	{"predictions": […], "metadata": {"model_name": …, "model_version": …, "parameters": {…}}}
 //
 // where each prediction is a row of the only output, or an object with a row of
-// each output by its name. A text that is not UTF-8 is {"b64": "…"}.
+// each output by its name. A text that is not UTF-8 is {"b64": "…"}. The keys of
+// a sequence of maps, which are the same for all rows, are in the metadata's
+// "outputs", by the output's name.
 //
 // Errors: those of EncodeResponse, and Unprocessable when an output has not one
 // row for each of the request's. body is then dst as it was.
@@ -315,6 +319,13 @@ func EncodePredictions(dst []byte, req *infer.Request, resp *infer.Response, opt
 	outs, err := wantedOutputs(e.op, req, resp)
 	if err != nil {
 		return dst, err
+	}
+	keys := func(t tensor.Tensor) bool { return isKeys(&t, outs) }
+	shared := outs
+	if !slices.ContainsFunc(outs, keys) {
+		shared = nil
+	} else {
+		outs = slices.DeleteFunc(slices.Clone(outs), keys)
 	}
 	n := int64(1)
 	if len(req.Inputs) > 0 && len(req.Inputs[0].Shape) > 0 {
@@ -367,11 +378,48 @@ func EncodePredictions(dst []byte, req *infer.Request, resp *infer.Response, opt
 	if err := e.responseParams(resp); err != nil {
 		return dst, err
 	}
+	if err := e.shared(shared); err != nil {
+		return dst, err
+	}
 	e.raw("}}")
 	if err := e.full(0); err != nil {
 		return dst, err
 	}
 	return e.dst, nil
+}
+
+// isKeys reports whether t is X_keys of a sequence of maps X among outs, which
+// has a column for each.
+func isKeys(t *tensor.Tensor, outs []tensor.Tensor) bool {
+	name, ok := strings.CutSuffix(t.Name, onnx.KeysSuffix)
+	return ok && len(t.Shape) == 1 && slices.ContainsFunc(outs, func(x tensor.Tensor) bool {
+		return x.Name == name && len(x.Shape) == 2 && x.Shape[1] == t.Shape[0]
+	})
+}
+
+// shared writes the member "outputs" with those of outs that are keys.
+func (e *encoder) shared(outs []tensor.Tensor) error {
+	open := `,"outputs":{`
+	for i := range outs {
+		t := &outs[i]
+		if !isKeys(t, outs) {
+			continue
+		}
+		if err := t.Check(); err != nil {
+			return fault.New(fault.Internal, e.op, subjectOf(e.kind, i, t.Name), "%w", err)
+		}
+		e.raw(open)
+		e.text(t.Name)
+		e.raw(":")
+		if _, err := e.nested(t, 0, 0); err != nil {
+			return err
+		}
+		open = ","
+	}
+	if open == "," {
+		e.raw("}")
+	}
+	return nil
 }
 
 // prediction writes row number row of t.

@@ -100,19 +100,21 @@ func TestEncodePredictions(t *testing.T) {
 		nan     codec.NaNPolicy
 		want    string
 		code    fault.Code
+		shared  string
 	}{
-		"rows":           {[]tensor.Tensor{tensor.Of("y", []int64{2, 2}, []float32{0.1, 1e-7, 3, 16777217})}, 0, `[[0.1,1e-7],[3,16777216]]`, fault.OK},
-		"numbers":        {[]tensor.Tensor{tensor.Of("y", []int64{2}, []int64{9007199254740993, -1})}, 0, `[9007199254740993,-1]`, fault.OK},
-		"several":        {[]tensor.Tensor{tensor.Of("y", []int64{2}, []int8{1, 2}), tensor.OfStrings("z\"", []int64{2, 1}, "a", "\xff")}, 0, `[{"y":1,"z\"":["a"]},{"y":2,"z\"":[{"b64":"/w=="}]}]`, fault.OK},
-		"empty rows":     {[]tensor.Tensor{tensor.Of("y", []int64{2, 0}, []int8{})}, 0, `[[],[]]`, fault.OK},
-		"another size":   {[]tensor.Tensor{tensor.Of("y", []int64{3}, []int8{1, 2, 3})}, 0, "", fault.Unprocessable},
-		"one for all":    {[]tensor.Tensor{tensor.Of("y", nil, []int8{1})}, 0, "", fault.Unprocessable},
-		"NaN":            {[]tensor.Tensor{tensor.OfBits("y", tensor.FP16, []int64{2}, []uint16{0x7e00, 0})}, 0, "", fault.Unprocessable},
-		"NaN as nothing": {[]tensor.Tensor{tensor.OfBits("y", tensor.FP16, []int64{2}, []uint16{0x7e00, 0})}, codec.NaNNull, `[null,0]`, fault.OK},
+		"rows":           {[]tensor.Tensor{tensor.Of("y", []int64{2, 2}, []float32{0.1, 1e-7, 3, 16777217})}, 0, `[[0.1,1e-7],[3,16777216]]`, fault.OK, ""},
+		"numbers":        {[]tensor.Tensor{tensor.Of("y", []int64{2}, []int64{9007199254740993, -1})}, 0, `[9007199254740993,-1]`, fault.OK, ""},
+		"several":        {[]tensor.Tensor{tensor.Of("y", []int64{2}, []int8{1, 2}), tensor.OfStrings("z\"", []int64{2, 1}, "a", "\xff")}, 0, `[{"y":1,"z\"":["a"]},{"y":2,"z\"":[{"b64":"/w=="}]}]`, fault.OK, ""},
+		"keys of maps":   {[]tensor.Tensor{tensor.Of("p", []int64{2, 2}, []float32{0.5, 0.5, 1, 0}), tensor.OfStrings("p_keys", []int64{2}, "a", "b")}, 0, `[[0.5,0.5],[1,0]]`, fault.OK, `,"outputs":{"p_keys":["a","b"]}`},
+		"empty rows":     {[]tensor.Tensor{tensor.Of("y", []int64{2, 0}, []int8{})}, 0, `[[],[]]`, fault.OK, ""},
+		"another size":   {[]tensor.Tensor{tensor.Of("y", []int64{3}, []int8{1, 2, 3})}, 0, "", fault.Unprocessable, ""},
+		"one for all":    {[]tensor.Tensor{tensor.Of("y", nil, []int8{1})}, 0, "", fault.Unprocessable, ""},
+		"NaN":            {[]tensor.Tensor{tensor.OfBits("y", tensor.FP16, []int64{2}, []uint16{0x7e00, 0})}, 0, "", fault.Unprocessable, ""},
+		"NaN as nothing": {[]tensor.Tensor{tensor.OfBits("y", tensor.FP16, []int64{2}, []uint16{0x7e00, 0})}, codec.NaNNull, `[null,0]`, fault.OK, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := codec.EncodePredictions([]byte("before"), two, &infer.Response{Model: "m", Version: "1", Digest: "d", Outputs: c.outputs}, &codec.EncodeOptions{NaN: c.nan})
-			want := `before{"predictions":` + c.want + `,"metadata":{"model_name":"m","model_version":"1","parameters":{"model_digest":"d"}}}`
+			want := `before{"predictions":` + c.want + `,"metadata":{"model_name":"m","model_version":"1","parameters":{"model_digest":"d"}` + c.shared + `}}`
 			if c.code != fault.OK {
 				want = "before"
 			}
