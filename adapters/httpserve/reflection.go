@@ -28,6 +28,7 @@ type described interface {
 // describedFiles has a message of each file of the services here. None of them
 // imports another.
 func describedFiles() []described {
+	//lint:ignore SA1019 older tools ask in the deprecated version
 	return []described{&oippb.ServerLiveRequest{}, &healthpb.HealthCheckRequest{}, &reflectpb.ExtensionRequest{}, &reflectalphapb.ExtensionRequest{}}
 }
 

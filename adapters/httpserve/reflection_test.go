@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 older tools ask in the deprecated version
+
 package httpserve_test
 
 import (

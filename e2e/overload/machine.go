@@ -36,11 +36,11 @@ func newMachine(pid int) (*machine, error) {
 		}
 		from, err := strconv.Atoi(low)
 		if err != nil {
-			return nil, fmt.Errorf("Cpus_allowed_list %q: %w", list, err)
+			return nil, fmt.Errorf("list of processors %q: %w", list, err)
 		}
 		to, err := strconv.Atoi(high)
 		if err != nil {
-			return nil, fmt.Errorf("Cpus_allowed_list %q: %w", list, err)
+			return nil, fmt.Errorf("list of processors %q: %w", list, err)
 		}
 		for ; from <= to; from++ {
 			m.cpus = append(m.cpus, "cpu"+strconv.Itoa(from))
