@@ -210,6 +210,8 @@ func TestOnlyWhoMayBeReachedIsServed(t *testing.T) {
 		{"platform on loopback", "model: addsub.onnx\n", "", loopback, fault.OK},
 		{"platform on every address", "model: addsub.onnx\n", "", public, fault.BadConfig},
 		{"platform on a platform", "model: addsub.onnx\n", "cloudrun", public, fault.OK},
+		{"platform on a device's loopback", "model: addsub.onnx\n", "edge", loopback, fault.OK},
+		{"platform on every address of a device", "model: addsub.onnx\n", "edge", public, fault.BadConfig},
 		{"none on every address", "model: addsub.onnx\nauth: none\n", "", public, fault.OK},
 		{"keys on every address", "model: addsub.onnx\nauth: key\n", "", public, fault.OK},
 		{"tokens on every address", "model: addsub.onnx\nauth: {jwt: {issuer: https://issuer.test, audience: [x]}}\n", "", public, fault.OK},

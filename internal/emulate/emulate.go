@@ -108,6 +108,7 @@ var targets = []target{
 	{"sagemaker", []string{"json", "binary"}, sageMakerStart, newSageMaker},
 	{"vertexai", []string{"predict", "raw", "binary"}, vertexStart, newVertexAI},
 	{"azureml", []string{"score", "protocol"}, 310 * time.Second, newAzureML},
+	{"edge", []string{"http1", "h2c"}, 90 * time.Second, newEdge}, // DefaultTimeoutStartSec
 }
 
 func find(name string) (*target, error) {

@@ -73,7 +73,7 @@ func run(ctx context.Context, p *app.Process, parts Parts) error {
 		return err
 	}
 	log := t.log(p)
-	return Serve(ctx, &Options{
+	o := &Options{
 		Process: p, Path: path, Engine: parts.Engine, Wrap: parts.Wrap, Target: t.name, Log: log,
 		Listen: address, Limits: t.limits, Start: t.start,
 		Adapt: t.adapt(p, log),
@@ -82,7 +82,15 @@ func run(ctx context.Context, p *app.Process, parts Parts) error {
 			log.InfoContext(ctx, "starting", "target", t.name, "function", f.Spec.Name, "version", app.Version())
 			return func() {}
 		},
-	})
+	}
+	if t.life == nil {
+		return Serve(ctx, o)
+	}
+	if o.Life, err = t.life(p, log, path); err != nil {
+		return err
+	}
+	err = Serve(ctx, o)
+	return errors.Join(err, o.Life.Close())
 }
 
 // job opens the function for one piece of work, and ends.

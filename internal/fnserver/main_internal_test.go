@@ -22,6 +22,8 @@ func TestPlatformsAreToldApart(t *testing.T) {
 		{"any pod", map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1", "PORT": "8080"}, ""},
 		{"Azure Functions", map[string]string{"FUNCTIONS_CUSTOMHANDLER_PORT": "5000"}, "azurefunctions"},
 		{"Azure ML", map[string]string{"AZUREML_MODEL_DIR": "/m"}, "azureml"},
+		{"a service of Type=notify", map[string]string{"NOTIFY_SOCKET": "/run/systemd/notify", "INVOCATION_ID": "0"}, "edge"},
+		{"any service", map[string]string{"INVOCATION_ID": "0"}, ""},
 		{"two at once", map[string]string{"AZUREML_MODEL_DIR": "/m", "K_SERVICE": "f"}, ""},
 		{"a laptop", nil, ""},
 	} {

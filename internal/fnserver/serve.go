@@ -49,6 +49,8 @@ type Options struct {
 	// Adapt puts the platform's own routes around the protocol's; nil: none.
 	Adapt func(*Function) (http.Handler, error)
 
+	// Life is what goes on beside the function; nil: nothing.
+	Life *Life
 	// Loading is told when the models begin to load, and its result when that
 	// has ended; Started when the function serves. Both may be nil.
 	Loading func(*app.Function) (done func())
@@ -207,6 +209,9 @@ func (o *Options) run(ctx context.Context, f *Function, ln net.Listener, h http.
 			o.Started(f)
 		}
 		started.open()
+		if o.Life != nil {
+			reloads.Go(func() { o.Life.Serving(serving, f) })
+		}
 	}
 	err = <-served
 	stop()

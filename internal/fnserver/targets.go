@@ -9,6 +9,7 @@ import (
 	"godwit.dev/adapters/azurefunctions"
 	"godwit.dev/adapters/azureml"
 	"godwit.dev/adapters/cloudrun"
+	"godwit.dev/adapters/edge"
 	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/knative"
 	"godwit.dev/adapters/sagemaker"
@@ -33,6 +34,7 @@ type target struct {
 	// job is what the process does instead of serving, or nil; nil is never.
 	job   func(getenv func(string) string) func(ctx context.Context, f *app.Function) error
 	mixed bool // see httpserve.Options
+	life  live // what goes on beside the function; nil is nothing
 	// args is the command line that the platform starts a container with.
 	args []string
 }
@@ -157,6 +159,16 @@ var targets = []target{
 			}
 		},
 		log: jsonLog,
+	},
+	{
+		name:    "edge",
+		here:    onEdge,
+		folders: nowhere,
+		address: func(getenv func(string) string) (string, error) { return edge.Address(getenv), nil },
+		limits:  edge.Limits,
+		adapt:   adaptEdge,
+		log:     jsonLog,
+		life:    lifeOnEdge,
 	},
 }
 
