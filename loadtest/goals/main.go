@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && cgo
 
 // Command goals measures Godwit against its floors and prints how far it is
 // from its goals: each a ratio of two sides measured in turn, in one run, with
