@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"godwit.dev/adapters/adaptertest"
 	"godwit.dev/adapters/httpserve"
@@ -130,7 +131,7 @@ func TestContainer(t *testing.T) {
 	if got := sagemaker.Address(getenv); got != ":18080" || !sagemaker.Here(getenv) {
 		t.Errorf("address %s and here %t, want :18080 and true", got, sagemaker.Here(getenv))
 	}
-	var o httpserve.Options
+	o := httpserve.Options{Drain: time.Hour}
 	sagemaker.Limits(&o)
 	if !o.NoGRPC || o.Drain <= 0 || o.Drain.Seconds() >= 30 {
 		t.Errorf("limits %+v, want no gRPC and to be drained before 30 s", o)

@@ -1,16 +1,22 @@
 package vertexai_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"godwit.dev/adapters/adaptertest"
 	"godwit.dev/adapters/httpserve"
+	"godwit.dev/adapters/oip"
 	"godwit.dev/adapters/vertexai"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
 )
 
 func TestRoutes(t *testing.T) {
@@ -112,10 +118,32 @@ func TestContainer(t *testing.T) {
 	if err := vertexai.NoFunction(getenv, none); fault.CodeOf(err) != fault.Unsupported || !errors.Is(err, none) || !strings.Contains(err.Error(), "gs://bucket/model") || fault.HintOf(err) == "" {
 		t.Errorf("no function: want unsupported, where it is and a hint, got %v", err)
 	}
-	var o httpserve.Options
+	o := httpserve.Options{Drain: time.Hour}
 	vertexai.Limits(&o)
 	if !o.NoGRPC || o.Drain <= 0 || o.Drain.Seconds() >= 10 {
 		t.Errorf("limits %+v, want no gRPC and to be drained before 10 s", o)
+	}
+}
+
+// What names the model is not among what reaches the handler; the rest is.
+func TestParameters(t *testing.T) {
+	s, err := adaptertest.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var got *infer.Request
+	api := oip.New(s.Models, infer.HandlerFunc(func(_ context.Context, req *infer.Request) (*infer.Response, error) {
+		got = req
+		return nil, fault.New(fault.Unavailable, "", "", "seen")
+	}), nil)
+	r := httptest.NewRequest(http.MethodPost, "/predict", strings.NewReader(`{"parameters":{"model":"echo-FP32","version":"1","n":7},"instances":[[1,2,3]]}`))
+	vertexai.New(api, nil).ServeHTTP(httptest.NewRecorder(), r)
+	if got == nil || got.Model != "echo-FP32" || got.Version != "1" {
+		t.Fatalf("want a request for echo-FP32, version 1, got %+v", got)
+	}
+	if diff := cmp.Diff(infer.Params{"n": int64(7)}, got.Params); diff != "" {
+		t.Errorf("parameters (-want +got):\n%s", diff)
 	}
 }
 
