@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -125,6 +126,20 @@ func (p *Process) Isolate(path, mode string, engine driver.NewEngine, o *Options
 		return eng, false, nil
 	}
 	return worker, worker != nil, err
+}
+
+// End prints what went wrong, if anything did, on stderr, and returns the exit code.
+func (p *Process) End(err error) int {
+	if err == nil {
+		return 0
+	}
+	for _, one := range Problems(err) {
+		fmt.Fprintf(p.Stderr, "Error: %s\n", one.Error)
+		if one.Hint != "" {
+			fmt.Fprintf(p.Stderr, "Try: %s\n", one.Hint)
+		}
+	}
+	return fault.CodeOf(err).Exit()
 }
 
 // terminationLog is where Kubernetes and Cloud Run mount a file that they show

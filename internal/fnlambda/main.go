@@ -5,7 +5,6 @@ package fnlambda
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strconv"
 	"time"
@@ -37,16 +36,7 @@ func Main(ctx context.Context, p app.Process, parts Parts) int {
 	} else {
 		err = run(ctx, &p, parts)
 	}
-	if err == nil {
-		return 0
-	}
-	for _, one := range app.Problems(err) {
-		fmt.Fprintf(p.Stderr, "Error: %s\n", one.Error)
-		if one.Hint != "" {
-			fmt.Fprintf(p.Stderr, "Try: %s\n", one.Hint)
-		}
-	}
-	return fault.CodeOf(err).Exit()
+	return p.End(err)
 }
 
 // Of the 10 s that Lambda gives a start before it does it all again, and of the

@@ -3,7 +3,6 @@ package fnserver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -35,16 +34,7 @@ func Main(ctx context.Context, p app.Process, parts Parts) int {
 	} else if err = run(ctx, &p, parts); err != nil {
 		app.Tell(err)
 	}
-	if err == nil {
-		return 0
-	}
-	for _, one := range app.Problems(err) {
-		fmt.Fprintf(p.Stderr, "Error: %s\n", one.Error)
-		if one.Hint != "" {
-			fmt.Fprintf(p.Stderr, "Try: %s\n", one.Hint)
-		}
-	}
-	return fault.CodeOf(err).Exit()
+	return p.End(err)
 }
 
 func run(ctx context.Context, p *app.Process, parts Parts) error {
