@@ -105,11 +105,11 @@ func New(api *oip.Server, opts *Options) http.Handler { return &handler{api, opt
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch r.URL.Path {
-	case h.opts.Health:
-		h.api.ServeHTTP(w, to(r, "/v2/health/ready"))
-	case h.opts.Predict:
+	switch path := r.URL.Path; {
+	case path == h.opts.Predict && (path != h.opts.Health || r.Method == http.MethodPost): // one path may be for both
 		h.predict(w, r)
+	case path == h.opts.Health:
+		h.api.ServeHTTP(w, to(r, "/v2/health/ready"))
 	default:
 		h.api.ServeHTTP(w, r)
 	}

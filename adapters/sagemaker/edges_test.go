@@ -1,0 +1,168 @@
+package sagemaker_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"godwit.dev/adapters/adaptertest"
+	"godwit.dev/adapters/oip"
+	"godwit.dev/adapters/sagemaker"
+	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/tensor"
+)
+
+const (
+	rawBody    = `{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}`
+	attributes = "X-Amzn-Sagemaker-Custom-Attributes"
+)
+
+func ask(api *oip.Server, model, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	sagemaker.New(api, &sagemaker.Options{Model: model}).ServeHTTP(w, r)
+	return w
+}
+
+// Every number that JSON has is one here, and nothing else is.
+func TestNumbersOfRows(t *testing.T) {
+	s, err := adaptertest.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	row := func(text, contentType string) *httptest.ResponseRecorder {
+		return ask(s.API, "echo-FP64", http.MethodPost, "/invocations", text, "Content-Type", contentType, "Accept", "text/csv")
+	}
+	for text, want := range map[string]string{
+		"1e5": "100000", "1E5": "100000", "1e+5": "100000", "1e-5": "0.00001", "-0": "-0", "0.5": "0.5", "0e0": "0", " 10\t": "10",
+		"": "", "-": "", "+1": "", ".5": "", "1.": "", "1e": "", "1e+": "", "01": "", "0x1": "", "1 2": "", `"1"`: "", "1;": "", "x1": "", "1x": "", "Inf": "",
+	} {
+		w := row("1,"+text+",3\n", "text/csv")
+		if want == "" && w.Code != http.StatusBadRequest || want != "" && w.Body.String() != "1,"+want+",3\n" {
+			t.Errorf("%q: want %q, got %d: %s", text, want, w.Code, w.Body)
+		}
+	}
+	many := strings.Repeat("1,2,3\n", 12)
+	if w := row(many, "text/csv"); w.Body.String() != many || !cmp.Equal(w.Header()["Content-Type"], []string{"text/csv"}) {
+		t.Errorf("12 rows: got %d, %q: %s", w.Code, w.Header()["Content-Type"], w.Body)
+	}
+	for contentType, want := range map[string]int{
+		"text/csv; label_size=0": 200, "text/csv; header=absent": 200, "text/csv; header=none": 415, "text/csv; charset=latin1": 415, "text/csv; x=1": 415,
+	} {
+		if w := row("1,2,3\n", contentType); w.Code != want {
+			t.Errorf("%s: want %d, got %d: %s", contentType, want, w.Code, w.Body)
+		}
+	}
+}
+
+// Rows are only for answers that are some.
+func TestAnswersThatAreNoRows(t *testing.T) {
+	s, err := adaptertest.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	number := tensor.Of("y", []int64{1}, []float32{1})
+	for name, c := range map[string]struct {
+		outputs []tensor.Tensor
+		want    string
+	}{
+		"a column":         {[]tensor.Tensor{tensor.Of("y", []int64{2}, []float32{1, 2})}, "1\n2\n"},
+		"nothing":          {[]tensor.Tensor{tensor.Of("y", []int64{0, 2}, []float32{})}, ""},
+		"a number":         {[]tensor.Tensor{tensor.Of("y", nil, []float32{1})}, "1\n"},
+		"two outputs":      {[]tensor.Tensor{number, number}, "unprocessable"},
+		"texts":            {[]tensor.Tensor{tensor.OfStrings("y", []int64{1}, "a")}, "unprocessable"},
+		"three dimensions": {[]tensor.Tensor{tensor.Of("y", []int64{1, 1, 1}, []float32{1})}, "unprocessable"},
+	} {
+		api := oip.New(s.Models, infer.HandlerFunc(func(context.Context, *infer.Request) (*infer.Response, error) {
+			return &infer.Response{Model: "echo-FP32", Outputs: c.outputs}, nil
+		}), nil)
+		w := ask(api, "echo-FP32", http.MethodPost, "/invocations", "1,2,3", "Content-Type", "text/csv", "Accept", "text/csv")
+		if got := w.Body.String(); w.Code == http.StatusOK && got != c.want || w.Code != http.StatusOK && !strings.Contains(got, c.want) || c.want == "" && w.Code != http.StatusOK {
+			t.Errorf("%s: want %q, got %d: %s", name, c.want, w.Code, got)
+		}
+	}
+}
+
+// An answer is one document, of a refusal too.
+func TestOneDocument(t *testing.T) {
+	s, err := adaptertest.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for name, c := range map[string]struct {
+		model, method, path, body string
+		headers                   []string
+		status                    int
+		want                      string
+	}{
+		"no name to invoke":     {"", "POST", "/models//invoke", rawBody, nil, 400, "want /models/NAME/invoke"},
+		"invoked by name":       {"", "POST", "/models/echo-FP32/invoke", rawBody, nil, 200, `"model_name":"echo-FP32"`},
+		"a name escaped":        {"", "POST", "/models/echo%2DFP32/invoke", rawBody, nil, 200, `"model_name":"echo-FP32"`},
+		"a version torn":        {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes, "version=%zz"}, 400, "encoded as in a URL"},
+		"two versions":          {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes, "version=1&version=1"}, 400, "each once"},
+		"a version like a path": {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes, "version=..%2F1"}, 400, "invalid"},
+		"an empty model":        {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes, "model="}, 400, "want the name of one of several models"},
+		"loaded already":        {"", "POST", "/models", `{"model_name":"addsub"}`, nil, 409, `"the model is loaded already"`},
+		"loading":               {"", "POST", "/models", `{"model_name":"b"}`, nil, 501, "cannot load it"},
+		"unloading":             {"", "DELETE", "/models/addsub", "", nil, 501, "cannot unload it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := ask(s.API, c.model, c.method, c.path, c.body, append([]string{"Content-Type", "application/json"}, c.headers...)...)
+			if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) || !cmp.Equal(w.Header()["Content-Type"], []string{"application/json"}) {
+				t.Errorf("want %d and %q, got %d, %q: %s", c.status, c.want, w.Code, w.Header()["Content-Type"], w.Body)
+			}
+			var doc map[string]any
+			dec := json.NewDecoder(w.Body)
+			if err := dec.Decode(&doc); err != nil {
+				t.Fatal(err)
+			}
+			if err := dec.Decode(&doc); !errors.Is(err, io.EOF) {
+				t.Errorf("want one document, got more: %v", doc)
+			}
+		})
+	}
+}
+
+// The headers of a connection's requests may be shared.
+func TestRequestsStayAsTheyAre(t *testing.T) {
+	s, err := adaptertest.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, c := range [][3]string{
+		{"/invocations?a=b", "application/json", rawBody},
+		{"/invocations", sagemaker.BinaryType + ";json-header-size=72", rawBody},
+		{"/invocations", "text/csv", "1,2,3"},
+		{"/models/echo-FP32/invoke", "application/json", rawBody},
+	} {
+		r := httptest.NewRequest(http.MethodPost, c[0], strings.NewReader(c[2]))
+		r.Header.Set("Content-Type", c[1])
+		header, u := r.Header.Clone(), *r.URL
+		sagemaker.New(s.API, &sagemaker.Options{Model: "echo-FP32"}).ServeHTTP(httptest.NewRecorder(), r)
+		if diff := cmp.Diff(header, r.Header); diff != "" || *r.URL != u {
+			t.Errorf("%s: %s (-want +got):\n%s", c, r.URL, diff)
+		}
+	}
+}
+
+func TestHere(t *testing.T) {
+	for _, name := range []string{"SAGEMAKER_BIND_TO_PORT", "SAGEMAKER_SAFE_PORT_RANGE", "SAGEMAKER_BATCH", "SAGEMAKER_MULTI_MODEL"} {
+		if !sagemaker.Here(func(asked string) string { return map[string]string{name: "1"}[asked] }) {
+			t.Errorf("%s: not recognised", name)
+		}
+	}
+}
