@@ -15,6 +15,7 @@ import (
 	"godwit.dev/adapters/adaptertest"
 	"godwit.dev/adapters/oip"
 	"godwit.dev/adapters/sagemaker"
+	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/tensor"
 )
@@ -46,16 +47,19 @@ func TestNumbersOfRows(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"1e5": "100000", "1E5": "100000", "1e+5": "100000", "1e-5": "0.00001", "-0": "-0", "0.5": "0.5", "0e0": "0", " 10\t": "10",
-		"": "", "-": "", "+1": "", ".5": "", "1.": "", "1e": "", "1e+": "", "01": "", "0x1": "", "1 2": "", `"1"`: "", "1;": "", "x1": "", "1x": "", "Inf": "",
+		"": "", "-": "", "+1": "", ".5": "", "1.": "", "1e": "", "1e+": "", "01": "", "0x1": "", "1 2": "", `"1"`: "", "1;": "", "1:": "", "x1": "", "1x": "", "Inf": "",
 	} {
 		w := row("1,"+text+",3\n", "text/csv")
-		if want == "" && w.Code != http.StatusBadRequest || want != "" && w.Body.String() != "1,"+want+",3\n" {
+		if want == "" && (w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "line 1, column 2: want a number")) || want != "" && w.Body.String() != "1,"+want+",3\n" {
 			t.Errorf("%q: want %q, got %d: %s", text, want, w.Code, w.Body)
 		}
 	}
 	many := strings.Repeat("1,2,3\n", 12)
 	if w := row(many, "text/csv"); w.Body.String() != many || !cmp.Equal(w.Header()["Content-Type"], []string{"text/csv"}) {
 		t.Errorf("12 rows: got %d, %q: %s", w.Code, w.Header()["Content-Type"], w.Body)
+	}
+	if w := ask(s.API, "echo-BOOL", http.MethodPost, "/invocations", "1,0,1", "Content-Type", "text/csv"); w.Code != http.StatusUnsupportedMediaType {
+		t.Errorf("rows of BOOL: want 415, got %d: %s", w.Code, w.Body)
 	}
 	for contentType, want := range map[string]int{
 		"text/csv; label_size=0": 200, "text/csv; header=absent": 200, "text/csv; header=none": 415, "text/csv; charset=latin1": 415, "text/csv; x=1": 415,
@@ -164,5 +168,50 @@ func TestHere(t *testing.T) {
 		if !sagemaker.Here(func(asked string) string { return map[string]string{name: "1"}[asked] }) {
 			t.Errorf("%s: not recognised", name)
 		}
+	}
+}
+
+// refusing lets nobody in, and keeps what they wanted.
+type refusing struct{ scopes *[]oip.Scope }
+
+func (a refusing) Authorize(_ context.Context, _ func(string) []string, scope oip.Scope) (string, error) {
+	*a.scopes = append(*a.scopes, scope)
+	return "", fault.New(fault.Denied, "test", "", "no")
+}
+
+// Who may not ask learns that and nothing else, whatever is wrong with what
+// they ask. A ping is everybody's, and says nothing.
+func TestAccessComesFirst(t *testing.T) {
+	s, err := adaptertest.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var scopes []oip.Scope
+	api := oip.New(s.Models, nil, &oip.Options{Auth: refusing{&scopes}})
+	for _, c := range []struct {
+		method, path, contentType string
+		want                      oip.Scope
+	}{
+		{"POST", "/invocations", "application/json", oip.ScopeInfer},
+		{"POST", "/invocations", "text/csv", oip.ScopeInfer},
+		{"POST", "/models//invoke", "application/json", oip.ScopeInfer},
+		{"GET", "/invocations", "application/json", oip.ScopeInfer},
+		{"GET", "/execution-parameters", "", oip.ScopeMetadata},
+		{"GET", "/models", "", oip.ScopeMetadata},
+		{"GET", "/models/a", "", oip.ScopeMetadata},
+		{"POST", "/models", "application/json", oip.ScopeAdmin},
+		{"DELETE", "/models/a", "", oip.ScopeAdmin},
+	} {
+		scopes = nil
+		w := ask(api, "", c.method, c.path, "x", "Content-Type", c.contentType)
+		if w.Code != http.StatusForbidden || !cmp.Equal(scopes, []oip.Scope{c.want}) {
+			t.Errorf("%s %s: want 403 after one look for %s, got %d after %q", c.method, c.path, c.want, w.Code, scopes)
+		}
+	}
+	scopes = nil
+	w := ask(api, "", http.MethodGet, "/ping", "")
+	if w.Code != http.StatusOK || w.Body.Len() != 0 || !cmp.Equal(w.Header()["Content-Length"], []string{"0"}) || scopes != nil {
+		t.Errorf("a ping: want 200 and nothing, unasked, got %d, %q, after %q", w.Code, w.Body, scopes)
 	}
 }

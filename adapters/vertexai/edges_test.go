@@ -53,6 +53,7 @@ func TestAnswers(t *testing.T) {
 		"a name escaped":        {"application/json", "v2/models/echo%2DFP32/infer", rawBody, 200},
 		"a path in a name":      {"application/json", "v2/models/a%2Fb/infer", rawBody, 400},
 		"a version in a name":   {"application/json", "v2/models/echo-FP32%2Fversions%2F1/infer", rawBody, 400},
+		"a version, no text":    {"application/json", "", `{"instances":[[1,2,3]],"parameters":{"version":1}}`, 400},
 		"another type":          {"text/csv", "", "1,2,3", 415},
 		"no path of ours":       {"application/json", "metrics", rawBody, 400},
 		"a path torn":           {"application/json", "v2/%zz", rawBody, 400},
