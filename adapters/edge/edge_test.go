@@ -21,6 +21,9 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // TestMain is, for tests that kill one, a process with a queue as well.
 func TestMain(m *testing.M) {
+	if os.Getenv("EDGE_TEST_DIR") != "" {
+		child()
+	}
 	goleak.VerifyTestMain(m)
 }
 

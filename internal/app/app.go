@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"godwit.dev/functions/batch"
 	"godwit.dev/functions/predict"
 	"godwit.dev/infra/spec"
 	"godwit.dev/internal/recorded"
@@ -53,6 +54,9 @@ type Options struct {
 	// where it can do no harm; an error keeps it from coming into service. nil:
 	// it is loaded here at once.
 	Canary func(ctx context.Context, path string, o *driver.Options) error
+	// Answers gets the answers to deliveries that the spec's batch.output has got;
+	// nil: nothing else gets them.
+	Answers batch.Sink
 }
 
 // Function is an opened function folder. Its methods may be called concurrently.

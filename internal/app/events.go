@@ -23,8 +23,32 @@ func (f *Function) Events() trigger.Handler {
 	})
 }
 
-// sink is where the spec wants scores, or nil where it says nothing.
+// sink is where answers go: where the spec wants scores and to Options.Answers;
+// nil where neither says anything.
 func (f *Function) sink() batch.Sink {
+	output := f.output()
+	switch {
+	case f.opts.Answers == nil:
+		return output
+	case output == nil:
+		return f.opts.Answers
+	}
+	return both{output, f.opts.Answers}
+}
+
+// both keeps answers in two places. Whoever puts one again, because the second
+// failed, changes nothing in the first.
+type both [2]batch.Sink
+
+func (b both) Put(ctx context.Context, name string, answer []byte) error {
+	if err := b[0].Put(ctx, name, answer); err != nil {
+		return err
+	}
+	return b[1].Put(ctx, name, answer)
+}
+
+// output is where the spec wants scores, or nil where it says nothing.
+func (f *Function) output() batch.Sink {
 	b := f.Spec.Batch
 	switch {
 	case b == nil:

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -73,5 +74,50 @@ func TestDeliveriesNeedAPlaceForScores(t *testing.T) {
 	dir := function(t, "model: addsub.onnx\n")
 	if f, err := app.Open(dir, engine(dir), nil); err != nil || f.Events() != nil {
 		t.Errorf("without triggers: %v, want no handler", err)
+	}
+}
+
+// shelf is another place for answers, which may be full.
+type shelf struct {
+	names []string
+	full  error
+}
+
+func (s *shelf) Put(_ context.Context, name string, _ []byte) error {
+	s.names = append(s.names, name)
+	return s.full
+}
+
+// Answers are where the spec wants them and with whoever else gets them; what
+// one of the two cannot take is delivered again.
+func TestAnswersGoToWhoeverGetsThem(t *testing.T) {
+	row := `{"inputs":[{"name":"a","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]},{"name":"b","shape":[1,4],"datatype":"FP32","data":[1,1,1,1]}]}`
+	ev := &trigger.Event{Kind: "test", Items: []trigger.Item{{ID: "1", Key: "k", Data: []byte(row)}}}
+	for _, c := range []struct {
+		output string
+		full   error
+		want   trigger.State
+		asked  int
+	}{
+		{"scores/", nil, trigger.Done, 1},
+		{"scores/", fault.New(fault.Unavailable, "test", "", "full"), trigger.Retry, 1},
+		{"s3://b/scores/", nil, trigger.Permanent, 0},
+	} {
+		dir := function(t, "model: addsub.onnx\ntriggers: [queue]\nbatch: {input: rows/, output: "+c.output+"}\n")
+		s := &shelf{full: c.full}
+		f, err := app.Open(dir, engine(dir), &app.Options{Target: "edge", Answers: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if out := trigger.Run(t.Context(), f.Events(), ev); out[0].State != c.want || len(s.names) != c.asked {
+			t.Errorf("%s: %v (%v), and %d were handed on; want %v and %d", c.output, out[0].State, out[0].Err, len(s.names), c.want, c.asked)
+		}
+		if files, _ := filepath.Glob(filepath.Join(dir, "scores", "*.json")); len(files) != c.asked {
+			t.Errorf("%s: %v in the output", c.output, files)
+		}
+		f.Close(t.Context())
 	}
 }

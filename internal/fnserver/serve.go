@@ -103,6 +103,9 @@ func Serve(ctx context.Context, o *Options) error {
 	open := &app.Options{
 		Target: o.Target, Logger: o.Log, Sink: metrics, Wrap: o.Wrap, Provider: o.Provider,
 	}
+	if o.Life != nil {
+		open.Answers = o.Life.Answers
+	}
 	eng, apart, err := o.Process.Isolate(o.Path, o.Isolate, o.Engine, open)
 	if err != nil {
 		return err
