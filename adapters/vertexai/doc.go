@@ -16,9 +16,10 @@
 // Numbers are exact here, but Vertex AI holds those of predict requests and of
 // their answers as 64-bit floats: whole numbers beyond 2^53 need rawPredict.
 // Vertex AI answers predict with the members "predictions" and "metadata" of
-// ours, which holds the model's name, version and digest, and whole those outputs
-// that have no row for each instance. A function that takes other inputs than its
-// model does is asked by rawPredict: an instance is read by the model's signature.
+// ours, which holds the model's name, version and digest, and the keys of a
+// sequence of maps. A model with other outputs that have no row for each instance
+// is asked by rawPredict, and so is a function that takes other inputs than its
+// model, by whose signature instances are read.
 //
 // AIP_STORAGE_URI, where Vertex AI keeps a copy of the model's artifacts, is not
 // fetched: the function must be in the image.
