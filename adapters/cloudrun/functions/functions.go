@@ -6,6 +6,12 @@
 // That server has no HTTP/2, no limits and no drain, so a container that serves
 // with adapters/httpserve is the better choice wherever one can be deployed.
 //
+// Functions for events are to be deployed with --concurrency 1. The framework
+// has one receiver wait for each request, any of which may take any request's
+// event (NewHTTPReceiveHandler of the CloudEvents SDK): it works with another
+// request's context, and where that request has ended, its receiver may go
+// without taking the event that is left, whose request then waits for ever.
+//
 // The framework has a third form of function, Typed, which is not used: it
 // decodes all requests into one shared value.
 package functions

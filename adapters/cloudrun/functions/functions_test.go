@@ -109,8 +109,9 @@ func TestEventsConformance(t *testing.T) {
 		document func(*adaptertest.Item) *emulate.Delivery
 		caps     adaptertest.EventCaps
 	}{
-		{"a message", message, adaptertest.EventCaps{Items: 1}},
-		{"an event of one's own", own, adaptertest.EventCaps{Items: 1, NoAttributes: true}},
+		// One at a time: the framework's receivers mix requests up.
+		{"a message", message, adaptertest.EventCaps{Items: 1, NoConcurrency: true}},
+		{"an event of one's own", own, adaptertest.EventCaps{Items: 1, NoAttributes: true, NoConcurrency: true}},
 	} {
 		t.Run(form.name, func(t *testing.T) {
 			adaptertest.RunEvents(t, func(t *testing.T, how *adaptertest.Setup) adaptertest.EventClient {
