@@ -94,6 +94,8 @@ func TestAnswersAreSentOnInTheirOrder(t *testing.T) {
 	q.Close()
 	q = open(t, &edge.QueueOptions{Dir: dir, Forward: r.forward}) // another process
 	put(t, q, "c", "b")
+	q.Close()
+	q = open(t, &edge.QueueOptions{Dir: dir, Forward: r.forward})
 	drain(t, q, r)
 	if diff := cmp.Diff([]string{"b=of b", "a=of a", "c=of c"}, r.got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -167,7 +169,7 @@ func TestFailuresWait(t *testing.T) {
 				return fault.New(fault.Invalid, "test", "", "never")
 			}
 			at = append(at, time.Since(begun))
-			if fails--; fails >= 0 {
+			if fails--; fails >= 0 || fails == -2 {
 				return fault.New(fault.Unavailable, "test", "", "no network")
 			}
 			return nil
@@ -185,8 +187,11 @@ func TestFailuresWait(t *testing.T) {
 		}
 		cancel()
 		<-ended
-		if len(at) != 10 {
-			t.Fatalf("sent %d times, want 8 failures and 2: %v", len(at), at)
+		if len(at) != 11 {
+			t.Fatalf("sent %d times, want 8 failures, an answer, a failure and another: %v", len(at), at)
+		}
+		if got := at[10] - at[9]; got > time.Second {
+			t.Errorf("%v after the first failure since one was sent on", got)
 		}
 		for i, most := range []time.Duration{1, 2, 4, 8, 16, 20, 20, 20} {
 			if got := at[i+1] - at[i]; got > most*time.Second || got < most*time.Second*3/4 {

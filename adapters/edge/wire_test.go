@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"godwit.dev/adapters/edge"
@@ -211,7 +212,7 @@ func TestServicesOfOthers(t *testing.T) {
 	}{
 		{"nobody asks", nil, fault.OK, nil},
 		{"no watchdog", map[string]string{"NOTIFY_SOCKET": path}, fault.OK, []string{"READY=1", "STOPPING=1"}},
-		{"another's watchdog", map[string]string{"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1", "WATCHDOG_PID": "8"}, fault.OK, []string{"READY=1", "STOPPING=1"}},
+		{"another's watchdog", map[string]string{"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000", "WATCHDOG_PID": "8"}, fault.OK, []string{"READY=1", "STOPPING=1"}},
 		{"no time", map[string]string{"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "0"}, fault.BadConfig, nil},
 		{"too much time", map[string]string{"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "9223372036854775807"}, fault.BadConfig, nil},
 		{"no path", map[string]string{"NOTIFY_SOCKET": "vsock:2:1"}, fault.BadConfig, nil},
@@ -224,9 +225,11 @@ func TestServicesOfOthers(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		s.Run(ctx, func() error { t.Errorf("%s: asked whether it is ready", tt.name); return nil })
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // of the bubble's clock
+			defer cancel()
+			s.Run(ctx, func() error { t.Errorf("%s: asked whether it is ready", tt.name); return nil })
+		})
 		for _, want := range tt.told {
 			if got := heard(t, c); got != want {
 				t.Errorf("%s: %q, want %q", tt.name, got, want)

@@ -57,6 +57,8 @@ type Options struct {
 	// Answers gets the answers to deliveries that the spec's batch.output has got;
 	// nil: nothing else gets them.
 	Answers batch.Sink
+	// Output is the folder that a relative batch.output is in; default the function's.
+	Output string
 }
 
 // Function is an opened function folder. Its methods may be called concurrently.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -56,7 +57,7 @@ func (f *Function) output() batch.Sink {
 	case strings.Contains(b.Output, "://"), f.opts.Target != Local && f.opts.Target != "edge":
 		return nowhere{b.Output, f.opts.Target}
 	}
-	return &folder{filepath.Join(f.Dir, filepath.FromSlash(b.Output))}
+	return &folder{filepath.Join(cmp.Or(f.opts.Output, f.Dir), filepath.FromSlash(b.Output))}
 }
 
 // nowhere is a place for scores that cannot be written to yet.

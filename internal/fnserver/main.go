@@ -79,8 +79,9 @@ func run(ctx context.Context, p *app.Process, parts Parts) error {
 	if o.Life, err = t.life(p, log, path); err != nil {
 		return err
 	}
+	o.Path = o.Life.Path
 	err = Serve(ctx, o)
-	return errors.Join(err, o.Life.Close())
+	return errors.Join(err, o.Life.Close(err))
 }
 
 // job opens the function for one piece of work, and ends.

@@ -104,7 +104,7 @@ func Serve(ctx context.Context, o *Options) error {
 		Target: o.Target, Logger: o.Log, Sink: metrics, Wrap: o.Wrap, Provider: o.Provider,
 	}
 	if o.Life != nil {
-		open.Answers = o.Life.Answers
+		open.Answers, open.Output = o.Life.Answers, o.Life.Output
 	}
 	eng, apart, err := o.Process.Isolate(o.Path, o.Isolate, o.Engine, open)
 	if err != nil {
@@ -202,6 +202,9 @@ func (o *Options) run(ctx context.Context, f *Function, ln net.Listener, h http.
 	var err error
 	if o.Start != Connected {
 		err = o.load(ctx, f)
+	}
+	if err == nil && o.Life != nil && o.Life.Loaded != nil {
+		err = o.Life.Loaded(ctx, f)
 	}
 	if err != nil && ctx.Err() == nil {
 		stop()

@@ -21,7 +21,13 @@ import (
 	"godwit.dev/runtime/memengine"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain is, for tests that need one, a device's process as well.
+func TestMain(m *testing.M) {
+	if os.Getenv("EDGE_TEST_DEVICE") != "" {
+		os.Exit(device())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // slow is an engine whose models are open when it is told.
 type slow struct {
