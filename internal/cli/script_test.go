@@ -54,6 +54,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
 			e.Setenv("GOMODCACHE", os.Getenv("GOMODCACHE"))
 			e.Setenv("REPO", repo)
+			// Under the race detector a process ends as soon as it would otherwise.
+			e.Setenv("GORACE", "atexit_sleep_ms=0")
 			e.Setenv("TARGETS", strings.Join(emulate.Targets(), ","))
 			return writeModels(filepath.Join(e.WorkDir, "models"))
 		},
