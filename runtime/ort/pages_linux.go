@@ -104,7 +104,7 @@ func kib(value string) uintptr {
 // when there is no use in going on.
 func (s span) collapse(ctx context.Context, pages io.ReaderAt) bool {
 	from := (s.from + hugeSize - 1) &^ (hugeSize - 1)
-	start := from
+	start, first := from, from // of what is moved next, and of the whole piece
 	for at := from; ; at += hugeSize {
 		more := at+hugeSize <= s.to && resident(pages, at)
 		if more && at+hugeSize-start < mostHuge {
@@ -114,11 +114,12 @@ func (s span) collapse(ctx context.Context, pages io.ReaderAt) bool {
 		if more {
 			end += hugeSize
 		}
-		if end-start >= leastHuge && !move(ctx, start, end-start) || ctx.Err() != nil {
+		if end > start && end-first >= leastHuge && !move(ctx, start, end-start) || ctx.Err() != nil {
 			return false
 		}
 		if start = end; !more {
 			start = at + hugeSize
+			first = start
 		}
 		if at+hugeSize > s.to {
 			return true
