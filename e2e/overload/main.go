@@ -257,8 +257,8 @@ func (o *overload) share(ctx context.Context, peak *seen) error {
 }
 
 const (
-	leastAt3   = 0.85 // of the peak, as the median of the rounds; it is 0.90 to 0.94 where nobody disturbs, and 0.9 in virtual time (runtime/infer)
-	leastAt10  = 0.7  // of the peak: each refusal takes processor time too, and there are ten for an answer
+	leastAt3   = 0.9  // of the peak, as the median of the rounds
+	leastAt10  = 0.8  // of the peak, where the refusals cost more
 	leastAfter = 0.98 // of what is asked
 	leastShare = 0.95 // of what is asked, beside a flood
 )
