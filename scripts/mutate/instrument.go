@@ -6,6 +6,14 @@ import (
 	"strings"
 )
 
+// What lies beside the binary: the number of the mistake to make, or traceAll
+// for none and a list of those that the tests come by, one a line.
+const (
+	madeFile  = "made"
+	traceFile = "trace"
+	traceAll  = "-1"
+)
+
 // The fates of a mutant.
 const (
 	survived  = "survived"
@@ -76,13 +84,16 @@ func instrument(s *source, mutants []*mutant) string {
 }
 
 // switches is the file that an instrumented package gets besides: which mistake
-// is made, from the environment, and a list of those that a run came by.
+// is made, and a list of those that a run came by. Both lie beside the binary
+// and not in its environment, so that a process that tests start of it knows
+// too, whatever environment they give it.
 func switches(name string) string { return "package " + name + switchesText }
 
 const switchesText = `
 
 import (
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 )
@@ -92,15 +103,27 @@ var mutateAt, mutateTrace = mutateLoad()
 var mutateSeen sync.Map
 
 func mutateLoad() (int, *os.File) {
-	n, _ := strconv.Atoi(os.Getenv("MUTATE_AT"))
-	if path := os.Getenv("MUTATE_TRACE"); path != "" {
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-		if err != nil {
-			panic(err)
-		}
-		return -1, f
+	self, err := os.Executable()
+	if err != nil {
+		panic(err)
 	}
-	return n, nil
+	dir := filepath.Dir(self)
+	text, err := os.ReadFile(filepath.Join(dir, "` + madeFile + `"))
+	if err != nil {
+		panic(err)
+	}
+	n, err := strconv.Atoi(string(text))
+	if err != nil {
+		panic(err)
+	}
+	if n != ` + traceAll + ` {
+		return n, nil
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "` + traceFile + `"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	return n, f
 }
 
 func mutateIs(n int) bool {

@@ -95,6 +95,9 @@ func (r *runner) drop(output string) bool {
 // survey runs every test by itself, without a mistake, and notes how long it
 // takes and which mutants it reaches.
 func (r *runner) survey(ctx context.Context) error {
+	if err := r.make(traceAll); err != nil {
+		return err
+	}
 	cmd := exec.CommandContext(ctx, r.binary, "-test.list", ".")
 	cmd.Dir = r.p.dir
 	out, err := cmd.Output()
@@ -107,9 +110,9 @@ func (r *runner) survey(ctx context.Context) error {
 			continue
 		}
 		t := &test{name: name, reaches: map[int]bool{}}
-		trace := filepath.Join(r.work, "trace")
+		trace := filepath.Join(r.work, traceFile)
 		start := time.Now()
-		res := r.run(ctx, []*test{t}, 10*time.Minute, "MUTATE_TRACE="+trace)
+		res := r.run(ctx, []*test{t}, 10*time.Minute)
 		if res.err != nil {
 			return fmt.Errorf("want %s to pass without a mistake, got: %w\n%s", name, res.err, res.output)
 		}
@@ -146,9 +149,11 @@ func (r *runner) try(ctx context.Context, m *mutant, quick bool) (fate, by strin
 	if len(short)+len(long) == 0 {
 		return unreached, "", nil
 	}
-	made := "MUTATE_AT=" + strconv.Itoa(m.id)
+	if err := r.make(strconv.Itoa(m.id)); err != nil {
+		return "", "", err
+	}
 	if len(short) > 0 {
-		if res := r.run(ctx, short, limit(short), made); res.err != nil {
+		if res := r.run(ctx, short, limit(short)); res.err != nil {
 			return res.fate, res.by, ctx.Err()
 		}
 	}
@@ -157,12 +162,12 @@ func (r *runner) try(ctx context.Context, m *mutant, quick bool) (fate, by strin
 			break
 		}
 		one := []*test{t}
-		if res := r.run(ctx, one, limit(one), made); res.err == nil {
+		if res := r.run(ctx, one, limit(one)); res.err == nil {
 			continue
 		} else if res.fate == timedOut {
 			return res.fate, res.by, ctx.Err()
 		}
-		if res := r.run(ctx, one, limit(one), made); res.err != nil {
+		if res := r.run(ctx, one, limit(one)); res.err != nil {
 			return res.fate, res.by, ctx.Err()
 		}
 	}
@@ -186,8 +191,13 @@ type result struct {
 
 var failed = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
+// make has what runs next make one mistake, or note which it comes by.
+func (r *runner) make(made string) error {
+	return os.WriteFile(filepath.Join(r.work, madeFile), []byte(made), 0o600)
+}
+
 // run runs tests and says how they ended; err is nil when all passed.
-func (r *runner) run(ctx context.Context, tests []*test, limit time.Duration, env string) result {
+func (r *runner) run(ctx context.Context, tests []*test, limit time.Duration) result {
 	names := make([]string, len(tests))
 	for i, t := range tests {
 		names[i] = t.name
@@ -196,7 +206,6 @@ func (r *runner) run(ctx context.Context, tests []*test, limit time.Duration, en
 	defer cancel()
 	cmd := exec.CommandContext(ctx, r.binary, "-test.failfast", "-test.timeout="+limit.String(), "-test.run=^("+strings.Join(names, "|")+")$")
 	cmd.Dir = r.p.dir
-	cmd.Env = append(os.Environ(), env)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // tests may start processes
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
@@ -206,6 +215,7 @@ func (r *runner) run(ctx context.Context, tests []*test, limit time.Duration, en
 	if cmd.Process != nil {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what a failed test has left
 	}
+	r.sweep()
 	if res.err == nil || errors.Is(res.err, exec.ErrWaitDelay) {
 		return result{}
 	}
@@ -217,4 +227,18 @@ func (r *runner) run(ctx context.Context, tests []*test, limit time.Duration, en
 		res.by = at[1]
 	}
 	return res
+}
+
+// sweep ends what tests have left running in a process group of its own, where
+// the system says which processes run our binary.
+func (r *runner) sweep() {
+	processes, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, exe := range processes {
+		if path, err := os.Readlink(exe); err != nil || path != r.binary {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(exe))); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }
