@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
+	"github.com/google/go-cmp/cmp"
 
 	"godwit.dev/adapters/adaptertest"
 	"godwit.dev/adapters/cloudrun"
@@ -118,5 +121,50 @@ func TestEventsConformance(t *testing.T) {
 				return triggered{start(t, "events", how), form.document}
 			}, form.caps)
 		})
+	}
+}
+
+// Everything that an event says reaches the handler, in both of its forms on the
+// wire, through the framework's own reading.
+func TestAttributes(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	payload := `{"test_tell":"` + ln.Addr().String() + `"}`
+	i := start(t, "events", nil)
+	for name, d := range map[string]emulate.Delivery{
+		"binary": {Header: http.Header{
+			"Ce-Specversion": {"1.0"}, "Ce-Id": {"7"}, "Ce-Source": {"/devices/3"}, "Ce-Type": {"com.example.rows"}, "Ce-Subject": {"readings"},
+			"Ce-Time": {"2026-11-22T10:00:00Z"}, "Ce-Dataschema": {"https://example.com/rows"}, "Content-Type": {"application/json"},
+			"Ce-Model": {"iris"}, "Ce-Rows": {"12"}, "Ce-Final": {"true"},
+		}, Body: []byte(payload)},
+		"structured": {Header: http.Header{"Content-Type": {"application/cloudevents+json"}}, Body: []byte(`{"specversion":"1.0","id":"7","source":"/devices/3","type":"com.example.rows","subject":"readings",` +
+			`"time":"2026-11-22T10:00:00Z","dataschema":"https://example.com/rows","datacontenttype":"application/json","model":"iris","rows":12,"final":true,"data":` + payload + `}`)},
+	} {
+		reply, err := i.Deliver(t.Context(), &d)
+		if err != nil || reply.Status != http.StatusOK {
+			t.Fatalf("%s: want 200, got %+v, %v", name, reply, err)
+		}
+		conn, err := ln.Accept() // of the delivery that was answered
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got adaptertest.Answer
+		err = json.NewDecoder(conn).Decode(&got)
+		conn.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := adaptertest.Answer{
+			Kind: "cloudevents", Source: "/devices/3", ID: "7", Key: "/devices/3 7", ContentType: "application/json", Data: []byte(payload), Time: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC),
+			Attributes: map[string]string{
+				"source": "/devices/3", "type": "com.example.rows", "subject": "readings", "dataschema": "https://example.com/rows", "model": "iris", "rows": "12", "final": "true",
+			},
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
