@@ -12,7 +12,10 @@ type AWSLambda struct {
 	API          string   // "http", "rest", "url" (function URL), "alb" or "none"
 	Timeout      Duration // of one request; batch has its own
 	// ResponseStreaming sends the answer as it is made, beyond 6 MB; for url and rest.
-	ResponseStreaming      bool
+	ResponseStreaming bool
+	// BasePath is what an API mapping of a domain of one's own puts before each
+	// path, such as "/models"; "" is nothing. For http and rest.
+	BasePath               string
 	EphemeralStorage       Bytes
 	ReservedConcurrency    int // 0 reserves nothing
 	ProvisionedConcurrency int // started and waiting; 0 is none
@@ -56,6 +59,7 @@ func (t *AWSLambda) keys() []key {
 		{name: "api", to: oneOf(&t.API, "http", "rest", "url", "alb", "none"), doc: "What calls it: HTTP API, REST API, function URL, load balancer, or only events and direct calls.", why: "authorizers and a domain of your own, cheaper than REST"},
 		{name: "timeout", to: duration(&t.Timeout, 1*second, 90*minute, second), doc: "The time for one request; beyond 15m only with managedInstances. An HTTP API gives up after 30s.", why: "below the gateways' 30s and 29s", shown: "29s for http, 28s for rest, else 60s"},
 		{name: "responseStreaming", to: flag(&t.ResponseStreaming), doc: "Send the answer as it is made; for url and rest."},
+		{name: "basePath", to: text(&t.BasePath, rule{what: "a path such as /models", typ: "path", pattern: `^(/[A-Za-z0-9$_.+!*'()-]+)+$`, max: 300}), doc: "The API mapping of a domain of your own, which is taken off the path; for http and rest."},
 		{name: "ephemeralStorage", to: size(&t.EphemeralStorage, 512*MiB, 10240*MiB, MiB), doc: "The size of /tmp.", why: "what is free of charge"},
 		{name: "reservedConcurrency", to: integer(&t.ReservedConcurrency, 1, unbounded), doc: "The most environments, taken from the account's."},
 		{name: "provisionedConcurrency", to: integer(&t.ProvisionedConcurrency, 1, unbounded), doc: "Environments that are started before they are needed."},
@@ -185,7 +189,7 @@ func (t *AWSLambda) check(d *decoder, path string, s *Spec) {
 		d.add(at, p, "Use api: url or rest.", "api %s cannot stream", t.API)
 	}
 	if t.API != "http" && t.API != "rest" {
-		d.only(path, "api http or rest", "throttle")
+		d.only(path, "api http or rest", "throttle", "basePath")
 	}
 	if t.ReservedConcurrency > 0 && t.ProvisionedConcurrency > t.ReservedConcurrency {
 		at, p := at("provisionedConcurrency")

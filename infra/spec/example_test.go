@@ -10,7 +10,7 @@ func ExampleParse() {
 	s, err := spec.Parse("godwit.yaml", []byte(`
 model: fraud.onnx
 image: ghcr.io/acme/fraud
-targets: {awslambda: {}, knative: {gpu: 1}}
+targets: {awslambda: {}, knative: {gpu: 1, mesh: istio}}
 `))
 	if err != nil {
 		fmt.Println(err)

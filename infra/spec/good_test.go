@@ -141,7 +141,7 @@ func TestNewAndMarshal(t *testing.T) {
 		t.Errorf("names = %q, %q", s.Models[0].Name, s.Name)
 	}
 	s.Models[0].Batching.Mode = "off"
-	s.Targets.Knative = &Knative{GPU: 2}
+	s.Targets.Knative = &Knative{GPU: 2, Mesh: "istio"}
 	got, err := s.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestNewAndMarshal(t *testing.T) {
 models:
   - path: "models/Fraud Model.v2.onnx"
     batching: off
-targets: {knative: {gpu: 2}}
+targets: {knative: {gpu: 2, mesh: istio}}
 `
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

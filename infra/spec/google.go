@@ -10,16 +10,34 @@ type CloudRun struct {
 	GPU                        string // "nvidia-l4" or "nvidia-rtx-pro-6000"; "" is none
 	GPUZonalRedundancy         bool   // usually without quota, so off
 	MinInstances, MaxInstances int
-	Concurrency                int      // requests of one instance at a time
-	Timeout                    Duration // of one request, the start of an instance included
-	Billing                    string   // "request" or "instance"; a GPU needs the latter
-	ExecutionEnvironment       string   // "gen1" or "gen2"
-	HTTP2                      bool     // to the container: no limit on bodies, streaming gRPC
-	Ingress                    string   // "all", "internal" or "internal-and-cloud-load-balancing"
-	Network, Subnet, VPCEgress string   // direct VPC egress; "" is none
-	ServiceAccount             string   // "" makes one with minimal roles
-	EncryptionKey              string   // CMEK; "" is Google's own
+	Concurrency                int           // requests of one instance at a time
+	Timeout                    Duration      // of one request, the start of an instance included
+	Billing                    string        // "request" or "instance"; a GPU needs the latter
+	ExecutionEnvironment       string        // "gen1" or "gen2"
+	HTTP2                      bool          // to the container: no limit on bodies, streaming gRPC
+	Ingress                    string        // "all", "internal" or "internal-and-cloud-load-balancing"
+	Network, Subnet, VPCEgress string        // direct VPC egress; "" is none
+	ServiceAccount             string        // "" makes one with minimal roles
+	EncryptionKey              string        // CMEK; "" is Google's own
+	Push                       *CloudRunPush // nil leaves deliveries to auth and the subscription
 	Job                        *CloudRunJob
+}
+
+// CloudRunPush is what the function knows of the push subscriptions and Eventarc
+// triggers that deliver to it. Field names are those of gcloud pubsub
+// subscriptions' flags where they have one.
+type CloudRunPush struct {
+	// Audience and ServiceAccounts are set together or not at all: the function
+	// checks the identity token of each delivery itself.
+	Audience        string
+	ServiceAccounts []string
+	// AckDeadline is the subscription's; the work on a delivery ends before it.
+	// 0: when the caller leaves.
+	AckDeadline Duration
+	// DeadLetterTopic takes messages that failed for good, at once and with the
+	// reason, as "projects/P/topics/T"; "" leaves them to the subscription's own
+	// dead-letter policy.
+	DeadLetterTopic string
 }
 
 // CloudRunJob is the job that scores whole prefixes.
@@ -51,8 +69,20 @@ func (t *CloudRun) keys() []key {
 		{name: "vpcEgress", to: oneOf(&t.VPCEgress, "all-traffic", "private-ranges-only"), doc: "What goes through the VPC network.", why: "the rest is faster without the detour", shown: "`private-ranges-only` with a network"},
 		{name: "serviceAccount", to: text(&t.ServiceAccount, resource), doc: "The identity it runs as.", shown: "one is made"},
 		{name: "encryptionKey", to: text(&t.EncryptionKey, resource), doc: "The Cloud KMS key.", shown: "Google's own"},
+		{name: "push", to: object[CloudRunPush](&t.Push), doc: "What Pub/Sub's and Eventarc's deliveries are checked for, and where they end (docs/cloudrun.md)."},
 		{name: "job", to: object[CloudRunJob](&t.Job), doc: "A job that scores whole prefixes; needs batch."},
 	}, t.common()...)
+}
+
+func (p *CloudRunPush) keys() []key {
+	email := rule{what: "a service account such as push@acme.iam.gserviceaccount.com", typ: "e-mail address", pattern: `^[a-z0-9.-]+@[a-z0-9.-]+\.gserviceaccount\.com$`, max: 320}
+	topic := rule{what: "a topic such as projects/acme/topics/rejected", typ: "topic", pattern: `^projects/[a-z0-9.:-]+/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`}
+	return []key{
+		{name: "audience", to: text(&p.Audience, freeText("an audience")), doc: "The aud claim that deliveries' identity tokens must have (--push-auth-token-audience; Pub/Sub's own is the URL that is pushed to). For services that let everybody call: with auth: platform Cloud Run checks the token."},
+		{name: "serviceAccounts", to: texts{&p.ServiceAccounts, email}, doc: "The accounts that may deliver (--push-auth-service-account)."},
+		{name: "ackDeadline", to: duration(&p.AckDeadline, 10*second, 600*second, second), doc: "The subscription's acknowledgement deadline (--ack-deadline). Work on a delivery ends before it, as it is delivered again then.", shown: "until the caller leaves"},
+		{name: "deadLetterTopic", to: text(&p.DeadLetterTopic, topic), doc: "The topic that messages go to which failed for good, with the reason, instead of being delivered again. The function's account needs roles/pubsub.publisher there.", shown: "the subscription's own policy"},
+	}
 }
 
 func (j *CloudRunJob) keys() []key {
@@ -185,9 +215,31 @@ func (t *CloudRun) check(d *decoder, path string, s *Spec) {
 	if t.Network == "" && t.Subnet == "" {
 		d.only(path, "network given", "vpcEgress")
 	}
+	t.checkPush(d, path, s)
 	if t.Job != nil && s.Batch == nil {
 		at, p := at("job")
 		d.add(at, p, "Add batch: {input: rows/, output: scores/}.", "a job scores a batch, and there is no batch")
+	}
+}
+
+func (t *CloudRun) checkPush(d *decoder, path string, s *Spec) {
+	push := t.Push
+	if push == nil {
+		return
+	}
+	path = join(path, "push")
+	at := func(k string) (place, string) { p := join(path, k); return d.where(p), p }
+	switch {
+	case len(push.ServiceAccounts) > 0 && s.Auth.Mode == "platform":
+		at, p := at("serviceAccounts")
+		d.add(at, p, "Leave audience and serviceAccounts out and give the accounts roles/run.invoker, or use auth: key, jwt or none.",
+			"Cloud Run checks the tokens of deliveries itself with auth: platform, and takes their signatures away")
+	case push.Audience == "" && len(push.ServiceAccounts) > 0:
+		at, p := at("audience")
+		d.add(at, p, "Add the subscription's --push-auth-token-audience; the URL that is pushed to, unless it was set.", "serviceAccounts need the audience of their tokens")
+	case push.Audience != "" && len(push.ServiceAccounts) == 0:
+		at, p := at("serviceAccounts")
+		d.add(at, p, "Add serviceAccounts: [push@acme.iam.gserviceaccount.com].", "want the accounts that may deliver, got an audience only: every Google account can have a token for it")
 	}
 }
 

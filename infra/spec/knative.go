@@ -1,5 +1,8 @@
 package spec
 
+// NoMeshHint is what to do about auth: platform on Knative without a mesh.
+const NoMeshHint = "Name the mesh under targets.knative (mesh: istio), have callers checked with auth: key or auth: jwt, or say auth: none if everybody may call."
+
 // Knative is one Knative service, with Eventing for batch. Field names are the
 // autoscaling annotations' and the revision's where they have one.
 type Knative struct {
@@ -25,6 +28,7 @@ type Knative struct {
 	ProgressDeadline             Duration // for a new revision to become ready
 	RolloutDuration              Duration // over which traffic moves to a new revision; 0 is at once
 	Visibility                   string   // "external" or "cluster-local"
+	Mesh                         string   // what checks callers: "none", "istio", "linkerd" or "other"
 	NodeSelector                 map[string]string
 	RuntimeClass, ServiceAccount string
 	// ModelClaim is the PersistentVolumeClaim that holds the models; "" has
@@ -61,6 +65,7 @@ func (t *Knative) keys() []key {
 		{name: "progressDeadline", to: duration(&t.ProgressDeadline, 1*second, 24*hour, second), doc: "The time for a new revision to become ready.", why: "Knative's own; a node with a GPU takes longer to come", shown: "10m, with a GPU 20m"},
 		{name: "rolloutDuration", to: duration(&t.RolloutDuration, 0, 24*hour, second), doc: "The time over which traffic moves to a new revision.", shown: "at once"},
 		{name: "visibility", to: oneOf(&t.Visibility, "external", "cluster-local"), doc: "Whether there is a route from outside of the cluster.", why: "who may call is auth's"},
+		{name: "mesh", to: oneOf(&t.Mesh, "none", "istio", "linkerd", "other"), doc: "The mesh or gateway that lets nobody reach a pod unchecked; Knative itself checks no callers. auth: platform needs one (docs/knative.md).", why: "not every cluster has one, and a wrong guess lets everybody in"},
 		{name: "nodeSelector", to: textMap{p: &t.NodeSelector, key: label, value: label}, doc: "Labels of the nodes; needs the cluster's feature flag."},
 		{name: "runtimeClass", to: text(&t.RuntimeClass, dns), doc: "The runtime class; needs the cluster's feature flag."},
 		{name: "serviceAccount", to: text(&t.ServiceAccount, dns), doc: "The service account.", shown: "the namespace's"},
@@ -87,11 +92,16 @@ func (t *Knative) setDefaults(d *defaults) {
 		set(d, "progressDeadline", &t.ProgressDeadline, 20*minute)
 	}
 	set(d, "visibility", &t.Visibility, "external")
+	set(d, "mesh", &t.Mesh, "none")
 }
 
-func (t *Knative) check(d *decoder, path string, _ *Spec) {
+func (t *Knative) check(d *decoder, path string, s *Spec) {
 	t.checkCommon(d, path, t.GPU > 0, "gpu: 1")
 	at := func(k string) (place, string) { p := join(path, k); return d.where(p), p }
+	if s.Auth.Mode == "platform" && t.Mesh == "none" {
+		at, p := at("mesh")
+		d.add(at, p, NoMeshHint, "auth: platform needs a mesh or gateway that checks callers, as Knative checks none")
+	}
 	if kpa := t.Metric == "concurrency" || t.Metric == "rps"; kpa != (t.Class == "kpa") {
 		at, p := at("metric")
 		want := "concurrency or rps"

@@ -132,7 +132,7 @@ func (s *Spec) Marshal() ([]byte, error) {
 		p.to.put(&b, 0, p.name)
 	}
 	if len(s.Targets.list()) == 0 && s.given["targets"] == (place{}) {
-		b.WriteString("# targets: {awslambda: {}, knative: {gpu: 1}}   # where it runs\n")
+		b.WriteString("# targets: {awslambda: {}, knative: {gpu: 1, mesh: istio}}   # where it runs\n")
 	}
 	data := []byte(b.String())
 	if _, err := Parse(FileName, data); err != nil {

@@ -11,7 +11,7 @@ func sample() *Spec {
 	s := &Spec{Models: []Model{{Path: "model.onnx"}}, Batch: &Batch{}, Budget: &Budget{}}
 	t := &s.Targets
 	t.AWSLambda = &AWSLambda{ManagedInstances: &ManagedInstances{}, Throttle: &Throttle{}, VPC: &VPC{}}
-	t.CloudRun = &CloudRun{Job: &CloudRunJob{}}
+	t.CloudRun = &CloudRun{Push: &CloudRunPush{}, Job: &CloudRunJob{}}
 	t.AzureFunctions = &AzureFunctions{}
 	t.Knative = &Knative{}
 	t.SageMaker = &SageMaker{VPC: &VPC{}}
@@ -72,7 +72,7 @@ The shortest spec is one line, and a usual one has three:
 ` + "```yaml" + `
 model: fraud.onnx
 image: ghcr.io/acme/fraud
-targets: {awslambda: {}, knative: {gpu: 1}}
+targets: {awslambda: {}, knative: {gpu: 1, mesh: istio}}
 ` + "```" + `
 
 - What is left out has the default below. A key without a default does nothing until it is given.

@@ -115,7 +115,7 @@ func TestThreadsComeFromSpecTargetAndQuota(t *testing.T) {
 }
 
 func TestProviderIsTheTargets(t *testing.T) {
-	dir := function(t, "model: addsub.onnx\ntargets: {knative: {gpu: 1, providerOptions: {gpu_mem_limit: \"1\"}}}\n")
+	dir := function(t, "model: addsub.onnx\nauth: none\ntargets: {knative: {gpu: 1, providerOptions: {gpu_mem_limit: \"1\"}}}\n")
 	eng := engine(dir)
 	f, err := app.Open(dir, eng, &app.Options{Target: "knative"})
 	if err != nil {
@@ -210,6 +210,11 @@ func TestOnlyWhoMayBeReachedIsServed(t *testing.T) {
 		{"platform on loopback", "model: addsub.onnx\n", "", loopback, fault.OK},
 		{"platform on every address", "model: addsub.onnx\n", "", public, fault.BadConfig},
 		{"platform on a platform", "model: addsub.onnx\n", "cloudrun", public, fault.OK},
+		{"platform on Knative without a word", "model: addsub.onnx\n", "knative", public, fault.BadConfig},
+		{"platform on Knative with a mesh", "model: addsub.onnx\ntargets: {knative: {mesh: linkerd}}\n", "knative", public, fault.OK},
+		{"platform on a Knative that is played", "model: addsub.onnx\n", "knative", loopback, fault.OK},
+		{"none on Knative", "model: addsub.onnx\nauth: none\ntargets: {knative: {}}\n", "knative", public, fault.OK},
+		{"keys on Knative", "model: addsub.onnx\nauth: key\n", "knative", public, fault.OK},
 		{"platform on a device's loopback", "model: addsub.onnx\n", "edge", loopback, fault.OK},
 		{"platform on every address of a device", "model: addsub.onnx\n", "edge", public, fault.BadConfig},
 		{"none on every address", "model: addsub.onnx\nauth: none\n", "", public, fault.OK},

@@ -13,7 +13,13 @@ import (
 // CheckAuth refuses to serve what the spec wants protected where nothing would
 // protect it. addr is where the server listens.
 func (f *Function) CheckAuth(addr net.Addr) error {
-	if f.Spec.Auth.Mode == "platform" && (f.opts.Target == Local || f.opts.Target == "edge") && !loopback(addr) {
+	if f.Spec.Auth.Mode != "platform" || loopback(addr) {
+		return nil
+	}
+	switch k := f.Spec.Targets.Knative; {
+	case f.opts.Target == "knative" && (k == nil || k.Mesh == "none"):
+		return fault.New(fault.BadConfig, "app.Serve", "auth: platform", "want a mesh that checks callers, got none: Knative checks nobody").WithHint(spec.NoMeshHint)
+	case f.opts.Target == Local, f.opts.Target == "edge":
 		return fault.New(fault.BadConfig, "app.Serve", "auth: platform", "want a platform that checks callers, got none: %s can be reached from other machines", addr).
 			WithHint("Listen on 127.0.0.1, have callers checked with auth: key or auth: jwt in godwit.yaml, or say auth: none if everybody may call.")
 	}

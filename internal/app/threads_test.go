@@ -70,7 +70,7 @@ func TestThreadsOfModelsThatStream(t *testing.T) {
 		{"one run has all threads", "model: addsub.onnx\n", 4, 1},
 		{"throughput is what the spec says", "models: [{path: addsub.onnx, threads: throughput}]\n", 1, 4},
 		{"so are numbers", "models: [{path: addsub.onnx, threads: {intraOp: 2, runs: 2}}]\n", 2, 2},
-		{"a GPU has memory of its own", "model: addsub.onnx\ntargets: {knative: {gpu: 1, provider: cuda}}\n", 1, 4},
+		{"a GPU has memory of its own", "model: addsub.onnx\nauth: none\ntargets: {knative: {gpu: 1, provider: cuda}}\n", 1, 4},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

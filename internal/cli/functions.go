@@ -62,7 +62,8 @@ func (p *program) launch(target, dir string, out io.Writer) (launch emulate.Laun
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, "", fault.New(fault.Usage, "", dir, "%w", err)
 	}
-	env := append(p.Passed(), "GODWIT_FUNCTION="+dir, "GODWIT_TARGET="+target)
+	// The platform is this process: nobody else is to reach the function.
+	env := append(p.Passed(), "GODWIT_FUNCTION="+dir, "GODWIT_TARGET="+target, "GODWIT_BIND=127.0.0.1")
 	return emulate.Command(path, args, env, out, out), path, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 
@@ -26,7 +27,9 @@ type Parts struct {
 // 0 when it has drained. What goes wrong is on stderr, and where the platform
 // shows why a container ended.
 //
-// The platform is GODWIT_TARGET's, else the one whose variables are there.
+// The platform is GODWIT_TARGET's, else the one whose variables are there. With
+// GODWIT_BIND the port is opened on that address only: platforms want all of
+// them, a machine on which a platform is played wants loopback.
 func Main(ctx context.Context, p app.Process, parts Parts) int {
 	var err error
 	if p.IsWorker() {
@@ -61,6 +64,9 @@ func run(ctx context.Context, p *app.Process, parts Parts) error {
 	address, err := t.address(p.Getenv)
 	if err != nil {
 		return err
+	}
+	if host := p.Getenv("GODWIT_BIND"); host != "" && strings.HasPrefix(address, ":") {
+		address = net.JoinHostPort(host, address[1:])
 	}
 	log := t.log(p)
 	o := &Options{
