@@ -123,9 +123,12 @@ func (s *service) settle(ctx context.Context, ev *trigger.Event, outcomes []trig
 		case trigger.Permanent:
 			why := outcomes[i].Err
 			if s.opts.Aside != nil {
-				if err := s.opts.Aside(ctx, &ev.Items[i], why); err == nil {
+				err := s.opts.Aside(ctx, &ev.Items[i], why)
+				if err == nil {
 					continue
 				}
+				s.opts.Log.WarnContext(ctx, "an item that failed for good could not be set aside, and is delivered again", "kind", ev.Kind, "item", ev.Items[i].ID,
+					"code", fault.CodeOf(err).String(), "error", err)
 			}
 			if permanent == nil {
 				permanent = why

@@ -85,6 +85,8 @@ type Function struct {
 	Addr     net.Addr
 	Isolated bool // the engine is in a worker process
 	Requests []recorded.Request
+
+	ends []func() // what Serve does last
 }
 
 // ServerOptions are the spec's limits on connections and time.
@@ -115,6 +117,11 @@ func Serve(ctx context.Context, o *Options) error {
 	if f.Function, err = app.Open(o.Path, eng, open); err != nil {
 		return err
 	}
+	defer func() {
+		for _, end := range f.ends {
+			end()
+		}
+	}()
 	if f.Requests, err = f.Function.Requests(); err != nil {
 		return err
 	}

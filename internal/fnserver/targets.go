@@ -55,6 +55,9 @@ var targets = []target{
 				// With auth: platform nobody gets here without the role run.invoker,
 				// and with auth: none everybody may.
 				o.Anyone = f.Auth == nil
+				if err := pushed(f, p.Getenv, o); err != nil {
+					return nil, err
+				}
 				return cloudrun.New(f.API, f.Events(), o), nil
 			}
 		},

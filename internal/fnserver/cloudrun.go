@@ -1,0 +1,46 @@
+package fnserver
+
+import (
+	"time"
+
+	"godwit.dev/adapters/auth"
+	"godwit.dev/adapters/cloudrun"
+)
+
+// pushed sets what the spec says of pushes.
+func pushed(f *Function, getenv func(string) string, o *cloudrun.Options) error {
+	t := f.Spec.Targets.CloudRun
+	if t == nil || t.Push == nil {
+		return nil
+	}
+	push := t.Push
+	if len(push.ServiceAccounts) > 0 {
+		tokens, err := auth.Tokens(&auth.TokenOptions{Issuer: cloudrun.Issuer, Audience: []string{push.Audience}, JWKSURL: cloudrun.JWKSURL, Log: o.Log})
+		if err != nil {
+			return err
+		}
+		f.ends = append(f.ends, tokens.Close)
+		o.Push = &cloudrun.Push{Tokens: tokens, Emails: push.ServiceAccounts}
+	}
+	if at := time.Duration(push.AckDeadline); at > 0 {
+		// The reply has to be there before the deadline, too.
+		o.Timeout = at - min(at/10, 5*time.Second)
+	}
+	if push.DeadLetterTopic != "" {
+		o.Aside = cloudrun.NewTopic(push.DeadLetterTopic, topicOptions(getenv)).Aside
+	}
+	return nil
+}
+
+// topicOptions are where Google's own libraries find Pub/Sub and the tokens for
+// it, by the variables that they go by.
+func topicOptions(getenv func(string) string) *cloudrun.TopicOptions {
+	o := &cloudrun.TopicOptions{}
+	if host := getenv("PUBSUB_EMULATOR_HOST"); host != "" {
+		o.Endpoint, o.Anonymous = "http://"+host, true
+	}
+	if host := getenv("GCE_METADATA_HOST"); host != "" {
+		o.Metadata = "http://" + host
+	}
+	return o
+}
