@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strconv"
-	"strings"
 	"time"
 
 	"godwit.dev/runtime/fault"
@@ -300,9 +299,6 @@ func (in *input) kafka(d *delivery) error {
 			item.Attributes[h.Key] = unbase64(h.Value)
 		}
 		d.event.Items = append(d.event.Items, item)
-	}
-	if d.event.Source == "" && len(d.event.Items) > 0 {
-		d.event.Source, _, _ = strings.Cut(d.event.Items[0].Group, "/")
 	}
 	return nil
 }

@@ -21,10 +21,11 @@ import (
 func (in *input) blob(d *delivery) error {
 	m := in.metadata
 	var properties struct {
-		ETag          json.RawMessage
+		ETag          json.RawMessage // {} of newer extensions, whose type .NET's serializer does not know
 		ContentLength *int64
 		Length        *int64
-		LastModified  json.RawMessage
+		LastModified  json.RawMessage // in whole seconds
+		ContentHash   json.RawMessage // not of every blob
 	}
 	_ = json.Unmarshal(m.raw("Properties"), &properties)
 	object, ok := objectOf(m.text("Uri"))
@@ -41,7 +42,7 @@ func (in *input) blob(d *delivery) error {
 	item := trigger.Item{ID: object.URL(), Object: object, Time: timeOf(scalar(properties.LastModified)), Attributes: attributes(m.raw("Metadata"))}
 	version := object.Version
 	if version == "" {
-		version = scalar(properties.LastModified)
+		version = strings.TrimSpace(scalar(properties.LastModified) + " " + scalar(properties.ContentHash))
 	}
 	item.Key = object.URL() + "@" + version
 	d.event.Items = []trigger.Item{item}

@@ -64,12 +64,16 @@ func TestTriggers(t *testing.T) {
 		"a blob": {"blob", `"AAEC"`, `{"Uri":"\"https://acct.blob.core.windows.net/c/in/caf%C3%A9%20%2B%201%252F.npy\"","Properties":{"ETag":"\"0x8D\"","ContentLength":3,"LastModified":"2026-11-22T10:00:00+00:00"},"Metadata":{"owner":"me"}}`, false,
 			[]adaptertest.Answer{{Kind: "azureblob", Source: "c/{name}", ID: "azblob://acct/c/in/café + 1%2F.npy", Key: "azblob://acct/c/in/café + 1%2F.npy@0x8D",
 				Object: blob("in/café + 1%2F.npy", "0x8D", 3), Time: ten, Attributes: map[string]string{"owner": "me"}}}},
+		"a blob whose ETag .NET wrote as an object without members": {"blob", `"AAEC"`, `{"Uri":"\"https://acct.blob.core.windows.net/c/a.npy\"","Properties":{"ETag":{},"ContentLength":3,"LastModified":"2026-11-22T10:00:00+00:00","ContentHash":"uTNdpu=="}}`, false,
+			[]adaptertest.Answer{{Kind: "azureblob", Source: "c/{name}", ID: "azblob://acct/c/a.npy", Key: "azblob://acct/c/a.npy@2026-11-22T10:00:00+00:00 uTNdpu==", Object: blob("a.npy", "", 3), Time: ten}}},
 		"a blob of 0 bytes in Azurite": {"blob", `""`, `{"Uri":"\"http://127.0.0.1:10000/acct/c/a.npy\"","Properties":{"Length":0}}`, false,
 			[]adaptertest.Answer{{Kind: "azureblob", Source: "c/{name}", ID: "azblob://acct/c/a.npy", Key: "azblob://acct/c/a.npy@", Object: blob("a.npy", "", 0)}}},
 
 		"a message": {"bus", `"\"{}\""`, `{"MessageId":"\"m1\"","SequenceNumber":"7","DeliveryCount":"2","LockToken":"\"l\"","EnqueuedTimeUtc":"2026-11-22T10:00:00Z","ContentType":"\"application/json\"","ApplicationProperties":{"model":"iris","n":1},"SessionId":"\"s\""}`, false,
 			[]adaptertest.Answer{{Kind: "servicebus", Source: "topic/sub", ID: "m1", Key: "topic/sub/7", Group: "s", Order: trigger.Grouped, Data: []byte(`{}`), ContentType: "application/json",
 				Attributes: map[string]string{"model": "iris", "n": "1"}, Attempt: 2, Time: ten}}},
+		"a message whose time .NET wrote without a zone": {"bus", `"\"{}\""`, `{"MessageId":"\"m1\"","SequenceNumber":"7","DeliveryCount":"1","EnqueuedTimeUtc":"2026-11-22T10:00:00"}`, false,
+			[]adaptertest.Answer{{Kind: "servicebus", Source: "topic/sub", ID: "m1", Key: "topic/sub/7", Data: []byte(`{}`), Attempt: 1, Time: ten}}},
 		"messages": {"bus-batch", `"[\"{\\\"a\\\":1}\",\"x\",\"eyJhIjozfQ==\"]"`, `{"MessageIdArray":"[\"m\",\"m\",null]","SequenceNumberArray":"[7,8,9]","DeliveryCountArray":"[1,2,3]","LockTokenArray":"[]","UserPropertiesArray":"[{\"k\":\"v\"},{}]"}`, false,
 			[]adaptertest.Answer{
 				{Kind: "servicebus", Source: "q", ID: "m", Key: "q/7", Data: []byte(`{"a":1}`), Attributes: map[string]string{"k": "v"}, Attempt: 1},
@@ -99,10 +103,10 @@ func TestTriggers(t *testing.T) {
 			[]adaptertest.Answer{{Kind: "eventgrid", Source: "grid", ID: "1", Key: "/s 1", Object: blob("new name", "", -1),
 				Attributes: map[string]string{"source": "/s", "type": "Microsoft.Storage.BlobRenamed", "subject": "/blobServices/default/containers/c/blobs/old"}}}},
 
-		"events of a hub": {"hub", `"[\"{}\",\"[]\"]"`, `{"SequenceNumberArray":"[5,6]","OffsetArray":"[\"50\",\"60\"]","PropertiesArray":"[{\"k\":\"v\"},{}]","SystemPropertiesArray":"[{},{}]","PartitionContext":{"PartitionId":"3"},"RetryContext":{"RetryCount":1,"MaxRetryCount":4}}`, false,
+		"events of a hub": {"hub", `"[\"{}\",\"[]\"]"`, `{"SequenceNumberArray":"[5,6]","EnqueuedTimeUtcArray":"[\"2026-11-22T10:00:00.5\",\"2026-11-22T10:00:00.5Z\"]","OffsetArray":"[\"50\",\"60\"]","PropertiesArray":"[{\"k\":\"v\"},{}]","SystemPropertiesArray":"[{},{}]","PartitionContext":{"PartitionId":"3"},"RetryContext":{"RetryCount":1,"MaxRetryCount":4}}`, false,
 			[]adaptertest.Answer{
-				{Kind: "eventhubs", Source: "readings", ID: "5", Key: "readings/3/5", Order: trigger.Ordered, Data: []byte(`{}`), Attributes: map[string]string{"k": "v"}, Attempt: 2},
-				{Kind: "eventhubs", Source: "readings", ID: "6", Key: "readings/3/6", Order: trigger.Ordered, Data: []byte(`[]`), Attempt: 2},
+				{Kind: "eventhubs", Source: "readings", ID: "5", Key: "readings/3/5", Order: trigger.Ordered, Data: []byte(`{}`), Attributes: map[string]string{"k": "v"}, Attempt: 2, Time: ten.Add(500 * time.Millisecond)},
+				{Kind: "eventhubs", Source: "readings", ID: "6", Key: "readings/3/6", Order: trigger.Ordered, Data: []byte(`[]`), Attempt: 2, Time: ten.Add(500 * time.Millisecond)},
 			}},
 		"events of Kafka": {"kafka", `"[\"{\\\"Offset\\\":9,\\\"Partition\\\":2,\\\"Topic\\\":\\\"t\\\",\\\"Timestamp\\\":\\\"2026-11-22T10:00:00Z\\\",\\\"Key\\\":\\\"k\\\",\\\"Value\\\":\\\"{}\\\",\\\"Headers\\\":[{\\\"Key\\\":\\\"model\\\",\\\"Value\\\":\\\"aXJpcw==\\\"}]}\",\"{\\\"Offset\\\":1,\\\"Partition\\\":3,\\\"Topic\\\":\\\"t\\\",\\\"Value\\\":null}\"]"`, `{}`, false,
 			[]adaptertest.Answer{

@@ -183,12 +183,15 @@ func scalar(raw json.RawMessage) string {
 	return ""
 }
 
+// timeOf is the moment that s says; zero if it says none. .NET writes a
+// DateTime that does not know its zone without one; the extensions' are UTC.
 func timeOf(s string) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return time.Time{}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC()
+		}
 	}
-	return t.UTC()
+	return time.Time{}
 }
 
 func countOf(s string) int {

@@ -3,6 +3,7 @@ package emulate
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -159,6 +160,12 @@ type azureTrigger struct {
 // azureThen is when everything happened.
 var azureThen = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 
+// azureDateTime is a moment as .NET's DateTime has it that does not know its
+// zone: DateTimeOffset.DateTime, of which the extensions make the names with Utc.
+func azureDateTime(t time.Time) dateTime { return dateTime(t.Format("2006-01-02T15:04:05")) }
+
+type dateTime string
+
 // azureString is JsonConvert.SerializeObject's text of a value that is no object,
 // as the string in which it travels.
 func azureString(v any) string {
@@ -184,7 +191,10 @@ func (t *azureTrigger) one(m *AzureMessage) (any, error) {
 		return t.text(body), nil
 	case "blobTrigger":
 		t.metadata["Uri"] = azureString("https://account.blob.core.windows.net/" + escapeBlob(strings.ReplaceAll(t.binding.Path, "{name}", m.ID)))
-		t.metadata["Properties"] = map[string]any{"ETag": `"0x8DD0B1"`, "ContentLength": len(m.Body), "LastModified": azureThen, "BlobType": 0}
+		t.metadata["Properties"] = map[string]any{
+			// Azure.ETag tells the host's serializer, Newtonsoft's, nothing.
+			"ETag": map[string]any{}, "ContentLength": len(m.Body), "LastModified": azureThen, "BlobType": 0, "ContentHash": azureMD5(m.Body),
+		}
 		t.metadata["Metadata"] = m.Properties
 		t.metadata["name"] = azureString(m.ID)
 		return t.text(m.Body), nil
@@ -260,7 +270,7 @@ func (t *azureTrigger) several(messages []AzureMessage) (any, error) {
 // azureValue is a metadata value alone (GetHttpScriptInvocationContextValue).
 func azureValue(v any) any {
 	switch v.(type) {
-	case map[string]any, map[string]string, time.Time:
+	case map[string]any, map[string]string, time.Time, dateTime:
 		return v
 	}
 	return azureString(v)
@@ -269,7 +279,8 @@ func azureValue(v any) any {
 func (t *azureTrigger) serviceBus(m *AzureMessage) map[string]any {
 	row := map[string]any{
 		"MessageId": m.ID, "SequenceNumber": m.Number, "DeliveryCount": t.attempt, "LockToken": azureGUID(),
-		"EnqueuedTimeUtc": azureThen, "ExpiresAtUtc": azureThen.Add(14 * 24 * time.Hour), "ContentType": "application/json", "CorrelationId": nil,
+		"EnqueuedTimeUtc": azureDateTime(azureThen), "EnqueuedTime": azureThen,
+		"ExpiresAtUtc": azureDateTime(azureThen.Add(14 * 24 * time.Hour)), "ExpiresAt": azureThen.Add(14 * 24 * time.Hour), "ContentType": "application/json", "CorrelationId": nil,
 		"ApplicationProperties": orEmpty(m.Properties),
 	}
 	if m.Session != "" {
@@ -280,7 +291,7 @@ func (t *azureTrigger) serviceBus(m *AzureMessage) map[string]any {
 
 func (t *azureTrigger) eventHub(m *AzureMessage) map[string]any {
 	return map[string]any{
-		"SequenceNumber": m.Number, "Offset": strconv.FormatInt(m.Number*100, 10), "PartitionKey": m.Session, "EnqueuedTimeUtc": azureThen,
+		"SequenceNumber": m.Number, "Offset": strconv.FormatInt(m.Number*100, 10), "PartitionKey": m.Session, "EnqueuedTimeUtc": azureDateTime(azureThen),
 		"Properties": orEmpty(m.Properties), "SystemProperties": map[string]any{"SequenceNumber": m.Number},
 	}
 }
@@ -341,6 +352,12 @@ func (t *azureTrigger) set(name string, value any) {
 		}
 	}
 	t.metadata[name] = value
+}
+
+// azureMD5 is what Blob Storage keeps of a blob that was written in one piece.
+func azureMD5(body []byte) []byte {
+	sum := md5.Sum(body)
+	return sum[:]
 }
 
 func azureSys(function string) map[string]any {
