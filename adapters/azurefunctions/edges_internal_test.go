@@ -55,7 +55,7 @@ func TestValues(t *testing.T) {
 			t.Errorf("%s: %q", raw, got)
 		}
 	}
-	for in, want := range map[string]string{"e30=": "{}", "W10=": "[]", "MTIz": "MTIz", "e30": "e30", "IiI=": "IiI=", "null": "null", "1234": "1234", "": "", "e30=e30=": "e30=e30=", "ICAg": "ICAg"} {
+	for in, want := range map[string]string{"e30=": "{}", "W10=": "[]", "MTIz": "MTIz", "e30": "e30", "IiI=": "IiI=", "null": "null", "1234": "1234", "": "", "e30=e30=": "e30=e30=", "ICAg": "ICAg", "IHt9": " {}", "e30gCg==": "{} \n", "e30x": "e30x"} {
 		if got := string(payload([]byte(in), false)); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
@@ -85,6 +85,10 @@ func TestValues(t *testing.T) {
 	a, b, c := contentKey([]byte("x"), time.Time{}), contentKey([]byte("y"), time.Time{}), contentKey([]byte("x"), time.Unix(1, 0))
 	if a == b || a == c || b == c || a != contentKey([]byte("x"), time.Time{}) {
 		t.Error("messages of other bytes, or of another moment, have one key")
+	}
+	// What was done under a key must be found done by a later version.
+	if want := "sha256:dc86667ba1e9800dc3917d465de226a09fef7811a2f2199dff0b492f4385c74a"; a != want {
+		t.Errorf("got the key %s, want %s", a, want)
 	}
 }
 
