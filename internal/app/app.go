@@ -57,7 +57,9 @@ type Options struct {
 	// Answers gets the answers to deliveries that the spec's batch.output has got;
 	// nil: nothing else gets them.
 	Answers batch.Sink
-	// Output is the folder that a relative batch.output is in; default the function's.
+	// Output is the folder that a relative batch.output is in; default the
+	// function's on this machine and on a device, and none on a platform, where
+	// nobody would ever find what is in it.
 	Output string
 }
 

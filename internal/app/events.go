@@ -54,7 +54,7 @@ func (f *Function) output() batch.Sink {
 	switch {
 	case b == nil:
 		return nil
-	case strings.Contains(b.Output, "://"), f.opts.Target != Local && f.opts.Target != "edge":
+	case strings.Contains(b.Output, "://"), f.opts.Output == "" && f.opts.Target != Local && f.opts.Target != "edge":
 		return nowhere{b.Output, f.opts.Target}
 	}
 	return &folder{filepath.Join(cmp.Or(f.opts.Output, f.Dir), filepath.FromSlash(b.Output))}

@@ -104,6 +104,7 @@ func Serve(ctx context.Context, o *Options) error {
 	metrics := prom.New(nil)
 	open := &app.Options{
 		Target: o.Target, Logger: o.Log, Sink: metrics, Wrap: o.Wrap, Provider: o.Provider,
+		Output: o.Process.Getenv("GODWIT_OUTPUT"),
 	}
 	if o.Life != nil {
 		open.Answers, open.Output = o.Life.Answers, o.Life.Output
