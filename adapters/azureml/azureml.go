@@ -12,7 +12,6 @@ package azureml
 
 import (
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -32,7 +31,7 @@ const (
 // Options of New; nil means defaults.
 type Options struct {
 	// Liveness, Readiness and Scoring are the paths of inference_config; defaults
-	// /v2/health/live, /v2/health/ready and /score.
+	// /v2/health/live, /v2/health/ready and /score. A startup_route is Readiness's.
 	Liveness, Readiness, Scoring string
 	// Model is what requests on the scoring route are for that name none; "" if
 	// there are several.
@@ -62,53 +61,36 @@ const (
 )
 
 // New is the endpoint's handler: everything is api's to answer.
-func New(api http.Handler, opts *Options) http.Handler {
+func New(api *oip.Server, opts *Options) http.Handler {
 	o := opts.withDefaults()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case path == o.Scoring && r.Method == http.MethodPost:
-			r = score(w, r, &o)
+			score(api, w, r, o.Model)
 		// One path may be for both, and who is ready is alive.
 		case path == o.Readiness:
-			r = to(r, ready)
+			api.ServeHTTP(w, oip.Forward(r, ready))
 		case path == o.Liveness:
-			r = to(r, live)
-		}
-		if r != nil {
+			api.ServeHTTP(w, oip.Forward(r, live))
+		default:
 			api.ServeHTTP(w, r)
 		}
 	})
 }
 
-// score makes a request of the protocol of one on the scoring route; nil when
-// it is answered.
-func score(w http.ResponseWriter, r *http.Request, o *Options) *http.Request {
+// score answers a request on the scoring route, which is for model unless its
+// query names another.
+func score(api *oip.Server, w http.ResponseWriter, r *http.Request, model string) {
 	query := r.URL.Query()
-	model, version := query.Get("model"), query.Get("version")
-	if model == "" {
-		model = o.Model
+	if name := query.Get("model"); name != "" {
+		model = name
 	}
 	if model == "" {
-		oip.WriteError(w, fault.New(fault.Invalid, "azureml.Score", "model", "want the name of one of several models, got none").
+		api.Refuse(w, r, fault.New(fault.Invalid, "azureml.Score", "model", "want the name of one of several models, got none").
 			WithHint("Add ?model=NAME to the scoring URI."))
-		return nil
+		return
 	}
-	path := "/v2/models/" + url.PathEscape(model)
-	if version != "" {
-		path += "/versions/" + url.PathEscape(version)
-	}
-	return to(r, path+"/infer")
-}
-
-// to is r for another path, which is escaped.
-func to(r *http.Request, path string) *http.Request {
-	short, u := *r, *r.URL
-	u.Path, u.RawPath, u.RawQuery = path, "", ""
-	if plain, err := url.PathUnescape(path); err == nil && plain != path {
-		u.Path, u.RawPath = plain, path
-	}
-	short.URL = &u
-	return &short
+	api.ServeHTTP(w, oip.Forward(r, oip.InferPath(model, query.Get("version"))))
 }
 
 // Address is where the container listens: $PORT, which the deployment sets to

@@ -2,44 +2,60 @@ package azureml_test
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"godwit.dev/adapters/adaptertest"
 	"godwit.dev/adapters/azureml"
 	"godwit.dev/adapters/httpserve"
+	"godwit.dev/adapters/oip"
 )
 
-// What a request on the platform's routes is for the protocol: nothing of the
-// query goes on, and names stay one segment.
-func TestWhatTheProtocolIsAsked(t *testing.T) {
-	for target, want := range map[string]string{
-		"/v2/health/live?x=1":              "/v2/health/live",
-		"/v2/health/ready":                 "/v2/health/ready",
-		"/score?model=a&x=1":               "/v2/models/a/infer",
-		"/score?model=a%2Fb&version=1%2F2": "/v2/models/a%2Fb/versions/1%2F2/infer",
-		"/score?model=a%25":                "/v2/models/a%25/infer",
-		"/score?model=a%20b":               "/v2/models/a%20b/infer",
-		"/v2/models/a/infer?x=1":           "/v2/models/a/infer?x=1",
-	} {
-		asked := 0
-		api := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			asked++
-			if got := r.URL.RequestURI(); got != want || strings.Contains(r.URL.Path, "%") != strings.Contains(want, "%25") {
-				t.Errorf("%s: asked for %s (%q), want %s", target, got, r.URL.Path, want)
-			}
-		})
-		azureml.New(api, nil).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, target, http.NoBody))
-		if asked != 1 {
-			t.Errorf("%s: asked %d times", target, asked)
-		}
+const rawBody = `{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}`
+
+// What the query names stays one name, and the rest of it does not go on.
+func TestNamesInTheQuery(t *testing.T) {
+	s, err := adaptertest.New(nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	api := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("asked without a model") })
-	w := httptest.NewRecorder()
-	azureml.New(api, nil).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/score", http.NoBody))
-	if w.Code != http.StatusBadRequest {
-		t.Errorf("without a model: %d", w.Code)
+	defer s.Close()
+	for target, want := range map[string]string{
+		"/score?model=a%2Fb":                            `model \"a/b\"`,
+		"/score?model=a%25":                             `model \"a%\"`,
+		"/score?model=a%20b":                            `model \"a b\"`,
+		"/score?model=echo-FP32&version=1%2F2":          `version \"1/2\"`,
+		"/score?model=echo-FP32&version=2":              `not_found`,
+		"/score?model=echo-FP32&version=1&model=none":   `"model_version":"1"`,
+		"/score?model=echo-FP32&x=1":                    `"model_name":"echo-FP32"`,
+		"/v2/models/echo-FP32/versions/1/infer?model=a": `"model_name":"echo-FP32"`,
+	} {
+		w := adaptertest.Ask(azureml.New(s.API, nil), http.MethodPost, target, rawBody)
+		adaptertest.Answered(t, w, w.Code, want)
+		adaptertest.OneDocument(t, w)
+	}
+	adaptertest.Answered(t, adaptertest.Ask(azureml.New(s.API, nil), http.MethodGet, "/v2/health/live?x=1", ""), http.StatusOK, `"live":true`)
+}
+
+// Who may not ask learns that and nothing else, whatever is wrong with what they
+// ask. Health is everybody's.
+func TestAccessComesFirst(t *testing.T) {
+	s, err := adaptertest.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for target, want := range map[string]int{
+		"POST /score": 403, "POST /score?model=none": 403, "POST /score?model=..": 403, "GET /score": 403,
+		"GET /v2/health/live": 200, "GET /v2/health/ready": 200,
+	} {
+		auth := &adaptertest.Refusing{}
+		method, path, _ := strings.Cut(target, " ")
+		w := adaptertest.Ask(azureml.New(oip.New(s.Models, nil, &oip.Options{Auth: auth}), nil), method, path, "x")
+		if w.Code != want || want == 403 && len(auth.Scopes) != 1 || want == 200 && auth.Scopes != nil {
+			t.Errorf("%s: want %d, got %d after %q: %s", target, want, w.Code, auth.Scopes, w.Body)
+		}
 	}
 }
 

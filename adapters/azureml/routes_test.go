@@ -2,10 +2,8 @@ package azureml_test
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,7 +20,6 @@ func TestRoutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	const body = `{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}`
 	one := &azureml.Options{Model: "echo-FP32"}
 	own := &azureml.Options{Liveness: "/", Readiness: "/ready", Scoring: "/predict", Model: "echo-FP32"}
 	for name, c := range map[string]struct {
@@ -50,23 +47,13 @@ func TestRoutes(t *testing.T) {
 		"one for both":         {&azureml.Options{Liveness: "/", Readiness: "/"}, "GET", "/", 200, `"ready":true`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := httptest.NewRequest(c.method, c.path, strings.NewReader(body))
-			r.Header.Set("Content-Type", "application/json")
-			r.Header.Set("azureml-model-deployment", "blue")
-			w := httptest.NewRecorder()
-			azureml.New(s.API, c.opts).ServeHTTP(w, r)
-			if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) {
-				t.Errorf("want %d and %q, got %d: %s", c.status, c.want, w.Code, w.Body)
-			}
+			w := adaptertest.Ask(azureml.New(s.API, c.opts), c.method, c.path, rawBody, "Content-Type: application/json", "azureml-model-deployment: blue")
+			adaptertest.Answered(t, w, c.status, c.want)
 		})
 	}
 	s.API.Drain()
 	for path, want := range map[string]int{"/v2/health/live": 200, "/v2/health/ready": 503} {
-		w := httptest.NewRecorder()
-		azureml.New(s.API, nil).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
-		if w.Code != want {
-			t.Errorf("%s while draining: want %d, got %d", path, want, w.Code)
-		}
+		adaptertest.Answered(t, adaptertest.Ask(azureml.New(s.API, nil), http.MethodGet, path, ""), want, "")
 	}
 }
 
@@ -98,7 +85,7 @@ func TestAddressAndFolders(t *testing.T) {
 
 // What the endpoint's proxy does in the function's stead.
 func TestProxy(t *testing.T) {
-	i := start(t, nil, &emulate.Options{})
+	i := adapter.Start(t, nil, nil)
 	if code, err := i.Raw(t.Context(), "text", http.Header{"Content-Type": {"application/json"}}, make([]byte, 10<<20+1)); err != nil || code != fault.TooLarge {
 		t.Errorf("10 MB and a byte: want too_large, got %v, %v", code, err)
 	}

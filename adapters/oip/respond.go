@@ -73,11 +73,15 @@ func (s *Server) writeError(w http.ResponseWriter, x *Exchange, err error) {
 
 // writeJSON writes v, which always can be marshalled, as the whole answer.
 func writeJSON(w http.ResponseWriter, status int, v any) {
+	writeBody(w, status, append(marshal(v), '\n'))
+}
+
+func marshal(v any) []byte {
 	body, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // a type of this package that JSON cannot hold
 	}
-	writeBody(w, status, append(body, '\n'))
+	return body
 }
 
 func writeBody(w http.ResponseWriter, status int, body []byte) {

@@ -18,7 +18,7 @@ func BenchmarkInfer(b *testing.B) {
 	}
 	defer s.Close()
 	const json = `{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}`
-	adapter := sagemaker.New(s.API, &sagemaker.Options{Model: "echo-FP32"})
+	adapter := sagemaker.New(s.API, s.Events, &sagemaker.Options{Model: "echo-FP32"})
 	for _, c := range []struct {
 		name, path, contentType, body string
 		h                             http.Handler

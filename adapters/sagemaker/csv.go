@@ -18,17 +18,20 @@ import (
 
 const csvType = "text/csv"
 
-// isCSV reports whether a body is rows, and the parameters of its type.
-func isCSV(h http.Header) (params map[string]string, ok bool) {
-	given := h.Get("Content-Type")
-	if name, _, _ := strings.Cut(given, ";"); !strings.EqualFold(strings.TrimSpace(name), csvType) {
-		return nil, false
-	}
+// typeOf is a content type's name in lower case.
+func typeOf(given string) string {
+	name, _, _ := strings.Cut(given, ";")
+	return strings.ToLower(strings.TrimSpace(name))
+}
+
+// paramsOf are the parameters of a content type; of one that is none, none that
+// is known.
+func paramsOf(given string) map[string]string {
 	_, params, err := mime.ParseMediaType(given)
 	if err != nil {
-		params = map[string]string{given: ""} // which is none that is known
+		params = map[string]string{given: ""}
 	}
-	return params, true
+	return params
 }
 
 // rows reports whether tensors can be written as rows of numbers.
@@ -38,13 +41,16 @@ func rows(tensors []driver.TensorInfo) bool {
 
 func numeric(t tensor.DType) bool { return t.Valid() && t != tensor.Bool && t != tensor.Bytes }
 
-// csvForm is the form of requests for a model as rows, whose answers are rows
-// too if the caller says so.
-func csvForm(api *oip.Server, h http.Header, params map[string]string, model, version string) *oip.Form {
+// csvForm is the form of requests for a model as rows, whose answers are in the
+// first type that the caller accepts: rows, a line of JSON for each row, or else
+// the protocol's.
+func csvForm(api *oip.Server, h http.Header, model, version string) *oip.Form {
+	accept, _, _ := strings.Cut(h.Get("Accept"), ",")
+	accept = typeOf(accept)
 	return &oip.Form{
 		Decode: func(body []byte) (*infer.Request, error) {
 			skip := false
-			for name, value := range params {
+			for name, value := range paramsOf(h.Get("Content-Type")) {
 				switch {
 				case name == "header" && (value == "present" || value == "absent"):
 					skip = value == "present"
@@ -72,10 +78,14 @@ func csvForm(api *oip.Server, h http.Header, params map[string]string, model, ve
 			return req, nil
 		},
 		Encode: func(dst []byte, req *infer.Request, resp *infer.Response) ([]byte, string, error) {
-			from := len(dst)
-			o := api.Options()
-			body, _, err := codec.EncodeResponse(dst, req, resp, &codec.EncodeOptions{NaN: o.NaN, Limits: o.Limits})
-			if err != nil || !wantsCSV(h) {
+			from, o := len(dst), api.Options()
+			encode := &codec.EncodeOptions{NaN: o.NaN, Limits: o.Limits}
+			if accept == linesType {
+				body, err := encodeLines(dst, req, resp, encode)
+				return body, linesType, err
+			}
+			body, _, err := codec.EncodeResponse(dst, req, resp, encode)
+			if err != nil || accept != csvType {
 				return body, "application/json", err
 			}
 			if out := resp.Outputs; len(out) != 1 || len(out[0].Shape) > 2 || !numeric(out[0].Type) {
@@ -84,13 +94,6 @@ func csvForm(api *oip.Server, h http.Header, params map[string]string, model, ve
 			return encodeCSV(body, from, resp.Outputs[0].Shape), csvType, nil
 		},
 	}
-}
-
-// wantsCSV reports whether the first type that the caller accepts is rows.
-func wantsCSV(h http.Header) bool {
-	name, _, _ := strings.Cut(h.Get("Accept"), ",")
-	name, _, _ = strings.Cut(name, ";")
-	return strings.EqualFold(strings.TrimSpace(name), csvType)
 }
 
 // decodeCSV reads rows of numbers as JSON has them, all of equal length: in is

@@ -2,9 +2,6 @@ package sagemaker_test
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,7 +12,6 @@ import (
 	"godwit.dev/adapters/adaptertest"
 	"godwit.dev/adapters/oip"
 	"godwit.dev/adapters/sagemaker"
-	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/tensor"
 )
@@ -25,14 +21,9 @@ const (
 	attributes = "X-Amzn-Sagemaker-Custom-Attributes"
 )
 
-func ask(api *oip.Server, model, method, path, body string, headers ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, path, strings.NewReader(body))
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	w := httptest.NewRecorder()
-	sagemaker.New(api, &sagemaker.Options{Model: model}).ServeHTTP(w, r)
-	return w
+// of is the adapter for one model.
+func of(api *oip.Server, model string) http.Handler {
+	return sagemaker.New(api, nil, &sagemaker.Options{Model: model})
 }
 
 // Every number that JSON has is one here, and nothing else is.
@@ -43,7 +34,7 @@ func TestNumbersOfRows(t *testing.T) {
 	}
 	defer s.Close()
 	row := func(text, contentType string) *httptest.ResponseRecorder {
-		return ask(s.API, "echo-FP64", http.MethodPost, "/invocations", text, "Content-Type", contentType, "Accept", "text/csv")
+		return adaptertest.Ask(of(s.API, "echo-FP64"), http.MethodPost, "/invocations", text, "Content-Type: "+contentType, "Accept: text/csv")
 	}
 	for text, want := range map[string]string{
 		"1e5": "100000", "1E5": "100000", "1e+5": "100000", "1e-5": "0.00001", "-0": "-0", "0.5": "0.5", "0e0": "0", " 10\t": "10",
@@ -58,7 +49,7 @@ func TestNumbersOfRows(t *testing.T) {
 	if w := row(many, "text/csv"); w.Body.String() != many || !cmp.Equal(w.Header()["Content-Type"], []string{"text/csv"}) {
 		t.Errorf("12 rows: got %d, %q: %s", w.Code, w.Header()["Content-Type"], w.Body)
 	}
-	if w := ask(s.API, "echo-BOOL", http.MethodPost, "/invocations", "1,0,1", "Content-Type", "text/csv"); w.Code != http.StatusUnsupportedMediaType {
+	if w := adaptertest.Ask(of(s.API, "echo-BOOL"), http.MethodPost, "/invocations", "1,0,1", "Content-Type: text/csv"); w.Code != http.StatusUnsupportedMediaType {
 		t.Errorf("rows of BOOL: want 415, got %d: %s", w.Code, w.Body)
 	}
 	for contentType, want := range map[string]int{
@@ -92,7 +83,7 @@ func TestAnswersThatAreNoRows(t *testing.T) {
 		api := oip.New(s.Models, infer.HandlerFunc(func(context.Context, *infer.Request) (*infer.Response, error) {
 			return &infer.Response{Model: "echo-FP32", Outputs: c.outputs}, nil
 		}), nil)
-		w := ask(api, "echo-FP32", http.MethodPost, "/invocations", "1,2,3", "Content-Type", "text/csv", "Accept", "text/csv")
+		w := adaptertest.Ask(of(api, "echo-FP32"), http.MethodPost, "/invocations", "1,2,3", "Content-Type: text/csv", "Accept: text/csv")
 		if got := w.Body.String(); w.Code == http.StatusOK && got != c.want || w.Code != http.StatusOK && !strings.Contains(got, c.want) || c.want == "" && w.Code != http.StatusOK {
 			t.Errorf("%s: want %q, got %d: %s", name, c.want, w.Code, got)
 		}
@@ -115,27 +106,18 @@ func TestOneDocument(t *testing.T) {
 		"no name to invoke":     {"", "POST", "/models//invoke", rawBody, nil, 400, "want /models/NAME/invoke"},
 		"invoked by name":       {"", "POST", "/models/echo-FP32/invoke", rawBody, nil, 200, `"model_name":"echo-FP32"`},
 		"a name escaped":        {"", "POST", "/models/echo%2DFP32/invoke", rawBody, nil, 200, `"model_name":"echo-FP32"`},
-		"a version torn":        {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes, "version=%zz"}, 400, "encoded as in a URL"},
-		"two versions":          {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes, "version=1&version=1"}, 400, "each once"},
-		"a version like a path": {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes, "version=..%2F1"}, 400, "invalid"},
-		"an empty model":        {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes, "model="}, 400, "want the name of one of several models"},
+		"a version torn":        {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes + ": version=%zz"}, 400, "encoded as in a URL"},
+		"two versions":          {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes + ": version=1&version=1"}, 400, "each once"},
+		"a version like a path": {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes + ": version=..%2F1"}, 400, "invalid"},
+		"an empty model":        {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes + ": model="}, 400, "want the name of one of several models"},
 		"loaded already":        {"", "POST", "/models", `{"model_name":"addsub"}`, nil, 409, `"the model is loaded already"`},
 		"loading":               {"", "POST", "/models", `{"model_name":"b"}`, nil, 501, "cannot load it"},
 		"unloading":             {"", "DELETE", "/models/addsub", "", nil, 501, "cannot unload it"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := ask(s.API, c.model, c.method, c.path, c.body, append([]string{"Content-Type", "application/json"}, c.headers...)...)
-			if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) || !cmp.Equal(w.Header()["Content-Type"], []string{"application/json"}) {
-				t.Errorf("want %d and %q, got %d, %q: %s", c.status, c.want, w.Code, w.Header()["Content-Type"], w.Body)
-			}
-			var doc map[string]any
-			dec := json.NewDecoder(w.Body)
-			if err := dec.Decode(&doc); err != nil {
-				t.Fatal(err)
-			}
-			if err := dec.Decode(&doc); !errors.Is(err, io.EOF) {
-				t.Errorf("want one document, got more: %v", doc)
-			}
+			w := adaptertest.Ask(of(s.API, c.model), c.method, c.path, c.body, append([]string{"Content-Type: application/json"}, c.headers...)...)
+			adaptertest.Answered(t, w, c.status, c.want)
+			adaptertest.OneDocument(t, w)
 		})
 	}
 }
@@ -156,7 +138,7 @@ func TestRequestsStayAsTheyAre(t *testing.T) {
 		r := httptest.NewRequest(http.MethodPost, c[0], strings.NewReader(c[2]))
 		r.Header.Set("Content-Type", c[1])
 		header, u := r.Header.Clone(), *r.URL
-		sagemaker.New(s.API, &sagemaker.Options{Model: "echo-FP32"}).ServeHTTP(httptest.NewRecorder(), r)
+		of(s.API, "echo-FP32").ServeHTTP(httptest.NewRecorder(), r)
 		if diff := cmp.Diff(header, r.Header); diff != "" || *r.URL != u {
 			t.Errorf("%s: %s (-want +got):\n%s", c, r.URL, diff)
 		}
@@ -171,14 +153,6 @@ func TestHere(t *testing.T) {
 	}
 }
 
-// refusing lets nobody in, and keeps what they wanted.
-type refusing struct{ scopes *[]oip.Scope }
-
-func (a refusing) Authorize(_ context.Context, _ func(string) []string, scope oip.Scope) (string, error) {
-	*a.scopes = append(*a.scopes, scope)
-	return "", fault.New(fault.Denied, "test", "", "no")
-}
-
 // Who may not ask learns that and nothing else, whatever is wrong with what
 // they ask. A ping is everybody's, and says nothing.
 func TestAccessComesFirst(t *testing.T) {
@@ -187,14 +161,16 @@ func TestAccessComesFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	var scopes []oip.Scope
-	api := oip.New(s.Models, nil, &oip.Options{Auth: refusing{&scopes}})
+	var auth adaptertest.Refusing
+	h := sagemaker.New(oip.New(s.Models, nil, &oip.Options{Auth: &auth}), s.Events, nil)
 	for _, c := range []struct {
 		method, path, contentType string
 		want                      oip.Scope
 	}{
 		{"POST", "/invocations", "application/json", oip.ScopeInfer},
 		{"POST", "/invocations", "text/csv", oip.ScopeInfer},
+		{"POST", "/invocations", "application/jsonlines", oip.ScopeInfer},
+		{"POST", "/models/none/invoke", "application/jsonlines", oip.ScopeInfer},
 		{"POST", "/models//invoke", "application/json", oip.ScopeInfer},
 		{"GET", "/invocations", "application/json", oip.ScopeInfer},
 		{"GET", "/execution-parameters", "", oip.ScopeMetadata},
@@ -203,15 +179,15 @@ func TestAccessComesFirst(t *testing.T) {
 		{"POST", "/models", "application/json", oip.ScopeAdmin},
 		{"DELETE", "/models/a", "", oip.ScopeAdmin},
 	} {
-		scopes = nil
-		w := ask(api, "", c.method, c.path, "x", "Content-Type", c.contentType)
-		if w.Code != http.StatusForbidden || !cmp.Equal(scopes, []oip.Scope{c.want}) {
-			t.Errorf("%s %s: want 403 after one look for %s, got %d after %q", c.method, c.path, c.want, w.Code, scopes)
+		auth.Scopes = nil
+		w := adaptertest.Ask(h, c.method, c.path, "x", "Content-Type: "+c.contentType)
+		if w.Code != http.StatusForbidden || !cmp.Equal(auth.Scopes, []oip.Scope{c.want}) {
+			t.Errorf("%s %s: want 403 after one look for %s, got %d after %q", c.method, c.path, c.want, w.Code, auth.Scopes)
 		}
 	}
-	scopes = nil
-	w := ask(api, "", http.MethodGet, "/ping", "")
-	if w.Code != http.StatusOK || w.Body.Len() != 0 || !cmp.Equal(w.Header()["Content-Length"], []string{"0"}) || scopes != nil {
-		t.Errorf("a ping: want 200 and nothing, unasked, got %d, %q, after %q", w.Code, w.Body, scopes)
+	auth.Scopes = nil
+	w := adaptertest.Ask(h, http.MethodGet, "/ping", "")
+	if w.Code != http.StatusOK || w.Body.Len() != 0 || !cmp.Equal(w.Header()["Content-Length"], []string{"0"}) || auth.Scopes != nil {
+		t.Errorf("a ping: want 200 and nothing, unasked, got %d, %q, after %q", w.Code, w.Body, auth.Scopes)
 	}
 }

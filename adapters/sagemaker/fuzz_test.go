@@ -24,7 +24,7 @@ func FuzzCSV(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { s.Close() })
-	h := sagemaker.New(s.API, &sagemaker.Options{Model: "echo-FP64"})
+	h := sagemaker.New(s.API, s.Events, &sagemaker.Options{Model: "echo-FP64"})
 	f.Fuzz(func(t *testing.T, text string) {
 		r := httptest.NewRequest(http.MethodPost, "/invocations", strings.NewReader(text))
 		r.Header.Set("Content-Type", "text/csv")
@@ -68,7 +68,7 @@ func FuzzContentType(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { s.Close() })
-	h := sagemaker.New(s.API, &sagemaker.Options{Model: "echo-FP32"})
+	h := sagemaker.New(s.API, s.Events, &sagemaker.Options{Model: "echo-FP32"})
 	f.Fuzz(func(t *testing.T, contentType, attributes string, body []byte) {
 		r := httptest.NewRequest(http.MethodPost, "/invocations", strings.NewReader(string(body)))
 		r.Header["Content-Type"] = []string{contentType}

@@ -102,6 +102,10 @@ func fixed(what, name string) error {
 		WithHint("Put all models into one function and name one with each request.")
 }
 
+// maxTransform bounds what a batch transform job has under way on one instance,
+// in MB: MaxConcurrentTransforms times MaxPayloadInMB ("CreateTransformJob").
+const maxTransform = 100
+
 // executionParameters says how batch transform jobs should send their data,
 // unless the job itself does: rows together only where bodies can be rows.
 func (h *handler) executionParameters(_ context.Context, _ *oip.Exchange, w http.ResponseWriter, _ *http.Request) error {
@@ -109,11 +113,12 @@ func (h *handler) executionParameters(_ context.Context, _ *oip.Exchange, w http
 	if sig, err := h.api.Signature(h.opts.Model, ""); err == nil && rows(sig.Inputs) {
 		strategy = "MULTI_RECORD"
 	}
+	payload := max(min(h.api.Options().Limits.Body, MaxBody)>>20, 1)
 	writeJSON(w, http.StatusOK, struct {
-		MaxConcurrentTransforms int
+		MaxConcurrentTransforms int64
 		BatchStrategy           string
 		MaxPayloadInMB          int64
-	}{h.opts.Transforms, strategy, max(min(h.api.Options().Limits.Body, MaxBody)>>20, 1)})
+	}{min(int64(h.opts.Transforms), maxTransform/payload), strategy, payload})
 	return nil
 }
 

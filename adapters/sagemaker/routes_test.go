@@ -2,7 +2,6 @@ package sagemaker_test
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +48,8 @@ func TestRoutes(t *testing.T) {
 		"by target":                {nil, "POST", "/invocations", []string{json, target + ": echo-FP32"}, body, 200, `"model_name":"echo-FP32"`},
 		"target and attributes":    {nil, "POST", "/invocations", []string{json, target + ": echo-FP32", attrs + ": model=text"}, body, 400, "want one model"},
 		"a name like a path":       {nil, "POST", "/invocations", []string{json, target + ": ../x"}, body, 400, "invalid"},
-		"JSON Lines":               {one, "POST", "/invocations", []string{"Content-Type: application/jsonlines"}, body, 415, "application/json"},
+		"JSON Lines":               {one, "POST", "/invocations", []string{"Content-Type: application/jsonlines; charset=utf-8"}, body, 200, `"Kind":"sagemaker"`},
+		"another type":             {one, "POST", "/invocations", []string{"Content-Type: application/x-recordio-protobuf"}, body, 415, "application/json"},
 		"binary tensors":           {of("echo-INT8"), "POST", "/invocations", []string{"Content-Type: " + sagemaker.BinaryType + "; json-header-size=134"}, header + "\x01\x02\x03", 200, "\x01\x02\x03"},
 		"no length":                {of("echo-INT8"), "POST", "/invocations", []string{"Content-Type: " + sagemaker.BinaryType}, header + "\x01\x02\x03", 400, "Inference-Header-Content-Length"},
 		"a length beyond":          {of("echo-INT8"), "POST", "/invocations", []string{"Content-Type: " + sagemaker.BinaryType + ";json-header-size=999"}, header + "\x01\x02\x03", 400, "invalid"},
@@ -96,29 +96,15 @@ func TestRoutes(t *testing.T) {
 		"an answer of integers": {of("scalar-INT32"), "POST", "/invocations", []string{csv, "Accept: text/csv"}, "1", 415, "application/json"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
-			for _, line := range c.headers {
-				name, value, _ := strings.Cut(line, ": ")
-				r.Header.Set(name, value)
-			}
-			w := httptest.NewRecorder()
-			sagemaker.New(s.API, c.opts).ServeHTTP(w, r)
-			got := w.Body.String()
-			whole, all := strings.CutPrefix(c.want, "=")
-			if w.Code != c.status || all && got != whole || !all && !strings.Contains(got, c.want) {
-				t.Errorf("want %d and %q, got %d: %s", c.status, c.want, w.Code, got)
-			}
+			w := adaptertest.Ask(sagemaker.New(s.API, s.Events, c.opts), c.method, c.path, c.body, c.headers...)
+			adaptertest.Answered(t, w, c.status, c.want)
 			if n := w.Header().Get("Inference-Header-Content-Length"); n != "" && !strings.HasPrefix(c.path, "/v2") {
 				t.Errorf("want the length in the content type, got a header that would be lost, and %q", w.Header().Get("Content-Type"))
 			}
 		})
 	}
 	s.API.Drain()
-	w := httptest.NewRecorder()
-	sagemaker.New(s.API, nil).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/ping", http.NoBody))
-	if w.Code != http.StatusServiceUnavailable {
-		t.Errorf("a ping while draining: want 503, got %d", w.Code)
-	}
+	adaptertest.Answered(t, adaptertest.Ask(sagemaker.New(s.API, nil, nil), http.MethodGet, "/ping", ""), http.StatusServiceUnavailable, "")
 }
 
 func TestContainer(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/oip"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/trigger"
 )
 
 // What the platform grants ("Custom inference code with hosting services",
@@ -36,6 +37,7 @@ const ModelFolder = "/opt/ml/model"
 const (
 	attributesHeader = "X-Amzn-Sagemaker-Custom-Attributes"
 	targetHeader     = "X-Amzn-Sagemaker-Target-Model"
+	inferenceHeader  = "X-Amzn-Sagemaker-Inference-Id" // what the caller calls the request
 )
 
 // Options of New; nil means defaults.
@@ -57,16 +59,26 @@ func (o *Options) withDefaults() Options {
 }
 
 type handler struct {
-	api  *oip.Server
-	opts Options
+	api    *oip.Server
+	events trigger.Handler
+	opts   Options
 }
 
 // New is the container's handler. Everything but SageMaker's own routes is
-// api's to answer, as it is.
-func New(api *oip.Server, opts *Options) http.Handler { return &handler{api, opts.withDefaults()} }
+// api's to answer, as it is. events gets the lines of bodies in JSON Lines, each
+// a request of the protocol; nil refuses such bodies.
+func New(api *oip.Server, events trigger.Handler, opts *Options) http.Handler {
+	return &handler{api, events, opts.withDefaults()}
+}
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if id := r.Header[inferenceHeader]; len(id) == 1 && r.Header["X-Request-Id"] == nil {
+		named := *r
+		named.Header = r.Header.Clone()
+		named.Header["X-Request-Id"] = id
+		r = &named
+	}
 	switch path := r.URL.Path; {
 	case path == "/invocations":
 		model, version, err := h.named(r)
@@ -122,31 +134,17 @@ func (h *handler) named(r *http.Request) (model, version string, err error) {
 
 // invoke answers a request for a model in the form that its content type says.
 func (h *handler) invoke(w http.ResponseWriter, r *http.Request, model, version string, err error) {
-	if err != nil || r.Method != http.MethodPost {
-		h.api.Serve(w, r, oip.ScopeInfer, http.MethodPost, func(context.Context, *oip.Exchange, http.ResponseWriter, *http.Request) error { return err })
-		return
+	switch given := typeOf(r.Header.Get("Content-Type")); {
+	case err != nil, r.Method != http.MethodPost:
+		h.api.Refuse(w, r, err)
+	case given == csvType:
+		h.api.InferAs(w, r, csvForm(h.api, r.Header, model, version))
+	case given == linesType && h.events != nil:
+		h.lines(w, r, model, version)
+	default:
+		short, _ := oip.LengthInType(BinaryType).Request(r)
+		h.api.ServeHTTP(oip.LengthInType(BinaryType).Writer(w), oip.Forward(short, oip.InferPath(model, version)))
 	}
-	if params, ok := isCSV(r.Header); ok {
-		h.api.InferAs(w, r, csvForm(h.api, r.Header, params, model, version))
-		return
-	}
-	short, _ := oip.LengthInType(BinaryType).Request(r)
-	path := "/v2/models/" + url.PathEscape(model)
-	if version != "" {
-		path += "/versions/" + url.PathEscape(version)
-	}
-	h.api.ServeHTTP(oip.LengthInType(BinaryType).Writer(w), to(short, path+"/infer"))
-}
-
-// to is r for another path, which is escaped.
-func to(r *http.Request, path string) *http.Request {
-	short, u := *r, *r.URL
-	u.Path, u.RawPath, u.RawQuery = path, "", ""
-	if plain, err := url.PathUnescape(path); err == nil && plain != path {
-		u.Path, u.RawPath = plain, path
-	}
-	short.URL = &u
-	return &short
 }
 
 // Address is where the container listens: the port that SageMaker binds it to,

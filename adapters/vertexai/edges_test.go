@@ -3,8 +3,6 @@ package vertexai_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -24,16 +22,13 @@ import (
 
 const rawBody = `{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}`
 
-// ask sends body to path of an adapter for one model.
-func ask(api *oip.Server, path, contentType, redirect, body string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
-	r.Header.Set("Content-Type", contentType)
+// ask sends body to the predict route of an adapter for one model.
+func ask(api *oip.Server, contentType, redirect, body string) *httptest.ResponseRecorder {
+	headers := []string{"Content-Type: " + contentType}
 	if redirect != "" {
-		r.Header.Set("X-Vertex-Ai-Triton-Redirect", redirect)
+		headers = append(headers, "X-Vertex-Ai-Triton-Redirect: "+redirect)
 	}
-	w := httptest.NewRecorder()
-	vertexai.New(api, &vertexai.Options{Model: "echo-FP32"}).ServeHTTP(w, r)
-	return w
+	return adaptertest.Ask(vertexai.New(api, &vertexai.Options{Model: "echo-FP32"}), http.MethodPost, "/predict", body, headers...)
 }
 
 // An answer is one document with one content type, in every form.
@@ -60,21 +55,12 @@ func TestAnswers(t *testing.T) {
 		"binary, no such model": {vertexai.BinaryType + ";json-header-size=7", "v2/models/none/infer", rawBody, 404},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := ask(s.API, "/predict", c.contentType, c.redirect, c.body)
-			if got := w.Header()["Content-Type"]; w.Code != c.status || !cmp.Equal(got, []string{"application/json"}) {
-				t.Errorf("want %d and application/json, got %d and %q: %s", c.status, w.Code, got, w.Body)
-			}
-			var doc map[string]any
-			dec := json.NewDecoder(w.Body)
-			if err := dec.Decode(&doc); err != nil {
-				t.Fatal(err)
-			}
-			if err := dec.Decode(&doc); !errors.Is(err, io.EOF) {
-				t.Errorf("want one document, got more: %v", doc)
-			}
+			w := ask(s.API, c.contentType, c.redirect, c.body)
+			adaptertest.Answered(t, w, c.status, "")
+			adaptertest.OneDocument(t, w)
 		})
 	}
-	w := ask(s.API, "/predict", "application/json", "", strings.Replace(rawBody, `{"inputs"`, `{"parameters":{"binary_data_output":true},"inputs"`, 1))
+	w := ask(s.API, "application/json", "", strings.Replace(rawBody, `{"inputs"`, `{"parameters":{"binary_data_output":true},"inputs"`, 1))
 	header, ok := strings.CutPrefix(w.Header().Get("Content-Type"), vertexai.BinaryType+";json-header-size=")
 	if n, err := strconv.Atoi(header); !ok || err != nil || n != w.Body.Len()-12 || !json.Valid(w.Body.Bytes()[:n]) {
 		t.Errorf("binary tensors from JSON: want the length of the JSON in the type, got %q of %d bytes", w.Header().Get("Content-Type"), w.Body.Len())
@@ -107,28 +93,20 @@ func TestRequestsStayAsTheyAre(t *testing.T) {
 	}
 }
 
-// refusing lets nobody in, and keeps what they wanted.
-type refusing struct{ scopes *[]oip.Scope }
-
-func (a refusing) Authorize(_ context.Context, _ func(string) []string, scope oip.Scope) (string, error) {
-	*a.scopes = append(*a.scopes, scope)
-	return "", fault.New(fault.Denied, "test", "", "no")
-}
-
 // Who may not ask learns that and nothing else, whatever is wrong with what they ask.
 func TestAccessComesFirst(t *testing.T) {
-	var scopes []oip.Scope
-	api := oip.New(&infer.Registry{}, nil, &oip.Options{Auth: refusing{&scopes}})
+	var auth adaptertest.Refusing
+	api := oip.New(&infer.Registry{}, nil, &oip.Options{Auth: &auth})
 	for _, c := range [][2]string{{"application/json", ""}, {"text/csv", ""}, {"application/json", "metrics"}, {"application/json", "v2/%zz"}, {vertexai.BinaryType, ""}} {
-		scopes = nil
-		w := ask(api, "/predict", c[0], c[1], "x")
-		if w.Code != http.StatusForbidden || !cmp.Equal(scopes, []oip.Scope{oip.ScopeInfer}) {
-			t.Errorf("%q: want 403 after one look for infer, got %d after %q", c, w.Code, scopes)
+		auth.Scopes = nil
+		w := ask(api, c[0], c[1], "x")
+		if w.Code != http.StatusForbidden || !cmp.Equal(auth.Scopes, []oip.Scope{oip.ScopeInfer}) {
+			t.Errorf("%q: want 403 after one look for infer, got %d after %q", c, w.Code, auth.Scopes)
 		}
 	}
-	scopes = nil
-	if w := ask(api, "/predict", "application/json", "v2/repository/models/m/load", "{}"); w.Code != http.StatusForbidden || !cmp.Equal(scopes, []oip.Scope{oip.ScopeAdmin}) {
-		t.Errorf("to load a model: want 403 after one look for admin, got %d after %q", w.Code, scopes)
+	auth.Scopes = nil
+	if w := ask(api, "application/json", "v2/repository/models/m/load", "{}"); w.Code != http.StatusForbidden || !cmp.Equal(auth.Scopes, []oip.Scope{oip.ScopeAdmin}) {
+		t.Errorf("to load a model: want 403 after one look for admin, got %d after %q", w.Code, auth.Scopes)
 	}
 }
 
@@ -147,7 +125,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 	const predict = `{"instances":[[1,2,3]]}`
 	out = tensor.Of("y", []int64{1}, []float32{float32(math.NaN())})
 	for _, body := range []string{predict, rawBody} {
-		if w := ask(api, "/predict", "application/json", "", body); w.Code != fault.Unprocessable.HTTP() || strings.Contains(w.Body.String(), "outputs") {
+		if w := ask(api, "application/json", "", body); w.Code != fault.Unprocessable.HTTP() || strings.Contains(w.Body.String(), "outputs") {
 			t.Errorf("NaN for %s: want %d, got %d: %s", body, fault.Unprocessable.HTTP(), w.Code, w.Body)
 		}
 	}

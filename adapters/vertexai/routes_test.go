@@ -76,29 +76,15 @@ func TestRoutes(t *testing.T) {
 		"the protocol's route": {nil, "POST", "/v2/models/echo-FP32/infer", []string{json}, body, 200, `"outputs":[{"name":"y"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
-			for _, line := range c.headers {
-				name, value, _ := strings.Cut(line, ": ")
-				r.Header.Set(name, value)
-			}
-			w := httptest.NewRecorder()
-			vertexai.New(s.API, c.opts).ServeHTTP(w, r)
-			got := w.Body.String()
-			whole, all := strings.CutPrefix(c.want, "=")
-			if w.Code != c.status || all && got != whole || !all && !strings.Contains(got, c.want) {
-				t.Errorf("want %d and %q, got %d: %s", c.status, c.want, w.Code, got)
-			}
+			w := adaptertest.Ask(vertexai.New(s.API, c.opts), c.method, c.path, c.body, c.headers...)
+			adaptertest.Answered(t, w, c.status, c.want)
 			if n := w.Header().Get("Inference-Header-Content-Length"); n != "" && !strings.HasPrefix(c.path, "/v2") {
 				t.Errorf("want the length in the content type, got a header that would be lost, and %q", w.Header().Get("Content-Type"))
 			}
 		})
 	}
 	s.API.Drain()
-	w := httptest.NewRecorder()
-	vertexai.New(s.API, nil).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/health", http.NoBody))
-	if w.Code != http.StatusServiceUnavailable {
-		t.Errorf("health while draining: want 503, got %d", w.Code)
-	}
+	adaptertest.Answered(t, adaptertest.Ask(vertexai.New(s.API, nil), http.MethodGet, "/health", ""), http.StatusServiceUnavailable, "")
 }
 
 func TestContainer(t *testing.T) {
@@ -120,8 +106,8 @@ func TestContainer(t *testing.T) {
 	}
 	o := httpserve.Options{Drain: time.Hour}
 	vertexai.Limits(&o)
-	if !o.NoGRPC || o.Drain <= 0 || o.Drain.Seconds() >= 10 {
-		t.Errorf("limits %+v, want no gRPC and to be drained before 10 s", o)
+	if o.NoGRPC || o.Drain <= 0 || o.Drain.Seconds() >= 10 {
+		t.Errorf("limits %+v, want gRPC and to be drained before 10 s", o)
 	}
 }
 

@@ -1,7 +1,6 @@
 package vertexai
 
 import (
-	"context"
 	"net"
 	"net/http"
 	"net/url"
@@ -89,9 +88,9 @@ func NoFunction(getenv func(string) string, err error) error {
 }
 
 // Limits sets what the platform's contract says of a server's life. How long a
-// container has after SIGTERM is not documented; 10 s are assumed.
+// container has after SIGTERM is not documented; 10 s are assumed. gRPC has the
+// same port: only an endpoint whose container names grpcPorts sends any.
 func Limits(o *httpserve.Options) {
-	o.NoGRPC = true
 	o.Drain = min(max(o.Drain, time.Second), 9*time.Second)
 }
 
@@ -109,7 +108,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == h.opts.Predict && (path != h.opts.Health || r.Method == http.MethodPost): // one path may be for both
 		h.predict(w, r)
 	case path == h.opts.Health:
-		h.api.ServeHTTP(w, to(r, "/v2/health/ready"))
+		h.api.ServeHTTP(w, oip.Forward(r, "/v2/health/ready"))
 	default:
 		h.api.ServeHTTP(w, r)
 	}
@@ -121,32 +120,28 @@ func (h *handler) predict(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.Header.Get(redirectHeader), "/")
 	switch {
 	case path != "" && !strings.HasPrefix(path, "v2/"):
-		h.refuse(w, r, fault.New(fault.Invalid, "vertexai.Predict", redirectHeader, "want a path such as v2/models/NAME/infer, got %q", path))
+		h.api.Refuse(w, r, fault.New(fault.Invalid, "vertexai.Predict", redirectHeader, "want a path such as v2/models/NAME/infer, got %q", path))
 	case path != "":
 		if _, err := url.PathUnescape(path); err != nil {
-			h.refuse(w, r, fault.New(fault.Invalid, "vertexai.Predict", redirectHeader, "%w", err))
+			h.api.Refuse(w, r, fault.New(fault.Invalid, "vertexai.Predict", redirectHeader, "%w", err))
 			return
 		}
-		h.api.ServeHTTP(oip.LengthInType(BinaryType).Writer(w), to(raw, "/"+path))
+		h.api.ServeHTTP(oip.LengthInType(BinaryType).Writer(w), oip.Forward(raw, "/"+path))
 	case binary && h.opts.Model == "":
-		h.refuse(w, r, fault.New(fault.Invalid, "vertexai.Predict", "model", "want the name of one of several models, got none").
+		h.api.Refuse(w, r, fault.New(fault.Invalid, "vertexai.Predict", "model", "want the name of one of several models, got none").
 			WithHint("Send the header %s: v2/models/NAME/infer.", redirectHeader))
 	case binary:
-		h.api.ServeHTTP(oip.LengthInType(BinaryType).Writer(w), to(raw, "/v2/models/"+url.PathEscape(h.opts.Model)+"/infer"))
+		h.api.ServeHTTP(oip.LengthInType(BinaryType).Writer(w), oip.Forward(raw, oip.InferPath(h.opts.Model, "")))
 	default:
 		h.json(w, r)
 	}
-}
-
-func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	h.api.Serve(w, r, oip.ScopeInfer, http.MethodPost, func(context.Context, *oip.Exchange, http.ResponseWriter, *http.Request) error { return err })
 }
 
 // json answers a body of JSON: a predict request, or one of the protocol.
 func (h *handler) json(w http.ResponseWriter, r *http.Request) {
 	// Vertex AI sends application/json; what says that it is something else is.
 	if name, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); name != "" && !strings.EqualFold(strings.TrimSpace(name), "application/json") {
-		h.refuse(w, r, fault.New(fault.UnsupportedMedia, "vertexai.Predict", "Content-Type", "want application/json or %s, got %q", BinaryType, name))
+		h.api.Refuse(w, r, fault.New(fault.UnsupportedMedia, "vertexai.Predict", "Content-Type", "want application/json or %s, got %q", BinaryType, name))
 		return
 	}
 	o := h.api.Options()
@@ -201,15 +196,4 @@ func take(params infer.Params, name, or string) (string, error) {
 	}
 	delete(params, name)
 	return text, nil
-}
-
-// to is r for another path, which is escaped.
-func to(r *http.Request, path string) *http.Request {
-	short, u := *r, *r.URL
-	u.Path, u.RawPath, u.RawQuery = path, "", ""
-	if plain, err := url.PathUnescape(path); err == nil && plain != path {
-		u.Path, u.RawPath = plain, path
-	}
-	short.URL = &u
-	return &short
 }

@@ -32,7 +32,7 @@ var (
 	// functions and adapters build on.
 	portable = join(core, "runtime/codec", "runtime/rows", "runtime/store", "runtime/manifest", "runtime/telemetry")
 	platform = join(portable, "adapters/oip", "adapters/httpserve")
-	conform  = []string{"adapters/adaptertest", "adapters/oip", "adapters/httpserve", "internal/emulate"}
+	conform  = []string{"adapters/adaptertest", "adapters/oip", "adapters/httpserve", "internal/emulate", "internal/emulatetest"}
 	joined   = join(portable, "functions", "adapters", "infra", "internal/emulate", "internal/recorded", "internal/samples")
 
 	// aids are what every test may import: engines to run against, and helpers
@@ -75,6 +75,7 @@ var rows = []row{
 	{folder: "knative", may: []string{"runtime/fault", "infra/spec"}},
 
 	{folder: "internal/emulate", may: portable},
+	{folder: "internal/emulatetest", may: conform}, // only tests link it
 	{folder: "internal/recorded", may: portable},
 	{folder: "internal/samples", may: portable},
 	{folder: "internal/client", may: portable},       // the protocol from the caller's side

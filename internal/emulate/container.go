@@ -23,6 +23,7 @@ type container struct {
 	client  *http.Transport
 	h2c     bool
 	probe   string // GET this until it answers 200; "": a connection is enough
+	silent  bool   // the probe's answer has no body
 	timeout time.Duration
 	wait    time.Duration // after SIGTERM
 	vars    []string
@@ -98,6 +99,9 @@ func (c *container) ask(ctx context.Context) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("GET %s: want 200, got %d: %s", c.probe, resp.StatusCode, bytes.TrimSpace(body))
+	}
+	if c.silent && len(body) > 0 {
+		return fmt.Errorf("GET %s: want an empty body, got %q", c.probe, body)
 	}
 	return nil
 }

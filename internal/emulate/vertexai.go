@@ -37,7 +37,7 @@ const (
 
 // vertexAI plays an endpoint to a custom container: a health and a predict route.
 type vertexAI struct {
-	*container
+	mlFront
 	variant string
 }
 
@@ -54,17 +54,7 @@ func newVertexAI(o *Options, variant string) (platform, error) {
 		"AIP_HTTP_PORT=" + strconv.Itoa(c.port), "AIP_HEALTH_ROUTE=" + vertexHealthRoute, "AIP_PREDICT_ROUTE=" + vertexPredictRoute,
 		"AIP_MODE=PREDICTION", "AIP_ENDPOINT_ID=1", "AIP_DEPLOYED_MODEL_ID=2", "AIP_PROJECT_NUMBER=3",
 	}
-	return &vertexAI{c, variant}, nil
-}
-
-func (v *vertexAI) env() []string { return v.vars }
-
-func (v *vertexAI) ready(ctx context.Context) error {
-	health := *v.container
-	health.client = v.client.Clone()
-	health.client.ResponseHeaderTimeout = vertexHealth
-	defer health.client.CloseIdleConnections()
-	return health.ready(ctx)
+	return &vertexAI{mlFront{c, vertexHealth, vertexBody, vertexBinary}, variant}, nil
 }
 
 func (v *vertexAI) roundTrip(req *http.Request) (*http.Response, error) {
@@ -72,52 +62,12 @@ func (v *vertexAI) roundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return ownAnswer(req, http.StatusNotFound, "no such method"), nil
 	}
-	out := req.Clone(req.Context())
-	out.URL.Path, out.URL.RawPath, out.URL.RawQuery = vertexPredictRoute, "", ""
-	out.Header = http.Header{}
-	if given := req.Header.Get("Content-Type"); given != "" {
-		out.Header.Set("Content-Type", given)
-	}
+	out := v.request(req, vertexPredictRoute, v.variant == "binary", "Content-Type")
 	if v.variant == "predict" {
 		return v.predict(req, out, model, version)
 	}
 	out.Header.Set("X-Vertex-Ai-Triton-Redirect", strings.TrimPrefix(req.URL.EscapedPath(), "/"))
-	if n := req.Header.Values("Inference-Header-Content-Length"); len(n) == 1 && v.variant == "binary" {
-		out.Header.Set("Content-Type", vertexBinary+";json-header-size="+n[0])
-	}
 	return v.back(req, out, nil)
-}
-
-// back sends out, and lets of an answer's headers only the content type through.
-// translate, if not nil, is what the caller makes of a body.
-func (v *vertexAI) back(req, out *http.Request, translate func([]byte) ([]byte, error)) (*http.Response, error) {
-	resp, err := v.container.roundTrip(out)
-	if err != nil {
-		return nil, err
-	}
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
-	}
-	if len(body) > vertexBody {
-		return ownAnswer(req, http.StatusRequestEntityTooLarge, "the answer is too large for the platform"), nil
-	}
-	kept := http.Header{}
-	given := resp.Header.Get("Content-Type")
-	if given != "" {
-		kept.Set("Content-Type", given)
-	}
-	if n, ok := strings.CutPrefix(given, vertexBinary+";json-header-size="); ok {
-		kept.Set("Content-Type", "application/octet-stream")
-		kept.Set("Inference-Header-Content-Length", n)
-	}
-	if translate != nil && resp.StatusCode == http.StatusOK {
-		if body, err = translate(body); err != nil {
-			return nil, err
-		}
-	}
-	resp.Header, resp.Body, resp.ContentLength = kept, io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	return resp, nil
 }
 
 // predict is a caller who knows the model's signature, and has rows.
@@ -377,6 +327,40 @@ func vertexFlat(values []json.RawMessage, model []int64) (shape []int64, flat []
 	return shape, flat, nil
 }
 
-func (v *vertexAI) deliver(context.Context, *Delivery) (*Reply, error) {
-	return nil, fault.New(fault.Unsupported, "emulate.Deliver", "vertexai", "an endpoint has no events")
+// vertexBatch is how many instances a request of a batch prediction has, unless
+// the job says otherwise ("BatchPredictionJob", manualBatchTuningParameters).
+const vertexBatch = 64
+
+// deliver is a batch prediction over one file of JSON Lines, an instance in each.
+// The reply's body has each with its prediction, or with the error that its
+// request had.
+func (v *vertexAI) deliver(ctx context.Context, d *Delivery) (*Reply, error) {
+	lines := records(d.Body)
+	var bodies [][]byte
+	for batch := range slices.Chunk(lines, vertexBatch) {
+		body := append([]byte(`{"instances":[`), bytes.Join(batch, []byte(","))...)
+		bodies = append(bodies, append(body, "]}"...))
+	}
+	job := &mlJob{front: &v.mlFront, route: vertexPredictRoute, header: http.Header{"Content-Type": {"application/json"}}, parallel: 1, most: vertexBody, timeout: vertexTimeout, tries: 1}
+	answers, err := job.answers(ctx, bodies)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "emulate.Deliver", "vertexai", "%w", err)
+	}
+	out := &Reply{Status: http.StatusOK, Header: http.Header{"Content-Type": {"application/jsonl"}}}
+	for i, a := range answers {
+		batch := lines[i*vertexBatch : min((i+1)*vertexBatch, len(lines))]
+		var doc struct{ Predictions []json.RawMessage }
+		if a.Status == http.StatusOK && (json.Unmarshal(a.Body, &doc) != nil || len(doc.Predictions) != len(batch)) {
+			return nil, fault.New(fault.Internal, "emulate.Deliver", "vertexai", "want %d predictions, got %q", len(batch), a.Body)
+		}
+		for k, line := range batch {
+			out.Body = fmt.Appendf(out.Body, `{"instance":%s,`, bytes.TrimSpace(line))
+			if a.Status == http.StatusOK {
+				out.Body = fmt.Appendf(out.Body, `"prediction":%s}`+"\n", doc.Predictions[k])
+			} else {
+				out.Body = fmt.Appendf(out.Body, `"error":%s}`+"\n", bytes.TrimSpace(a.Body))
+			}
+		}
+	}
+	return out, nil
 }

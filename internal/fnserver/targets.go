@@ -126,13 +126,9 @@ var targets = []target{
 		folders: func(func(string) string) []string { return []string{sagemaker.ModelFolder} },
 		address: func(getenv func(string) string) (string, error) { return sagemaker.Address(getenv), nil },
 		limits:  sagemaker.Limits,
-		adapt: func(p *app.Process, _ *slog.Logger) func(*Function) (http.Handler, error) {
-			return func(f *Function) (http.Handler, error) {
-				return sagemaker.New(f.API, &sagemaker.Options{Model: onlyModel(f), Transforms: int(p.Quota().CPUs)}), nil
-			}
-		},
-		log:  jsonLog,
-		args: []string{"serve"}, // SageMaker runs IMAGE serve
+		adapt:   adaptSageMaker,
+		log:     jsonLog,
+		args:    []string{"serve"}, // SageMaker runs IMAGE serve
 	},
 	{
 		name:    "vertexai",

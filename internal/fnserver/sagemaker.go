@@ -1,0 +1,24 @@
+package fnserver
+
+import (
+	"log/slog"
+	"net/http"
+
+	"godwit.dev/adapters/sagemaker"
+	"godwit.dev/functions/batch"
+	"godwit.dev/internal/app"
+	"godwit.dev/runtime/fault"
+)
+
+func adaptSageMaker(p *app.Process, log *slog.Logger) func(*Function) (http.Handler, error) {
+	return func(f *Function) (http.Handler, error) {
+		if f.Auth != nil {
+			return nil, fault.New(fault.BadConfig, "fnserver.Main", "auth: "+f.Spec.Auth.Mode, "want auth: platform on SageMaker, got %s: keys and tokens do not reach the container, so nobody could call", f.Spec.Auth.Mode).
+				WithHint("Say auth: platform, with which SageMaker checks callers by IAM before they get here, or serve this function on another target.")
+		}
+		// Lines go back with the answer, whatever the spec says of where scores go.
+		o := f.API.Options()
+		lines := batch.New(f.Handler, &batch.Options{Limits: o.Limits, NaN: o.NaN, Log: log})
+		return sagemaker.New(f.API, lines, &sagemaker.Options{Model: onlyModel(f), Transforms: int(p.Quota().CPUs)}), nil
+	}
+}
