@@ -14,6 +14,21 @@ import (
 	"godwit.dev/runtime/fault"
 )
 
+// For is New, closed with t.
+func For(t testing.TB, how *Setup) *Subject {
+	t.Helper()
+	s, err := New(how)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
 // Ask has h answer one request, whose header lines are "Name: value".
 func Ask(h http.Handler, method, target, body string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))

@@ -16,11 +16,7 @@ const rawBody = `{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[
 
 // What the query names stays one name, and the rest of it does not go on.
 func TestNamesInTheQuery(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	for target, want := range map[string]string{
 		"/score?model=a%2Fb":                            `model \"a/b\"`,
 		"/score?model=a%25":                             `model \"a%\"`,
@@ -41,11 +37,7 @@ func TestNamesInTheQuery(t *testing.T) {
 // Who may not ask learns that and nothing else, whatever is wrong with what they
 // ask. Health is everybody's.
 func TestAccessComesFirst(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	for target, want := range map[string]int{
 		"POST /score": 403, "POST /score?model=none": 403, "POST /score?model=..": 403, "GET /score": 403,
 		"GET /v2/health/live": 200, "GET /v2/health/ready": 200,

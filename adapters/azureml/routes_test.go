@@ -15,11 +15,7 @@ import (
 )
 
 func TestRoutes(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	one := &azureml.Options{Model: "echo-FP32"}
 	own := &azureml.Options{Liveness: "/", Readiness: "/ready", Scoring: "/predict", Model: "echo-FP32"}
 	for name, c := range map[string]struct {

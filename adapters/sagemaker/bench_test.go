@@ -12,11 +12,7 @@ import (
 
 // BenchmarkInfer is a request through the adapter, and the same without it.
 func BenchmarkInfer(b *testing.B) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(b, nil)
 	const json = `{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}`
 	adapter := sagemaker.New(s.API, s.Events, &sagemaker.Options{Model: "echo-FP32"})
 	for _, c := range []struct {

@@ -28,11 +28,7 @@ func of(api *oip.Server, model string) http.Handler {
 
 // Every number that JSON has is one here, and nothing else is.
 func TestNumbersOfRows(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	row := func(text, contentType string) *httptest.ResponseRecorder {
 		return adaptertest.Ask(of(s.API, "echo-FP64"), http.MethodPost, "/invocations", text, "Content-Type: "+contentType, "Accept: text/csv")
 	}
@@ -63,11 +59,7 @@ func TestNumbersOfRows(t *testing.T) {
 
 // Rows are only for answers that are some.
 func TestAnswersThatAreNoRows(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	number := tensor.Of("y", []int64{1}, []float32{1})
 	for name, c := range map[string]struct {
 		outputs []tensor.Tensor
@@ -92,11 +84,7 @@ func TestAnswersThatAreNoRows(t *testing.T) {
 
 // An answer is one document, of a refusal too.
 func TestOneDocument(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	for name, c := range map[string]struct {
 		model, method, path, body string
 		headers                   []string
@@ -124,11 +112,7 @@ func TestOneDocument(t *testing.T) {
 
 // The headers of a connection's requests may be shared.
 func TestRequestsStayAsTheyAre(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	for _, c := range [][3]string{
 		{"/invocations?a=b", "application/json", rawBody},
 		{"/invocations", sagemaker.BinaryType + ";json-header-size=72", rawBody},
@@ -156,11 +140,7 @@ func TestHere(t *testing.T) {
 // Who may not ask learns that and nothing else, whatever is wrong with what
 // they ask. A ping is everybody's, and says nothing.
 func TestAccessComesFirst(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	var auth adaptertest.Refusing
 	h := sagemaker.New(oip.New(s.Models, nil, &oip.Options{Auth: &auth}), s.Events, nil)
 	for _, c := range []struct {

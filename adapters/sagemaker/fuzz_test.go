@@ -19,11 +19,7 @@ func FuzzCSV(f *testing.F) {
 	for _, text := range []string{"1,2,3\n", "1,2,3\r\n4,5,6", "-0,1e5,0.1", "a,b,c", "", "\n", ",,", "\"1\",2,3", "1,2,3\n\n", "1e999,2,3", " 1,\t2,3 "} {
 		f.Add(text)
 	}
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { s.Close() })
+	s := adaptertest.For(f, nil)
 	h := sagemaker.New(s.API, s.Events, &sagemaker.Options{Model: "echo-FP64"})
 	f.Fuzz(func(t *testing.T, text string) {
 		r := httptest.NewRequest(http.MethodPost, "/invocations", strings.NewReader(text))
@@ -63,11 +59,7 @@ func FuzzContentType(f *testing.F) {
 	for _, text := range []string{"application/json", "text/csv", sagemaker.BinaryType + ";json-header-size=7", sagemaker.BinaryType + ";json-header-size=-1", "text/csv; header=present; x", ";;", "text/csv;charset=latin1"} {
 		f.Add(text, "model=echo-FP32", []byte("1,2,3"))
 	}
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { s.Close() })
+	s := adaptertest.For(f, nil)
 	h := sagemaker.New(s.API, s.Events, &sagemaker.Options{Model: "echo-FP32"})
 	f.Fuzz(func(t *testing.T, contentType, attributes string, body []byte) {
 		r := httptest.NewRequest(http.MethodPost, "/invocations", strings.NewReader(string(body)))

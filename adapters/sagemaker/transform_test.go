@@ -106,11 +106,7 @@ func post(h http.Handler, path, body string, headers ...string) (int, []string) 
 // Lines reach the handler as they are, each an item of its own, a thousand at a
 // time, for the model that the request names.
 func TestLines(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	var got []*trigger.Event
 	ids := map[string]bool{}
 	h := sagemaker.New(s.API, trigger.HandlerFunc(func(ctx context.Context, ev *trigger.Event) []trigger.Outcome {
@@ -179,11 +175,7 @@ func TestLines(t *testing.T) {
 
 // A line for each row has all outputs that have one.
 func TestRowsInLines(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	for name, c := range map[string]struct {
 		outputs []tensor.Tensor
 		status  int
@@ -208,11 +200,7 @@ func TestRowsInLines(t *testing.T) {
 
 // What a container advises is what a job may have, on any machine.
 func TestAdviceIsAllowed(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	small := oip.New(s.Models, nil, nil)
 	for cpus, want := range map[int]int{0: 1, 1: 1, 16: 16, 17: 16, 192: 16} {
 		w := adaptertest.Ask(sagemaker.New(small, nil, &sagemaker.Options{Model: "echo-FP32", Transforms: cpus}), http.MethodGet, "/execution-parameters", "")
@@ -225,11 +213,7 @@ func TestAdviceIsAllowed(t *testing.T) {
 
 // A caller's InferenceId is what logs and errors call the request.
 func TestInferenceID(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	const id = "X-Amzn-SageMaker-Inference-Id: order-7"
 	for _, c := range [][]string{{id, "order-7"}, {id, "X-Request-Id: mine", "mine"}} {
 		w := adaptertest.Ask(of(s.API, "echo-FP32"), http.MethodPost, "/invocations", rawBody, c[:len(c)-1]...)

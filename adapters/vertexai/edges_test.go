@@ -33,11 +33,7 @@ func ask(api *oip.Server, contentType, redirect, body string) *httptest.Response
 
 // An answer is one document with one content type, in every form.
 func TestAnswers(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	for name, c := range map[string]struct {
 		contentType, redirect, body string
 		status                      int
@@ -69,11 +65,7 @@ func TestAnswers(t *testing.T) {
 
 // The headers of a connection's requests may be shared.
 func TestRequestsStayAsTheyAre(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	for _, c := range [][3]string{
 		{"application/json", "", `{"instances":[[1,2,3]]}`},
 		{"application/json", "v2/models/echo-FP32/infer", rawBody},
@@ -113,11 +105,7 @@ func TestAccessComesFirst(t *testing.T) {
 // An answer that JSON cannot hold is refused in either form, and one without
 // rows is the protocol's only.
 func TestAnswersThatAreNone(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	var out tensor.Tensor
 	api := oip.New(s.Models, infer.HandlerFunc(func(context.Context, *infer.Request) (*infer.Response, error) {
 		return &infer.Response{Model: "echo-FP32", Outputs: []tensor.Tensor{out}}, nil
@@ -133,11 +121,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 
 // One path may be for both routes: GET asks for health, and POST for predictions.
 func TestOneRouteForBoth(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	h := vertexai.New(s.API, &vertexai.Options{Health: "/", Predict: "/", Model: "echo-FP32"})
 	for method, want := range map[string]string{http.MethodGet: `"ready":true`, http.MethodPost: `"predictions":[[1,2,3]]`} {
 		r := httptest.NewRequest(method, "/", strings.NewReader(`{"instances":[[1,2,3]]}`))

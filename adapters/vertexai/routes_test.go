@@ -20,11 +20,7 @@ import (
 )
 
 func TestRoutes(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	const (
 		body     = `{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}`
 		header   = `{"inputs":[{"name":"x","shape":[1,3],"datatype":"INT8","parameters":{"binary_data_size":3}}],"parameters":{"binary_data_output":true}}`
@@ -113,11 +109,7 @@ func TestContainer(t *testing.T) {
 
 // What names the model is not among what reaches the handler; the rest is.
 func TestParameters(t *testing.T) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(t, nil)
 	var got *infer.Request
 	api := oip.New(s.Models, infer.HandlerFunc(func(_ context.Context, req *infer.Request) (*infer.Response, error) {
 		got = req
@@ -139,11 +131,7 @@ func FuzzPredict(f *testing.F) {
 		f.Add(text, "", []byte(`{"instances":[[1,2,3]]}`))
 		f.Add(text, "v2/models/echo-FP32/infer", []byte(`{"inputs":[]}`))
 	}
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { s.Close() })
+	s := adaptertest.For(f, nil)
 	h := vertexai.New(s.API, &vertexai.Options{Model: "echo-FP32"})
 	f.Fuzz(func(t *testing.T, contentType, redirect string, body []byte) {
 		r := httptest.NewRequest(http.MethodPost, "/predict", strings.NewReader(string(body)))
@@ -159,11 +147,7 @@ func FuzzPredict(f *testing.F) {
 
 // BenchmarkInfer is a request through the adapter, and the same without it.
 func BenchmarkInfer(b *testing.B) {
-	s, err := adaptertest.New(nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.Close()
+	s := adaptertest.For(b, nil)
 	const body = `{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}`
 	adapter := vertexai.New(s.API, &vertexai.Options{Model: "echo-FP32"})
 	for _, c := range []struct {

@@ -3,6 +3,7 @@ package emulate
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -74,6 +75,9 @@ func (c *container) ready(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) { // the process has ended, and knows better why
+				return ctx.Err()
+			}
 			return err
 		}
 	}

@@ -24,6 +24,12 @@ import (
 // onDevice starts a function folder with this godwit.yaml as systemd does.
 func onDevice(t *testing.T, yaml string, env ...string) (*emulate.Instance, string, error) {
 	t.Helper()
+	return on(t, "edge", nil, yaml, env...)
+}
+
+// on starts a function folder with this godwit.yaml as a platform does.
+func on(t *testing.T, target string, args []string, yaml string, env ...string) (*emulate.Instance, string, error) {
+	t.Helper()
 	dir := t.TempDir()
 	model := filepath.Join(dir, "addsub.onnx")
 	for path, data := range map[string][]byte{model: testmodels.AddSub().Bytes(), filepath.Join(dir, "godwit.yaml"): []byte("model: addsub.onnx\n" + yaml)} {
@@ -34,7 +40,7 @@ func onDevice(t *testing.T, yaml string, env ...string) (*emulate.Instance, stri
 	engine := memengine.New(map[string]memengine.Model{model: memengine.AddSub()})
 	launch := emulate.InProcess(func(ctx context.Context, getenv func(string) string) error {
 		var said bytes.Buffer
-		p := app.Process{Stdout: io.Discard, Stderr: &said, Getenv: func(name string) string {
+		p := app.Process{Args: args, Stdout: io.Discard, Stderr: &said, Getenv: func(name string) string {
 			if name == "GODWIT_FUNCTION" {
 				return dir
 			}
@@ -45,7 +51,7 @@ func onDevice(t *testing.T, yaml string, env ...string) (*emulate.Instance, stri
 		}
 		return nil
 	})
-	i, err := emulate.Start(t.Context(), "edge", launch, &emulate.Options{Env: env})
+	i, err := emulate.Start(t.Context(), target, launch, &emulate.Options{Env: env})
 	if err == nil {
 		t.Cleanup(i.Kill)
 	}
@@ -106,6 +112,10 @@ func TestDevicesThatCannotStart(t *testing.T) {
 		{"nobody would check callers", "GODWIT_LISTEN=0.0.0.0:0", "exit code 12: Error: auth: platform"},
 		{"no address", "GODWIT_LISTEN=8080", "exit code 2: "},
 		{"no URL", "GODWIT_FORWARD_URL=host:80", "exit code 12: Error: GODWIT_FORWARD_URL"},
+		{"no healthy time", "GODWIT_HEALTHY_AFTER=2d", "exit code 12: Error: GODWIT_HEALTHY_AFTER: want 0s to 1d, got 2d"},
+		{"no size", "GODWIT_FORWARD_QUEUE=10", "exit code 12: Error: GODWIT_FORWARD_QUEUE: want a size"},
+		{"no age", "GODWIT_FORWARD_MAX_AGE=1s", "exit code 12: Error: GODWIT_FORWARD_MAX_AGE: want 1m to 365d, got 1s"},
+		{"nowhere to forward to", "GODWIT_FORWARD_QUEUE=1MiB", "exit code 12: Error: GODWIT_FORWARD_QUEUE: want it beside GODWIT_FORWARD_URL"},
 		{"no watchdog", "WATCHDOG_USEC=soon", "exit code 12: Error: WATCHDOG_USEC"},
 		{"no disk", "GODWIT_STATE=/dev/null", "exit code 9: "},
 	} {
@@ -118,7 +128,7 @@ func TestDevicesThatCannotStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		env := map[string]string{"GODWIT_TARGET": "edge", "GODWIT_FUNCTION": dir, "NOTIFY_SOCKET": "", "GODWIT_FORWARD_URL": "", "GODWIT_STATE": t.TempDir()}
-		if name == "GODWIT_STATE" {
+		if c.name == "no size" || c.name == "no age" || name == "GODWIT_STATE" {
 			env["GODWIT_FORWARD_URL"] = "http://127.0.0.1:1"
 		}
 		if name == "WATCHDOG_USEC" {

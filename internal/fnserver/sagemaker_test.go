@@ -1,55 +1,17 @@
 package fnserver_test
 
 import (
-	"bytes"
-	"context"
-	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"godwit.dev/internal/app"
 	"godwit.dev/internal/emulate"
-	"godwit.dev/internal/fnserver"
-	"godwit.dev/internal/testmodels"
-	"godwit.dev/runtime/driver"
-	"godwit.dev/runtime/memengine"
 )
 
 // onSageMaker starts a function folder with this godwit.yaml in a container of SageMaker.
 func onSageMaker(t *testing.T, yaml string) (*emulate.Instance, error) {
 	t.Helper()
-	dir := t.TempDir()
-	model := filepath.Join(dir, "addsub.onnx")
-	for path, data := range map[string][]byte{model: testmodels.AddSub().Bytes(), filepath.Join(dir, "godwit.yaml"): []byte("model: addsub.onnx\n" + yaml)} {
-		if err := os.WriteFile(path, data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	engine := memengine.New(map[string]memengine.Model{model: memengine.AddSub()})
-	launch := emulate.InProcess(func(ctx context.Context, getenv func(string) string) error {
-		var said bytes.Buffer
-		p := app.Process{Args: []string{"serve"}, Stdout: io.Discard, Stderr: &said, Getenv: func(name string) string {
-			switch name {
-			case "GODWIT_FUNCTION":
-				return dir
-			case "GODWIT_API_KEYS":
-				return strings.Repeat("k", 32)
-			}
-			return getenv(name)
-		}}
-		if code := fnserver.Main(ctx, p, fnserver.Parts{Engine: func(*driver.Setup) driver.Engine { return engine }}); code != 0 {
-			return fmt.Errorf("exit code %d: %s", code, said.String())
-		}
-		return nil
-	})
-	i, err := emulate.Start(t.Context(), "sagemaker", launch, nil)
-	if err == nil {
-		t.Cleanup(i.Kill)
-	}
+	i, _, err := on(t, "sagemaker", []string{"serve"}, yaml, "GODWIT_API_KEYS="+strings.Repeat("k", 32))
 	return i, err
 }
 
