@@ -10,6 +10,7 @@
 package edge
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"log/slog"
@@ -71,13 +72,10 @@ func New(api http.Handler, events trigger.Handler, opts *Options) http.Handler {
 	return &handler{api, events, opts.withDefaults()}
 }
 
-// Address is where the service listens: $GODWIT_LISTEN, HOST:PORT, else where
-// nobody but the device itself can reach it.
-func Address(getenv func(string) string) string {
-	if address := getenv("GODWIT_LISTEN"); address != "" {
-		return address
-	}
-	return "127.0.0.1:8080"
+// Address is where the service listens, HOST:PORT: $GODWIT_LISTEN, else what is
+// configured, else where nobody but the device itself can reach it.
+func Address(getenv func(string) string, configured string) string {
+	return cmp.Or(getenv("GODWIT_LISTEN"), configured, "127.0.0.1:8080")
 }
 
 // stopTime is how long systemd waits between SIGTERM and SIGKILL unless

@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("EDGE_TEST_DIR") != "" {
 		child()
 	}
+	if os.Getenv("EDGE_TEST_SMALL") != "" {
+		smallDisk()
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -42,12 +45,12 @@ func start(t *testing.T, variant string, how *adaptertest.Setup) *emulate.Instan
 			return err
 		}
 		defer service.Close()
-		ln, err := httpserve.Listen(ctx, edge.Address(getenv))
+		ln, err := httpserve.Listen(ctx, edge.Address(getenv, ""))
 		if err != nil {
 			return err
 		}
 		ran := make(chan struct{})
-		go func() { defer close(ran); service.Run(ctx, s.API.Ready) }()
+		go func() { defer close(ran); service.Run(ctx, s.API.Ready, nil) }()
 		defer func() { <-ran }()
 		var o httpserve.Options
 		edge.Limits(&o)

@@ -20,19 +20,24 @@ import (
 	"godwit.dev/runtime/trigger/cloudevent"
 )
 
+// forwardTime bounds the sending of one answer.
+const forwardTime = 30 * time.Second
+
 // Run sends on what waits, and what comes, until ctx ends.
 func (q *Queue) Run(ctx context.Context) {
 	failures := 0
 	for ctx.Err() == nil {
-		e, ok := q.oldest()
-		if !ok {
+		e, ok, err := q.oldest()
+		if err == nil && !ok {
 			select {
 			case <-q.added:
 			case <-ctx.Done():
 			}
 			continue
 		}
-		err := q.forward(ctx, &e)
+		if err == nil {
+			err = q.forward(ctx, &e)
+		}
 		if err == nil {
 			if failures > 0 {
 				q.opts.Log.InfoContext(ctx, "answers are sent on again", "waiting", q.Len())
@@ -58,10 +63,11 @@ func (q *Queue) Run(ctx context.Context) {
 // pause is the time after so many failures: the doubled one or up to a quarter
 // less, so that devices which lost the same network do not come back as one.
 func (q *Queue) pause(failures int) time.Duration {
-	wait := q.opts.MaxWait
-	if failures < 30 {
-		wait = min(q.opts.Wait<<failures, q.opts.MaxWait)
+	wait := q.opts.Wait
+	for ; failures > 0 && wait < q.opts.MaxWait; failures-- {
+		wait *= 2
 	}
+	wait = min(wait, q.opts.MaxWait)
 	return wait - rand.N(wait/4+1)
 }
 
@@ -70,38 +76,53 @@ func (q *Queue) forward(ctx context.Context, e *entry) error {
 	path := filepath.Join(q.opts.Dir, e.file())
 	answer, err := q.read(e)
 	if missing(err) {
-		q.opts.Log.ErrorContext(ctx, "an answer is lost: the disk did not keep it", "answer", e.name, "error", err)
-	} else if err != nil {
+		return q.lose(ctx, e, err)
+	}
+	if err != nil {
 		return err
-	} else if err = q.opts.Forward(ctx, e.name, answer); err != nil {
-		if trigger.Of(err).State != trigger.Permanent {
-			return err
-		}
-		if err := os.Rename(path, filepath.Join(q.opts.Dir, refusedDir, e.file())); err != nil {
+	}
+	sending, cancel := context.WithTimeout(ctx, forwardTime)
+	defer cancel()
+	err = q.opts.Forward(sending, e.name, answer)
+	if err != nil && trigger.Of(err).State != trigger.Permanent {
+		return err
+	}
+	if err != nil {
+		if err := os.Rename(path, filepath.Join(q.opts.Dir, refusedDir, e.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		q.opts.Log.ErrorContext(ctx, "an answer was refused for good", "answer", e.name, "error", err)
-		q.done(false)
+		q.done(e, refused)
 		return nil
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err // it is sent again
 	}
-	q.done(true)
+	q.done(e, sent)
+	return nil
+}
+
+// lose forgets an answer that the disk did not keep.
+func (q *Queue) lose(ctx context.Context, e *entry, why error) error {
+	if err := os.Remove(filepath.Join(q.opts.Dir, e.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if q.done(e, lost) { // else it has made room
+		q.opts.Log.ErrorContext(ctx, "an answer is lost: the disk did not keep it", "answer", e.name, "error", why)
+	}
 	return nil
 }
 
 // AnswerType is the type of the events that answers are sent on as.
 const AnswerType = "dev.godwit.answer"
 
-// forwardTime bounds the sending of one answer.
-const forwardTime = 30 * time.Second
-
 // Post returns a Forward that POSTs each answer to an HTTP address, as a
 // CloudEvent in binary mode: its id is the answer's name, which is the same for
 // the same item and model, so that a receiver can tell what comes twice, and its
-// source is the device's. A user and password in the address are sent with it.
-// Errors: BadConfig for what is no address.
+// source is the device's. A user and password in the address are sent with it;
+// proxies are those of HTTPS_PROXY and its like. An answer counts as taken with a
+// 2xx of that address itself: what a network's own page says, behind a redirect,
+// does not. Errors: BadConfig for what is no address.
 func Post(address, source string) (func(ctx context.Context, name string, answer []byte) error, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
@@ -109,9 +130,11 @@ func Post(address, source string) (func(ctx context.Context, name string, answer
 	}
 	shown := u.Redacted()
 	// Of its own, so that connections are not anybody else's to close.
-	client := &http.Client{Timeout: forwardTime, Transport: &http.Transport{
-		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 1, IdleConnTimeout: forwardTime, ForceAttemptHTTP2: true,
-	}}
+	client := &http.Client{
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: forwardTime},
+		// One would be followed with a GET, which nobody keeps anything for.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	return func(ctx context.Context, name string, answer []byte) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(answer))
 		if err != nil {

@@ -1,10 +1,12 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"godwit.dev/runtime/fault"
@@ -56,21 +58,36 @@ func (s *Service) Close() error {
 	return s.conn.Close()
 }
 
+// statusEvery is how often systemd is told what there is to say where it waits
+// for no signs of life.
+const statusEvery = 10 * time.Second
+
 // Run tells systemd that the service is ready, then gives signs of life at half
 // the time that it waits for them, as long as ready returns nil, and when ctx
 // ends says that the service stops, and returns. A service that is not ready any
 // more is so ended and started again by systemd, if its unit says WatchdogSec.
-func (s *Service) Run(ctx context.Context, ready func() error) {
+//
+// What status returns, one line, is shown by systemctl status, and followed
+// while it changes; status may be nil.
+func (s *Service) Run(ctx context.Context, ready func() error, status func() string) {
 	if s.conn == nil {
 		return
 	}
-	s.tell("READY=1")
-	defer s.tell("STOPPING=1")
-	if s.watchdog == 0 {
-		<-ctx.Done()
-		return
+	told := ""
+	say := func(state string) {
+		if status != nil {
+			if now := status(); now != told {
+				state += "\nSTATUS=" + strings.ReplaceAll(now, "\n", " ")
+				told = now
+			}
+		}
+		if state = strings.TrimPrefix(state, "\n"); state != "" {
+			s.tell(state)
+		}
 	}
-	tick := time.NewTicker(max(s.watchdog/2, time.Millisecond))
+	say("READY=1")
+	defer s.tell("STOPPING=1")
+	tick := time.NewTicker(max(cmp.Or(s.watchdog/2, statusEvery), time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
@@ -78,11 +95,15 @@ func (s *Service) Run(ctx context.Context, ready func() error) {
 			return
 		case <-tick.C:
 		}
-		if err := ready(); err != nil {
-			s.log.WarnContext(ctx, "no sign of life: the service is not ready", "error", err)
-			continue
+		sign := ""
+		if s.watchdog > 0 {
+			if err := ready(); err != nil {
+				s.log.WarnContext(ctx, "no sign of life: the service is not ready", "error", err)
+			} else {
+				sign = "WATCHDOG=1"
+			}
 		}
-		s.tell("WATCHDOG=1")
+		say(sign)
 	}
 }
 

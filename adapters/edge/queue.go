@@ -27,12 +27,15 @@ type QueueOptions struct {
 	// queue at a time may have it.
 	Dir string
 	// MaxBytes bounds the disk that it takes, in blocks of 4 KiB; default
-	// 256 MiB, and MaxItems how many wait; default 100,000.
+	// 256 MiB, and MaxItems how many wait; default 100,000. To stay within them
+	// the oldest go.
 	MaxBytes int64
 	MaxItems int
-	// Forward sends one answer on. It may be called again with the same one. An
-	// error that the same bytes will always meet, as trigger.Of has it, puts the
-	// answer aside; after any other it comes again.
+	// MaxAge is how long an answer waits before it goes; default 7 days.
+	MaxAge time.Duration
+	// Forward sends one answer on, within 30 s. It may be called again with the
+	// same one. An error that the same bytes will always meet, as trigger.Of has
+	// it, puts the answer aside; after any other it comes again.
 	Forward func(ctx context.Context, name string, answer []byte) error
 	// Wait is the time after the first failure, which doubles with each further
 	// one up to MaxWait; defaults 1 s and 5 min.
@@ -41,12 +44,13 @@ type QueueOptions struct {
 }
 
 // Queue keeps answers on disk until they have been sent on: each at least once,
-// the oldest first. It is a batch.Sink. Its methods may be called concurrently,
-// but Run once at a time.
+// the oldest first, as long as its bounds have room for them. It is a
+// batch.Sink. Its methods may be called concurrently, but Run once at a time.
 //
 // A file is the digest of the answer and the answer; its name is its place and
 // the answer's name. What Forward refuses for good lies in the folder "refused"
-// as it is, counts against the bounds, and is for a person to look at.
+// as it is, for a person to look at. It counts against the bounds, and goes
+// first.
 type Queue struct {
 	opts  QueueOptions
 	lock  *os.File
@@ -54,16 +58,30 @@ type Queue struct {
 
 	mu      sync.Mutex
 	waiting []entry // the oldest first
+	refused []entry // likewise
 	names   map[string]bool
 	next    uint64
-	bytes   int64 // of disk, with what is set aside
-	items   int   // likewise
+	stats   Stats
+	told    Stats     // those that the log has
+	tell    time.Time // when it may be told of more that went
+}
+
+// Stats are counts of a Queue: what it holds now, and what became of the rest
+// since it was opened.
+type Stats struct {
+	Waiting, Refused int   // answers on disk
+	Bytes            int64 // of disk that both take
+	Sent             int   // answers taken by Forward
+	// Aged are those that went because they were older than MaxAge, Crowded
+	// those that made room, Lost those that the disk did not keep.
+	Aged, Crowded, Lost int
 }
 
 type entry struct {
 	seq  uint64
 	name string
 	size int64
+	at   time.Time // since when it waits
 }
 
 func (e *entry) file() string { return fmt.Sprintf("%016x-%s", e.seq, e.name) }
@@ -87,6 +105,7 @@ func OpenQueue(opts *QueueOptions) (*Queue, error) {
 	q := &Queue{opts: *opts, added: make(chan struct{}, 1), names: map[string]bool{}}
 	q.opts.MaxBytes = cmp.Or(max(q.opts.MaxBytes, 0), 256<<20)
 	q.opts.MaxItems = cmp.Or(max(q.opts.MaxItems, 0), 100_000)
+	q.opts.MaxAge = cmp.Or(max(q.opts.MaxAge, 0), 7*24*time.Hour)
 	q.opts.Wait = cmp.Or(max(q.opts.Wait, 0), time.Second)
 	q.opts.MaxWait = cmp.Or(max(q.opts.MaxWait, 0), 5*time.Minute)
 	if q.opts.Log == nil {
@@ -103,7 +122,11 @@ func OpenQueue(opts *QueueOptions) (*Queue, error) {
 	if err := syscall.Flock(int(q.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(q.fail("want it for this process alone, another has it: %w", err), q.lock.Close())
 	}
-	if err := q.recover(); err != nil {
+	err = q.recover()
+	if err == nil {
+		err = q.trim(0) // the bounds may have been others
+	}
+	if err != nil {
 		return nil, errors.Join(err, q.lock.Close())
 	}
 	return q, nil
@@ -116,6 +139,7 @@ func (q *Queue) fail(format string, args ...any) *fault.Error {
 // recover reads what waits. What was being written when a process was killed was
 // never said to be kept, and goes.
 func (q *Queue) recover() error {
+	now := time.Now()
 	for _, dir := range []string{"", refusedDir} {
 		files, err := os.ReadDir(filepath.Join(q.opts.Dir, dir))
 		if err != nil {
@@ -136,16 +160,33 @@ func (q *Queue) recover() error {
 			if err != nil {
 				return q.fail("%w", err)
 			}
-			e.size = onDisk(info.Size())
-			q.bytes, q.items, q.next = q.bytes+e.size, q.items+1, max(q.next, e.seq+1)
-			if dir == "" {
-				q.waiting = append(q.waiting, e)
-				q.names[e.name] = true
+			e.size, e.at = onDisk(info.Size()), since(info.ModTime(), now)
+			q.next = max(q.next, e.seq+1)
+			q.stats.Bytes += e.size
+			if dir == refusedDir {
+				q.refused = append(q.refused, e)
+				continue
 			}
+			q.waiting = append(q.waiting, e)
+			q.names[e.name] = true
 		}
 	}
-	slices.SortFunc(q.waiting, func(a, b entry) int { return cmp.Compare(a.seq, b.seq) })
+	for _, all := range [][]entry{q.waiting, q.refused} {
+		slices.SortFunc(all, func(a, b entry) int { return cmp.Compare(a.seq, b.seq) })
+	}
 	return nil
+}
+
+// clockSet is a time that a clock which was ever set is after.
+var clockSet = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// since is the time that a file waits since. A device without a battery starts
+// with any clock: a time that cannot be right is now.
+func since(written, now time.Time) time.Time {
+	if written.After(now) || written.Before(clockSet) {
+		return now
+	}
+	return written
 }
 
 // parseEntry reads the name of a file.
@@ -167,9 +208,10 @@ func validName(name string) bool {
 }
 
 // Put keeps an answer until it has been sent on, and returns when it is on disk
-// to stay. Of a name that waits nothing changes, and it is no error. Errors:
-// Unavailable when the queue is full or the disk fails, Invalid for names of
-// more than 200 letters, digits, ".", "-" and "_".
+// to stay. Of a name that waits nothing changes, and it is no error. Where there
+// is no room, what was refused for good goes, then what has waited longest.
+// Errors: Unavailable when the disk fails, TooLarge for what is larger than
+// MaxBytes, Invalid for names of more than 200 letters, digits, ".", "-" and "_".
 func (q *Queue) Put(ctx context.Context, name string, answer []byte) error {
 	if !validName(name) {
 		return fault.New(fault.Invalid, "edge.Queue", "name", "want at most 200 letters, digits, '.', '-' and '_', got %.64q", name)
@@ -177,23 +219,26 @@ func (q *Queue) Put(ctx context.Context, name string, answer []byte) error {
 	if err := ctx.Err(); err != nil {
 		return fault.New(fault.CodeOf(err), "edge.Queue", name, "%w", err)
 	}
+	size := onDisk(int64(sha256.Size + len(answer)))
+	if size > q.opts.MaxBytes {
+		return fault.New(fault.TooLarge, "edge.Queue", name, "want an answer of at most %d bytes with its digest, got %d", q.opts.MaxBytes, sha256.Size+len(answer)).
+			WithHint("Give the queue more room.")
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.names[name] {
 		return nil
 	}
-	size := onDisk(int64(sha256.Size + len(answer)))
-	if q.items >= q.opts.MaxItems || q.bytes+size > q.opts.MaxBytes {
-		return q.fail("want room for one more answer, got %d answers of %d and %d bytes of %d", q.items, q.opts.MaxItems, q.bytes, q.opts.MaxBytes).
-			WithHint("They go when they can be sent on; those in the folder %q were refused for good.", refusedDir)
+	if err := q.trim(size); err != nil {
+		return err
 	}
-	e := entry{q.next, name, size}
+	e := entry{q.next, name, size, time.Now()}
 	if err := q.write(&e, answer); err != nil {
 		return q.fail("%w", err)
 	}
 	q.waiting = append(q.waiting, e)
 	q.names[name] = true
-	q.next, q.bytes, q.items = q.next+1, q.bytes+size, q.items+1
+	q.next, q.stats.Bytes = q.next+1, q.stats.Bytes+size
 	select {
 	case q.added <- struct{}{}:
 	default: // it knows
@@ -235,35 +280,24 @@ func syncDir(dir string) error {
 }
 
 // Len is how many answers wait, without those that were refused.
-func (q *Queue) Len() int {
+func (q *Queue) Len() int { return q.Stats().Waiting }
+
+// Stats returns the counts.
+func (q *Queue) Stats() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.waiting)
+	s := q.stats
+	s.Waiting, s.Refused = len(q.waiting), len(q.refused)
+	return s
 }
 
 // Close gives the folder up. What waits stays there. Run must have returned.
-func (q *Queue) Close() error { return q.lock.Close() }
-
-// oldest is what waits longest.
-func (q *Queue) oldest() (entry, bool) {
+func (q *Queue) Close() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) == 0 {
-		return entry{}, false
-	}
-	return q.waiting[0], true
-}
-
-// done forgets the oldest; freed says whether it takes no disk any more.
-func (q *Queue) done(freed bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	e := q.waiting[0]
-	q.waiting = q.waiting[1:]
-	delete(q.names, e.name)
-	if freed {
-		q.bytes, q.items = q.bytes-e.size, q.items-1
-	}
+	q.tell = time.Time{}
+	q.sayGone()
+	return q.lock.Close()
 }
 
 // read returns an answer, or why the file is not what was written.
@@ -285,5 +319,8 @@ func (q *Queue) read(e *entry) ([]byte, error) {
 // errDamaged is a file that the disk did not keep as it was written.
 var errDamaged = errors.New("its digest is another")
 
-// missing reports whether a file is damaged or gone: no answer comes of it.
-func missing(err error) bool { return errors.Is(err, errDamaged) || errors.Is(err, fs.ErrNotExist) }
+// missing reports whether a file is damaged or gone: no answer comes of it, and
+// nothing may wait behind it.
+func missing(err error) bool {
+	return errors.Is(err, errDamaged) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EIO)
+}

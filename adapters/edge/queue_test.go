@@ -121,41 +121,6 @@ func TestNamesOfAnswers(t *testing.T) {
 	put(t, q, strings.Repeat("0a", 32)+".json", strings.Repeat("x", 200), "-", "..")
 }
 
-// What there is no room for is refused, and comes again; nothing goes for it.
-func TestFullQueueRefuses(t *testing.T) {
-	full := func(what string, q *edge.Queue, answer []byte) {
-		t.Helper()
-		before := q.Len()
-		err := q.Put(t.Context(), "more", answer)
-		if fault.CodeOf(err) != fault.Unavailable || fault.HintOf(err) == "" || q.Len() != before {
-			t.Errorf("%s: %v, %d wait; want Unavailable with a hint, and %d", what, err, q.Len(), before)
-		}
-	}
-	r := &receiver{fails: map[string]error{"a": fault.New(fault.TooLarge, "test", "", "never")}}
-	o := &edge.QueueOptions{Dir: t.TempDir(), MaxItems: 2, Forward: r.forward}
-	q := open(t, o)
-	put(t, q, "a", "b")
-	full("two answers", q, nil)
-	put(t, q, "b") // which is there
-	drain(t, q, r)
-	put(t, q, "c")
-	full("one that was refused for good, and another", q, nil)
-	q.Close()
-	full("the same after a start", open(t, o), nil)
-
-	large := make([]byte, 4096-31) // with its digest a byte more than a block
-	q = open(t, &edge.QueueOptions{Dir: t.TempDir(), MaxBytes: 3*4096 - 1})
-	put(t, q, "a")
-	full("two blocks where one and a half are left", q, large)
-	put(t, q, "b")
-	q = open(t, &edge.QueueOptions{Dir: t.TempDir(), MaxBytes: 3 * 4096})
-	put(t, q, "a")
-	if err := q.Put(t.Context(), "b", large); err != nil {
-		t.Error(err)
-	}
-	full("no block is left", q, nil)
-}
-
 // Failures that may pass hold the queue up, for longer each time up to the
 // bound; those for good set one answer aside.
 func TestFailuresWait(t *testing.T) {

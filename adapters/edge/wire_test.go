@@ -122,10 +122,14 @@ func TestMessages(t *testing.T) {
 }
 
 func TestWhereItListensAndHowItEnds(t *testing.T) {
-	for env, want := range map[string]string{"": "127.0.0.1:8080", "0.0.0.0:99": "0.0.0.0:99"} {
-		got := edge.Address(func(name string) string { return map[string]string{"GODWIT_LISTEN": env}[name] })
-		if got != want {
-			t.Errorf("GODWIT_LISTEN=%q: %s, want %s", env, got, want)
+	for _, c := range []struct{ env, configured, want string }{
+		{"", "", "127.0.0.1:8080"},
+		{"", "10.0.0.1:80", "10.0.0.1:80"},
+		{"0.0.0.0:99", "10.0.0.1:80", "0.0.0.0:99"},
+	} {
+		got := edge.Address(func(name string) string { return map[string]string{"GODWIT_LISTEN": c.env}[name] }, c.configured)
+		if got != c.want {
+			t.Errorf("GODWIT_LISTEN=%q over %q: %s, want %s", c.env, c.configured, got, c.want)
 		}
 	}
 	for drain, want := range map[time.Duration]time.Duration{time.Second: time.Second, time.Hour: 85 * time.Second} {
@@ -176,7 +180,7 @@ func TestSystemdIsTold(t *testing.T) {
 				case <-ctx.Done():
 					return ctx.Err()
 				}
-			})
+			}, nil)
 		}()
 		if got := heard(t, c); got != "READY=1" {
 			t.Errorf("first %q", got)
@@ -228,7 +232,7 @@ func TestServicesOfOthers(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // of the bubble's clock
 			defer cancel()
-			s.Run(ctx, func() error { t.Errorf("%s: asked whether it is ready", tt.name); return nil })
+			s.Run(ctx, func() error { t.Errorf("%s: asked whether it is ready", tt.name); return nil }, nil)
 		})
 		for _, want := range tt.told {
 			if got := heard(t, c); got != want {

@@ -12,6 +12,9 @@ func (d *defaults) at(path string) *defaults {
 	return &defaults{d.given, d.applied, join(d.path, path)}
 }
 
+// noneGiven are the defaults of a block of which no key was given.
+func noneGiven() *defaults { return &defaults{applied: map[string]bool{}} }
+
 // set gives the key's field the value v unless the key was given.
 func set[T any](d *defaults, key string, field *T, v T) {
 	p := join(d.path, key)

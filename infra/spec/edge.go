@@ -1,5 +1,12 @@
 package spec
 
+import (
+	"strconv"
+	"strings"
+
+	"godwit.dev/runtime/fault"
+)
+
 // Edge is a device that runs the same binary offline.
 type Edge struct {
 	Common
@@ -14,10 +21,56 @@ type Edge struct {
 	Forward      *Forward // nil forwards nothing
 }
 
+// EdgeOrDefault is the target edge, or what it would be if the spec named it
+// with nothing below. It is the caller's to change.
+func (t *Targets) EdgeOrDefault() *Edge {
+	if t.Edge == nil {
+		e := &Edge{}
+		e.setDefaults(noneGiven())
+		return e
+	}
+	e := *t.Edge
+	if e.Forward != nil {
+		forward := *e.Forward
+		e.Forward = &forward
+	}
+	return &e
+}
+
+// NewForward is a block forward with its defaults, and no URL yet.
+func NewForward() *Forward {
+	f := &Forward{}
+	f.setDefaults(noneGiven())
+	return f
+}
+
+// Set gives a key another value, as godwit.yaml would write it: healthyAfter, or
+// forward.queue. Where nothing is forwarded, a key below forward makes that
+// block with its defaults, and url has to be set too. Errors: BadConfig for what
+// the key does not take, Unsupported for keys that do not have one value.
+func (t *Edge) Set(name, text string) error {
+	keys, last := t.keys(), name
+	if below, ok := strings.CutPrefix(name, "forward."); ok {
+		if t.Forward == nil {
+			t.Forward = NewForward()
+		}
+		keys, last = t.Forward.keys(), below
+	}
+	for _, k := range keys {
+		if to, ok := k.to.(interface{ set(text string) *trouble }); ok && k.name == last {
+			if bad := to.set(text); bad != nil {
+				return fault.New(fault.BadConfig, "", "", "%s", bad.msg).WithHint("%s", bad.hint)
+			}
+			return nil
+		}
+	}
+	return fault.New(fault.Unsupported, "spec.Set", name, "want a key of the target edge that has one value")
+}
+
 // Forward keeps answers on disk until they can be sent on.
 type Forward struct {
 	URL    string // takes each answer by POST
-	Queue  Bytes  // disk for what waits; the oldest go first
+	Queue  Bytes  // disk for what waits, at most 100,000 answers; the oldest go first
 	MaxAge Duration
 }
 
@@ -27,7 +80,7 @@ func (t *Edge) keys() []key {
 		{name: "architecture", to: oneOf(&t.Architecture, "arm64", "amd64"), doc: "The processor.", why: "what most devices have"},
 		{name: "cpu", to: cpus(&t.CPU, 10, 256_000), doc: "The CPUs that it may take.", shown: "all"},
 		{name: "memory", to: size(&t.Memory, 32*MiB, 1*TiB, 0), doc: "The memory that it may take.", shown: "no limit"},
-		{name: "listen", to: text(&t.Listen, rule{what: "a HOST:PORT such as 127.0.0.1:8080", typ: "HOST:PORT", pattern: `^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$`}), doc: "Where it listens.", why: "reachable from the device only"},
+		{name: "listen", to: text(&t.Listen, rule{what: "a HOST:PORT such as 127.0.0.1:8080", typ: "HOST:PORT", pattern: `^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$`, check: checkPort}), doc: "Where it listens.", why: "reachable from the device only"},
 		{name: "healthyAfter", to: duration(&t.HealthyAfter, 0, 24*hour, 0), doc: "How long a new model must answer before it is kept; else the last healthy one comes back.", why: "long enough for a few requests"},
 		{name: "forward", to: object[Forward](&t.Forward), doc: "Answers that are kept on disk until they can be sent on."},
 	}, t.common(cpuProvider, cuda, tensorrt, "openvino", "coreml")...)
@@ -36,7 +89,7 @@ func (t *Edge) keys() []key {
 func (f *Forward) keys() []key {
 	return []key{
 		{name: "url", to: text(&f.URL, httpsURL), doc: "Takes each answer by POST.", required: true},
-		{name: "queue", to: size(&f.Queue, 1*MiB, 1*TiB, 0), doc: "The disk that waiting answers may take; the oldest go first.", why: "a day of a small answer each second"},
+		{name: "queue", to: size(&f.Queue, 1*MiB, 1*TiB, 0), doc: "The disk that waiting answers may take, at most 100,000 of them; the oldest go first.", why: "18 hours of a small answer each second"},
 		{name: "maxAge", to: duration(&f.MaxAge, 1*minute, 365*day, 0), doc: "How long an answer waits before it is dropped.", why: "older answers rarely help"},
 	}
 }
@@ -46,16 +99,28 @@ func (t *Edge) setDefaults(d *defaults) {
 	set(d, "architecture", &t.Architecture, "arm64")
 	set(d, "listen", &t.Listen, "127.0.0.1:8080")
 	set(d, "healthyAfter", &t.HealthyAfter, 60*second)
-	if f := t.Forward; f != nil {
-		d := d.at("forward")
-		set(d, "queue", &f.Queue, 256*MiB)
-		set(d, "maxAge", &f.MaxAge, 7*day)
+	if t.Forward != nil {
+		t.Forward.setDefaults(d.at("forward"))
 	}
 	t.setProvider(d, false)
+}
+
+func (f *Forward) setDefaults(d *defaults) {
+	set(d, "queue", &f.Queue, 256*MiB)
+	set(d, "maxAge", &f.MaxAge, 7*day)
 }
 
 func (t *Edge) check(d *decoder, path string, _ *Spec) {
 	// Which GPU a device has is the device's affair: the provider alone asks for it.
 	gpu := t.Provider == cuda || t.Provider == tensorrt
 	t.checkCommon(d, path, gpu, "a device with one", "AWS_GG_*", "IOTEDGE_*")
+}
+
+// checkPort finds ports that there are not; whether it is a number the pattern says.
+func checkPort(s string) *trouble {
+	port := s[strings.LastIndex(s, ":")+1:]
+	if n, err := strconv.Atoi(port); err == nil && (n < 1 || n > 65535) {
+		return wrong("", "want a port from 1 to 65535, got %s", port)
+	}
+	return nil
 }

@@ -111,15 +111,9 @@ func (l *leaf[T]) decodeOr(d *decoder, n ast.Node, path, or string) {
 		if k != kind {
 			continue
 		}
-		v, bad := l.parse(text)
-		if bad == nil && l.check != nil {
-			bad = l.check(v)
-		}
-		if bad != nil {
+		if bad := l.set(text); bad != nil {
 			d.add(placeOf(n), path, bad.hint, "%s", bad.msg)
-			return
 		}
-		*l.p = v
 		return
 	}
 	hint := ""
@@ -140,6 +134,18 @@ func (l *leaf[T]) decodeOr(d *decoder, n ast.Node, path, or string) {
 		hint = "Put it in quotes: " + strconv.Quote(text) + "."
 	}
 	d.add(placeOf(n), path, hint, "want %s%s, got %s", l.what, or, found(n))
+}
+
+// set gives the field the value that a text says.
+func (l *leaf[T]) set(text string) *trouble {
+	v, bad := l.parse(text)
+	if bad == nil && l.check != nil {
+		bad = l.check(v)
+	}
+	if bad == nil {
+		*l.p = v
+	}
+	return bad
 }
 
 func (l *leaf[T]) encode(*encoder, string) *out { return &out{text: l.write(*l.p)} }

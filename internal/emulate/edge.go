@@ -56,6 +56,10 @@ func newEdge(o *Options, variant string) (platform, error) {
 		"INVOCATION_ID=0123456789abcdef0123456789abcdef", "STATE_DIRECTORY=" + filepath.Join(e.dir, "state"),
 		"GODWIT_LISTEN=" + c.address(),
 	}
+	// A device that is played sends nothing to where real ones do, unless told to.
+	if lookup(o.Env, "GODWIT_FORWARD_URL") == "" {
+		c.vars = append(c.vars, "GODWIT_FORWARD_URL=off")
+	}
 	e.told.Go(e.listen)
 	return e, nil
 }

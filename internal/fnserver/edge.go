@@ -3,6 +3,7 @@ package fnserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"godwit.dev/adapters/edge"
+	"godwit.dev/infra/spec"
 	"godwit.dev/internal/app"
 	"godwit.dev/runtime/fault"
 )
@@ -28,8 +30,8 @@ func adaptEdge(_ *app.Process, log *slog.Logger) func(*Function) (http.Handler, 
 	}
 }
 
-// lifeOnEdge tells systemd how the function is, sends answers on to
-// GODWIT_FORWARD_URL, and takes a version back that does not work.
+// lifeOnEdge tells systemd how the function is, sends answers on to where
+// targets.edge.forward says, and takes a version back that does not work.
 func lifeOnEdge(p *app.Process, log *slog.Logger, path string) (*Life, error) {
 	ctx := context.Background() // of log lines
 	dir, s, err := app.ReadSpec(path)
@@ -39,41 +41,56 @@ func lifeOnEdge(p *app.Process, log *slog.Logger, path string) (*Life, error) {
 	}
 	state := stateFolder(p.Getenv, name)
 	life := &Life{Path: path, Output: dir}
-	end := func(error) {}
+	r := &reverter{dir: state, path: path, log: log, now: time.Now, boot: bootID()}
 	if dir == path && state != "" { // a lone model file has nothing that it could be measured by
-		r := &reverter{dir: state, path: path, log: log, now: time.Now, boot: bootID()}
 		life.Path = r.begin(ctx)
 		if life.Path != path {
 			_, s, err = app.ReadSpec(life.Path)
 		}
-		life.Loaded, end = r.loaded, func(err error) { r.end(ctx, err) }
 	}
 	if err != nil {
 		return nil, err
 	}
-	queue, err := forwarded(p.Getenv, s.Name, state, log)
+	e, err := onDevice(p.Getenv, &s.Targets)
 	if err != nil {
-		end(nil) // it is not the version's fault
+		r.end(ctx, nil) // a variable is not the version's
+		return nil, err
+	}
+	r.after = time.Duration(e.HealthyAfter)
+	life.Listen = edge.Address(p.Getenv, e.Listen)
+	life.Loaded = r.loaded
+	queue, err := forwarded(e.Forward, s.Name, state, log)
+	if err != nil {
+		r.end(ctx, nil)
 		return nil, err
 	}
 	service, err := edge.NewService(p.Getenv, os.Getpid(), log)
 	if err != nil {
-		end(nil)
+		r.end(ctx, nil)
 		if queue != nil {
 			err = errors.Join(err, queue.Close())
 		}
 		return nil, err
 	}
-	life.Serving = func(ctx context.Context, f *Function) {
-		var both sync.WaitGroup
+	life.Serving = func(ctx context.Context, f *Function) error {
+		ctx, end := context.WithCancel(ctx)
+		defer end()
+		var all sync.WaitGroup
 		if queue != nil {
-			both.Go(func() { queue.Run(ctx) })
+			all.Go(func() { queue.Run(ctx) })
 		}
-		service.Run(ctx, f.API.Ready)
-		both.Wait()
+		all.Go(func() {
+			service.Run(ctx, f.API.Ready, func() string { return status(f, life.Path != path, queue) })
+		})
+		err := r.prove(ctx, f)
+		if err != nil {
+			end()
+		}
+		all.Wait()
+		return err
 	}
 	life.Close = func(err error) error {
-		end(err)
+		r.end(ctx, err)
 		if queue == nil {
 			return service.Close()
 		}
@@ -85,16 +102,75 @@ func lifeOnEdge(p *app.Process, log *slog.Logger, path string) (*Life, error) {
 	return life, nil
 }
 
+// status is what systemctl status shows.
+func status(f *Function, older bool, queue *edge.Queue) string {
+	var b strings.Builder
+	b.WriteString("serves " + f.Spec.Name)
+	if older {
+		b.WriteString(", an older version, as the installed one does not work")
+	}
+	if queue == nil {
+		return b.String()
+	}
+	s := queue.Stats()
+	fmt.Fprintf(&b, "; answers: %d wait", s.Waiting)
+	for _, n := range []struct {
+		count int
+		what  string
+	}{{s.Refused, "refused for good"}, {s.Aged, "dropped as too old"}, {s.Crowded, "dropped for room"}, {s.Lost, "lost by the disk"}} {
+		if n.count > 0 {
+			fmt.Fprintf(&b, ", %d %s", n.count, n.what)
+		}
+	}
+	return b.String()
+}
+
 // bootID is another whenever Linux has started.
 func bootID() string {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // none elsewhere
 	return strings.TrimSpace(string(id))
 }
 
+// The variables that stand in for keys of targets.edge, beside GODWIT_LISTEN.
+const (
+	forwardURL    = "GODWIT_FORWARD_URL"
+	forwardQueue  = "GODWIT_FORWARD_QUEUE"
+	forwardMaxAge = "GODWIT_FORWARD_MAX_AGE"
+	healthyAfter  = "GODWIT_HEALTHY_AFTER"
+)
+
+// onDevice is targets.edge with what variables say in its place. The address may
+// be one without TLS there, or "off", and hold what does not belong in a spec.
+func onDevice(getenv func(string) string, t *spec.Targets) (*spec.Edge, error) {
+	e := t.EdgeOrDefault()
+	to := getenv(forwardURL)
+	for _, v := range []struct{ name, key string }{{healthyAfter, "healthyAfter"}, {forwardQueue, "forward.queue"}, {forwardMaxAge, "forward.maxAge"}} {
+		text := getenv(v.name)
+		if text == "" {
+			continue
+		}
+		if v.name != healthyAfter && e.Forward == nil && to == "" {
+			return nil, fault.New(fault.BadConfig, "fnserver.Main", v.name, "want it beside %s or targets.edge.forward, got it alone", forwardURL)
+		}
+		if err := e.Set(v.key, text); err != nil {
+			return nil, fault.New(fault.BadConfig, "fnserver.Main", v.name, "%w", err).WithHint("%s", fault.HintOf(err))
+		}
+	}
+	switch {
+	case to == "off":
+		e.Forward = nil
+	case to != "":
+		if e.Forward == nil {
+			e.Forward = spec.NewForward()
+		}
+		e.Forward.URL = to
+	}
+	return e, nil
+}
+
 // forwarded is the queue of answers to send on, nil where they go nowhere.
-func forwarded(getenv func(string) string, name, state string, log *slog.Logger) (*edge.Queue, error) {
-	to := getenv("GODWIT_FORWARD_URL")
-	if to == "" {
+func forwarded(to *spec.Forward, name, state string, log *slog.Logger) (*edge.Queue, error) {
+	if to == nil {
 		return nil, nil
 	}
 	host, err := os.Hostname()
@@ -102,11 +178,13 @@ func forwarded(getenv func(string) string, name, state string, log *slog.Logger)
 		return nil, fault.New(fault.Internal, "fnserver.Main", "hostname", "%w", err)
 	}
 	// Answers of two devices are two answers, even to the same question.
-	post, err := edge.Post(to, "/godwit/"+url.PathEscape(host)+"/"+name)
+	post, err := edge.Post(to.URL, "/godwit/"+url.PathEscape(host)+"/"+name)
 	if err != nil {
-		return nil, fault.New(fault.BadConfig, "fnserver.Main", "GODWIT_FORWARD_URL", "%w", err)
+		return nil, fault.New(fault.BadConfig, "fnserver.Main", forwardURL, "%w", err)
 	}
-	return edge.OpenQueue(&edge.QueueOptions{Dir: filepath.Join(state, "queue"), Forward: post, Log: log})
+	return edge.OpenQueue(&edge.QueueOptions{
+		Dir: filepath.Join(state, "queue"), MaxBytes: int64(to.Queue), MaxAge: time.Duration(to.MaxAge), Forward: post, Log: log,
+	})
 }
 
 // stateFolder is where what outlives the process lies: $GODWIT_STATE, else the

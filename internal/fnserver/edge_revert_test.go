@@ -48,7 +48,16 @@ func (told) Open(ctx context.Context, path string, o *driver.Options) (driver.Se
 			os.Exit(2)
 		}
 		out, err := run(ctx, in)
-		if strings.Contains(string(yaml), "# answers wrongly") {
+		later := false // one that is found out when the others would be kept
+		if strings.Contains(string(yaml), "# answers wrongly once it serves") {
+			resp, err := http.Get("http://" + os.Getenv("GODWIT_LISTEN") + "/v2/health/ready")
+			if later = err == nil && resp.StatusCode == http.StatusOK; err == nil {
+				resp.Body.Close()
+			}
+		} else {
+			later = strings.Contains(string(yaml), "# answers wrongly")
+		}
+		if later {
 			sum, _ := tensor.View[float32](&out[0])
 			sum[0]++
 		}
@@ -70,9 +79,13 @@ const (
 
 func (m *machine) install(version, does string) {
 	m.t.Helper()
+	after := "0s"
+	if strings.Contains(does, "for a while") {
+		after = "100ms"
+	}
 	for name, data := range map[string][]byte{
 		"godwit.yaml": []byte("models: [{name: addsub, version: \"" + version + "\", path: addsub.onnx}]\n" +
-			"triggers: [queue]\nbatch: {input: rows/, output: scores/}\n# " + does + "\n"),
+			"triggers: [queue]\nbatch: {input: rows/, output: scores/}\ntargets: {edge: {healthyAfter: " + after + "}}\n# " + does + "\n"),
 		"addsub.onnx":                 testmodels.AddSub().Bytes(),
 		"requests/addsub/1.json":      []byte(row),
 		"requests/addsub/1.want.json": []byte(answer),
@@ -151,6 +164,15 @@ func TestVersionsThatDoNotWorkAreTakenBack(t *testing.T) {
 	m.install("1", "works")
 	m.want("the healthy one again", m.starts(1), "1")
 
+	// This one answers well before it serves. It ends by itself.
+	m.install("3", "answers wrongly once it serves\n# and for a while")
+	i, version := m.start()
+	m.want("one that is found out later", []string{version}, "3")
+	<-i.Done()
+	m.want("one that was found out", m.starts(2), "1", "1")
+	m.install("1", "works")
+	m.want("the healthy one once more", m.starts(1), "1")
+
 	// This one is healthy at first.
 	m.install("4", "crashes at 13")
 	for range 3 {
@@ -165,7 +187,7 @@ func TestVersionsThatDoNotWorkAreTakenBack(t *testing.T) {
 		}
 		<-i.Done()
 	}
-	i, version := m.start()
+	i, version = m.start()
 	m.want("one that has crashed three times", []string{version}, "1")
 	// What it answers is where it would be, had nothing been taken back.
 	reply, err := i.Deliver(t.Context(), &emulate.Delivery{Header: http.Header{"Content-Type": {"application/cloudevents+json"}}, Body: []byte(rowEvent)})

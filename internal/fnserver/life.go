@@ -18,9 +18,11 @@ type Life struct {
 	Loaded func(ctx context.Context, f *Function) error
 	// Answers gets the answers to deliveries; see app.Options. nil: nobody does.
 	Answers batch.Sink
+	// Listen is where to listen, HOST:PORT; "" is as Options say.
+	Listen string
 	// Serving runs from when the function serves until ctx ends, which is when
-	// it begins to drain; Serve waits for it.
-	Serving func(ctx context.Context, f *Function)
+	// it begins to drain; Serve waits for it. With an error the function ends.
+	Serving func(ctx context.Context, f *Function) error
 	// Close is called when the function has ended, with how.
 	Close func(err error) error
 }

@@ -1,6 +1,7 @@
 package fnserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -86,6 +87,7 @@ func run(ctx context.Context, p *app.Process, parts Parts) error {
 		return err
 	}
 	o.Path = o.Life.Path
+	o.Listen = cmp.Or(o.Life.Listen, o.Listen)
 	err = Serve(ctx, o)
 	return errors.Join(err, o.Life.Close(err))
 }

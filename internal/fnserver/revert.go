@@ -39,8 +39,9 @@ type history struct {
 	Starts []time.Time `json:"starts,omitempty"`
 	// Refused says that Version is not to be served any more.
 	Refused bool `json:"refused,omitempty"`
-	// Healthy answered all recorded requests as recorded, and Previous was that
-	// before it. There is a copy of both.
+	// Healthy answered all recorded requests as recorded, also after the time
+	// that a version must serve, and Previous was that before it. There is a copy
+	// of both.
 	Healthy  string `json:"healthy,omitempty"`
 	Previous string `json:"previous,omitempty"`
 }
@@ -60,7 +61,8 @@ type reverter struct {
 	dir, path string // of the state, of the function
 	log       *slog.Logger
 	now       func() time.Time
-	boot      string // changes whenever the machine starts
+	boot      string        // changes whenever the machine starts
+	after     time.Duration // how long a version must serve before it is healthy
 	history   history
 	began     time.Time // the start that is in the history; zero for a copy
 }
@@ -112,11 +114,50 @@ func (r *reverter) loaded(ctx context.Context, f *Function) error {
 	if r.began.IsZero() {
 		return nil
 	}
-	h := &r.history
-	if err := check(ctx, f); err != nil {
-		if ctx.Err() != nil {
+	return r.judge(ctx, check(ctx, f), r.after == 0)
+}
+
+// askAgain is the time before recorded requests are asked again that there was
+// no room for.
+const askAgain = time.Second
+
+// prove waits as long as a new version must serve, asks it the recorded requests
+// once more, and keeps a copy of it. Its error is loaded's.
+func (r *reverter) prove(ctx context.Context, f *Function) error {
+	if r.began.IsZero() || r.history.Healthy == r.history.Version {
+		return nil
+	}
+	for wait := r.after; ; wait = askAgain {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
 			return nil
 		}
+		if err := check(ctx, f); !busy(err) {
+			return r.judge(ctx, err, true)
+		}
+	}
+}
+
+// busy reports whether an answer says more of the others that want one.
+func busy(err error) bool {
+	switch fault.CodeOf(err) {
+	case fault.Unavailable, fault.RateLimited, fault.DeadlineExceeded:
+		return true
+	}
+	return false
+}
+
+// judge is what a version deserves whose recorded requests ended so; done says
+// that it has served long enough.
+func (r *reverter) judge(ctx context.Context, err error, done bool) error {
+	h := &r.history
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
 		r.log.ErrorContext(ctx, "the installed version does not answer as recorded", "installed", h.Version, "error", err)
 		if h.fallback() == "" {
 			return nil
@@ -125,7 +166,7 @@ func (r *reverter) loaded(ctx context.Context, f *Function) error {
 		r.write(ctx)
 		return fault.New(fault.Mismatch, "fnserver.Main", h.Version, "want the recorded answers, got others; the next start serves %s: %w", h.fallback(), err)
 	}
-	if h.Healthy == h.Version {
+	if !done || h.Healthy == h.Version {
 		return nil
 	}
 	if err := r.keep(); err != nil {
@@ -135,6 +176,7 @@ func (r *reverter) loaded(ctx context.Context, f *Function) error {
 	h.Healthy, h.Previous = h.Version, h.Healthy
 	r.write(ctx)
 	r.clean(ctx)
+	r.log.InfoContext(ctx, "the installed version is healthy: others that do not work will give way to it", "version", h.Version)
 	return nil
 }
 

@@ -200,10 +200,10 @@ const closeWait = 2 * time.Second
 // been said.
 func (o *Options) run(ctx context.Context, f *Function, ln net.Listener, h http.Handler, options *httpserve.Options, started *gate) error {
 	serving, stop := context.WithCancel(ctx)
-	var reloads sync.WaitGroup
-	defer reloads.Wait()
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	defer stop()
-	reloads.Go(func() { o.reloads(serving, f.Function, stop) })
+	beside.Go(func() { o.reloads(serving, f.Function, stop) })
 	served := make(chan error, 1)
 	go func() { served <- httpserve.Serve(serving, ln, h, f.API, options) }()
 
@@ -218,18 +218,24 @@ func (o *Options) run(ctx context.Context, f *Function, ln net.Listener, h http.
 		stop()
 		return errors.Join(err, <-served)
 	}
+	var ended error // of what goes on beside
 	if err == nil {
 		if o.Started != nil {
 			o.Started(f)
 		}
 		started.open()
 		if o.Life != nil {
-			reloads.Go(func() { o.Life.Serving(serving, f) })
+			beside.Go(func() {
+				if ended = o.Life.Serving(serving, f); ended != nil {
+					stop()
+				}
+			})
 		}
 	}
 	err = <-served
 	stop()
-	if err != nil {
+	beside.Wait() // which may be asking the models something
+	if err = errors.Join(ended, err); err != nil {
 		return err
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)

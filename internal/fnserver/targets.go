@@ -163,7 +163,7 @@ var targets = []target{
 		name:    "edge",
 		here:    onEdge,
 		folders: nowhere,
-		address: func(getenv func(string) string) (string, error) { return edge.Address(getenv), nil },
+		address: func(getenv func(string) string) (string, error) { return edge.Address(getenv, ""), nil },
 		limits:  edge.Limits,
 		adapt:   adaptEdge,
 		log:     jsonLog,
