@@ -73,6 +73,9 @@ func TestReadAppRefuses(t *testing.T) {
 			}
 		})
 	}
+	if _, err := azurefunctions.ReadApp(files(map[string]string{"host.json": "{}" + strings.Repeat(" ", 1<<20-2)})); err != nil {
+		t.Errorf("a file as large as one may be: %v", err)
+	}
 	app, err := azurefunctions.ReadApp(files(host("-1")))
 	if err != nil || app.Timeout != 0 || app.RoutePrefix != "api" {
 		t.Errorf("want the defaults, got %+v, %v", app, err)

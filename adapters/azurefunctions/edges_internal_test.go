@@ -92,6 +92,33 @@ func TestValues(t *testing.T) {
 	}
 }
 
+func TestBlobsURLs(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://acct.blob.core.windows.net/c/k": "acct/c k", "https://acct.blob.core.windows.net/c/d/k%2B%20": "acct/c d/k+ ", "https://acct.blob.core.windows.net/k": "acct/$root k",
+		"http://127.0.0.1:10000/acct/c/k": "acct/c k", "http://localhost:10000/acct/c/k": "acct/c k", "http://azurite:10000/acct/k": "acct/$root k", "http://[::1]:10000/acct/c/k": "acct/c k",
+		"": "", "/c/k": "", "https://acct.blob.core.windows.net/": "", "https://acct.blob.core.windows.net/c/": "", "https://acct.blob.core.windows.net//k": "", "http://127.0.0.1/acct": "", "http://127.0.0.1//c/k": "",
+		"https://.blob.core.windows.net/c/k": "", "https://acct.blob.core.windows.net/c/%ff": "", "https://a b/c": "",
+	} {
+		got := ""
+		if o, ok := objectOf(url); ok {
+			got = o.Bucket + " " + o.Key
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", url, got, want)
+		}
+	}
+	for in, want := range map[string]string{"aXJpcw==": "iris", "iris!": "iris!", "/w==": "/w==", "aXJpcx==": "aXJpcx==", "": ""} {
+		if got := unbase64(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	for raw, want := range map[string]int{`[]`: 0, `"[]"`: 0, `[1,2]`: 2, `"[1,2]"`: 2, `null`: -1, `"null"`: -1, `{}`: -1, `"x"`: -1, ``: -1} {
+		if all, ok := list([]byte(raw)); ok != (want >= 0) || ok && len(all) != want {
+			t.Errorf("%s: %q, %t, want %d", raw, all, ok, want)
+		}
+	}
+}
+
 func TestEventsThatStartNothing(t *testing.T) {
 	for text, idle := range map[string]bool{
 		`{"id":"1","eventType":"Microsoft.EventGrid.SubscriptionValidationEvent"}`: true, `{"id":"1","eventType":"Microsoft.EventGrid.SubscriptionDeletedEvent"}`: true,

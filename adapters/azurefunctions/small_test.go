@@ -16,6 +16,7 @@ import (
 
 	"godwit.dev/adapters/adaptertest"
 	"godwit.dev/adapters/azurefunctions"
+	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/trigger"
 )
 
@@ -188,6 +189,34 @@ func (b blocked) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
+// Who is not let in has nothing done, and is answered once.
+func TestNothingIsDoneForWhoIsNotLetIn(t *testing.T) {
+	events := trigger.HandlerFunc(func(_ context.Context, ev *trigger.Event) []trigger.Outcome {
+		t.Error("the handler was asked")
+		return make([]trigger.Outcome, len(ev.Items))
+	})
+	h := azurefunctions.New(http.NotFoundHandler(), events, &azurefunctions.Options{Admit: func() error { return fault.New(fault.Unavailable, "test", "", "memory is full") }})
+	w := invoke(h, "queue", `{"Data":{"item":"{}"},"Metadata":{"DequeueCount":"1","Id":"a"}}`)
+	if w.Code != http.StatusServiceUnavailable || !json.Valid(w.Body.Bytes()) {
+		t.Errorf("want 503 and one document, got %d: %s", w.Code, w.Body)
+	}
+}
+
+// The header of a request is the server's, which may use it again.
+func TestHeadersAreLeftAlone(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/v2", nil)
+	r.Header.Set("X-Azure-Functions-InvocationId", "inv-1")
+	api := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Get("X-Request-Id"); got != "inv-1" {
+			t.Errorf("got the id %q", got)
+		}
+	})
+	azurefunctions.New(api, nil, nil).ServeHTTP(httptest.NewRecorder(), r)
+	if got := r.Header.Get("X-Request-Id"); got != "" {
+		t.Errorf("the server's own header has the id %q", got)
+	}
+}
+
 // What is done for an invocation ends with it.
 func TestContextsEnd(t *testing.T) {
 	app := &azurefunctions.App{Timeout: time.Hour, Functions: map[string]azurefunctions.Function{"queue": {Trigger: "queueTrigger", Input: "item"}}}
@@ -230,6 +259,33 @@ func TestDeliveriesWithLittleSaid(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" || len(keys) != 2 {
 		t.Errorf("keys %v (-want +got):\n%s", keys, diff)
+	}
+	// One that is no batch, where the app says that it is, is refused.
+	for _, function := range []string{"hub", "bus-batch"} {
+		if w := invoke(h, function, `{"Data":{"item":"{}"}}`); w.Code != http.StatusBadRequest {
+			t.Errorf("%s: want 400, got %d: %s", function, w.Code, w.Body)
+		}
+	}
+	for metadata, want := range map[string]string{
+		`{"SequenceNumberArray":"[1]","PartitionContext":{"PartitionId":"3"},"TriggerPartitionContext":{"PartitionId":"4"},"RetryContext":{}}`: "readings/3/1",
+		`{"SequenceNumberArray":"[1]","TriggerPartitionContext":{"PartitionId":4},"RetryContext":7}`:                                           "readings/4/1",
+		`{"SequenceNumberArray":"[1]","PartitionContext":{},"RetryContext":{"RetryCount":null}}`:                                               "readings//1",
+	} {
+		got := reached(t, invoke(h, "hub", `{"Data":{"item":"[\"x\"]"},"Metadata":`+metadata+`}`))
+		if len(got) != 1 || got[0].Key != want || got[0].Attempt != 0 {
+			t.Errorf("%s: got %+v, want the key %s", metadata, got, want)
+		}
+	}
+	// A message without a number is known by its own id, one without either by
+	// what is in it.
+	for metadata, want := range map[string]string{`{"MessageId":"m1"}`: "topic/sub/m1", `{}`: "sha256:"} {
+		if got := reached(t, invoke(h, "bus", `{"Data":{"item":"{}"},"Metadata":`+metadata+`}`)); len(got) != 1 || !strings.HasPrefix(got[0].Key, want) {
+			t.Errorf("%s: got %+v, want the key %s", metadata, got, want)
+		}
+	}
+	// A value of Kafka that was not put into a string is taken as it is.
+	if got := reached(t, invoke(h, "kafka", `{"Data":{"item":[{"Offset":1,"Partition":2,"Topic":"t","Value":{"a": 1}}]}}`)); len(got) != 1 || string(got[0].Data) != `{"a": 1}` {
+		t.Errorf("got %+v", got)
 	}
 	// What is no event of Kafka is refused, and the others are done.
 	w = invoke(h, "kafka", `{"Data":{"item":"[\"x\",\"{\\\"Offset\\\":1}\",\"{\\\"Partition\\\":1}\",\"{\\\"Offset\\\":1,\\\"Partition\\\":2,\\\"Topic\\\":\\\"t\\\",\\\"Value\\\":\\\"{}\\\"}\"]"}}`)

@@ -304,7 +304,7 @@ func TestTraces(t *testing.T) {
 		got = trace.Header()
 		return []trigger.Outcome{{State: trigger.Done}}
 	})
-	api := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Get("traceparent") })
+	api := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = strings.Join(r.Header["Traceparent"], " ") })
 	h := azurefunctions.New(api, events, nil)
 	for name, c := range map[string]struct{ envelope, want string }{
 		"a delivery":            {`{"Data":{"m":"x"},"Metadata":{"DequeueCount":"1","Id":"1"}}`, host},

@@ -19,6 +19,7 @@ import (
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/telemetry"
 	"godwit.dev/runtime/trigger"
+	"godwit.dev/runtime/trigger/cloudevent"
 )
 
 // Whatever is in a line, it is JSON and says what it should: values that we
@@ -91,6 +92,9 @@ func TestWhatADeliveryHas(t *testing.T) {
 	if got.Err() == nil {
 		t.Error("what was done for the delivery goes on behind it")
 	}
+	if err := cloudrun.Do(t.Context(), &cloudevent.Event{ID: "1", Source: "/s", Type: "t"}, events, &cloudrun.Options{Timeout: time.Hour}); err == nil || got.Err() == nil {
+		t.Errorf("what was done for the event goes on behind it: %v", err)
+	}
 }
 
 // What lacks what it must have is refused, and nothing reaches the handler.
@@ -104,11 +108,17 @@ func TestDeliveriesThatLackSomething(t *testing.T) {
 		"a message without its subscription": {headers("x-goog-pubsub-subscription-name: ", "x-goog-pubsub-message-id: 1"), "{}"},
 		"an object without its generation":   {nil, notification + `}}}`},
 		"an object that is none":             {nil, notification + `,"objectGeneration":"1","payloadFormat":"JSON_API_V1"},"data":"Nw=="}}`},
+		"an event of a message that is none": {headers("ce-id: 1", "ce-source: /s", "ce-type: google.cloud.pubsub.topic.v1.messagePublished", "ce-specversion: 1.0"), `{"message":7}`},
 	} {
 		rec := &recorder{}
-		if w := push(t, rec, anyone, c.header, []byte(c.body)); w.Code != http.StatusBadRequest || len(rec.got) != 0 {
-			t.Errorf("%s: want 400, got %d: %s", name, w.Code, w.Body)
+		if w := push(t, rec, anyone, c.header, []byte(c.body)); w.Code != http.StatusBadRequest || len(rec.got) != 0 || w.Header().Get("Allow") != "" {
+			t.Errorf("%s: want 400, got %d, %q: %s", name, w.Code, w.Header(), w.Body)
 		}
+	}
+	// How often a bucket's notification came is what the subscription says.
+	rec := &recorder{}
+	if w := push(t, rec, anyone, nil, []byte(notification+`,"objectGeneration":"1"}},"deliveryAttempt":4}`)); w.Code != http.StatusNoContent || len(rec.got) != 1 || rec.got[0].Items[0].Attempt != 4 {
+		t.Errorf("want the fourth attempt, got %d: %+v", w.Code, rec.got)
 	}
 }
 

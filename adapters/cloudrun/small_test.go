@@ -88,7 +88,7 @@ func TestLegacyTrace(t *testing.T) {
 		{strings.ToUpper(id) + "/18446744073709551615;o=0", "", "00-" + id + "-ffffffffffffffff-00"},
 		{id + "/74", "", "00-" + id + "-000000000000004a-00"},
 		{id + "/74;o=1", "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"},
-		{id, "", ""}, {id + "/0", "", ""}, {id + "/x;o=1", "", ""}, {"x/1", "", ""}, {id[1:] + "/1", "", ""}, {id + "/18446744073709551616", "", ""}, {"", "", ""},
+		{id, "", ""}, {id + "/0", "", ""}, {id + "/x;o=1", "", ""}, {"x/1", "", ""}, {id[1:] + "/1", "", ""}, {id[2:] + "/1", "", ""}, {id + "zz/1", "", ""}, {id + "00/1", "", ""}, {id + "/18446744073709551616", "", ""}, {"", "", ""},
 	} {
 		var got string
 		api := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Get("Traceparent") })
