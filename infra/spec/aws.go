@@ -211,6 +211,9 @@ func (c *Common) envBytes() (total Bytes) {
 	return total
 }
 
+// NoKeysHint is what to do about auth: key and auth: jwt on SageMaker.
+const NoKeysHint = "Say auth: platform, with which SageMaker checks callers by IAM, or keep this target in a godwit.yaml of its own."
+
 // SageMaker is an endpoint or a transform job with our image.
 type SageMaker struct {
 	Common
@@ -272,7 +275,10 @@ func (t *SageMaker) setDefaults(d *defaults) {
 	t.setProvider(d, t.gpu())
 }
 
-func (t *SageMaker) check(d *decoder, path string, _ *Spec) {
+func (t *SageMaker) check(d *decoder, path string, s *Spec) {
+	if mode := s.Auth.Mode; mode == "key" || mode == "jwt" {
+		d.add(d.where(path), path, NoKeysHint, "auth: %s lets nobody in here: SageMaker takes every credential but IAM's away", mode)
+	}
 	t.checkCommon(d, path, t.gpu(), "an instanceType of the families ml.g or ml.p", "SAGEMAKER_*", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CONTAINER_*")
 	if t.Mode != "serverless" {
 		d.only(path, "mode serverless", "memory", "maxConcurrency")
@@ -281,6 +287,15 @@ func (t *SageMaker) check(d *decoder, path string, _ *Spec) {
 	}
 	if t.Mode != "transform" {
 		d.only(path, "mode transform", "maxPayload", "maxConcurrentTransforms")
+	} else {
+		p := join(path, "maxPayload")
+		// CreateTransformJob refuses more than 100 MB under way.
+		if total := t.MaxPayload * Bytes(t.MaxConcurrentTransforms); total > 100*MiB {
+			d.add(d.where(p), p, "Make maxConcurrentTransforms or maxPayload smaller.", "want at most 100MiB for maxPayload times maxConcurrentTransforms, got %s", total)
+		}
+		if t.MaxPayload > s.Limits.Body {
+			d.add(d.where(p), p, "Raise limits.body, or make maxPayload smaller.", "want at most limits.body %s, got %s", s.Limits.Body, t.MaxPayload)
+		}
 	}
 	if t.Mode != "async" {
 		d.only(path, "mode async", "asyncOutput")

@@ -6,6 +6,7 @@ import (
 
 	"godwit.dev/adapters/sagemaker"
 	"godwit.dev/functions/batch"
+	"godwit.dev/infra/spec"
 	"godwit.dev/internal/app"
 	"godwit.dev/runtime/fault"
 )
@@ -14,7 +15,7 @@ func adaptSageMaker(p *app.Process, log *slog.Logger) func(*Function) (http.Hand
 	return func(f *Function) (http.Handler, error) {
 		if f.Auth != nil {
 			return nil, fault.New(fault.BadConfig, "fnserver.Main", "auth: "+f.Spec.Auth.Mode, "want auth: platform on SageMaker, got %s: keys and tokens do not reach the container, so nobody could call", f.Spec.Auth.Mode).
-				WithHint("Say auth: platform, with which SageMaker checks callers by IAM before they get here, or serve this function on another target.")
+				WithHint(spec.NoKeysHint)
 		}
 		// Lines go back with the answer, whatever the spec says of where scores go.
 		o := f.API.Options()
