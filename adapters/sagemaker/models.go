@@ -113,7 +113,7 @@ func (h *handler) executionParameters(_ context.Context, _ *oip.Exchange, w http
 	if sig, err := h.api.Signature(h.opts.Model, ""); err == nil && rows(sig.Inputs) {
 		strategy = "MULTI_RECORD"
 	}
-	payload := max(min(h.api.Options().Limits.Body, MaxBody)>>20, 1)
+	payload := max(min(h.api.Options().Limits.Body, h.opts.Payload, maxTransform<<20)>>20, 1)
 	writeJSON(w, http.StatusOK, struct {
 		MaxConcurrentTransforms int64
 		BatchStrategy           string

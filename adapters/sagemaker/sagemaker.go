@@ -44,9 +44,11 @@ const (
 type Options struct {
 	// Model is what requests are for that name none; "" if there are several.
 	Model string
-	// Transforms is how many requests of a batch transform job come at once,
-	// unless the job says otherwise; default 1.
+	// Transforms is how many requests of a batch transform job come at once, and
+	// Payload how many bytes one has, unless the job says otherwise; defaults 1
+	// and MaxBody.
 	Transforms int
+	Payload    int64
 }
 
 func (o *Options) withDefaults() Options {
@@ -55,6 +57,9 @@ func (o *Options) withDefaults() Options {
 		d = *o
 	}
 	d.Transforms = max(d.Transforms, 1)
+	if d.Payload <= 0 {
+		d.Payload = MaxBody
+	}
 	return d
 }
 

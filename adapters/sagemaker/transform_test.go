@@ -16,6 +16,7 @@ import (
 	"godwit.dev/adapters/oip"
 	"godwit.dev/adapters/sagemaker"
 	"godwit.dev/internal/emulate"
+	"godwit.dev/runtime/codec"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/tensor"
 	"godwit.dev/runtime/trigger"
@@ -201,12 +202,20 @@ func TestRowsInLines(t *testing.T) {
 // What a container advises is what a job may have, on any machine.
 func TestAdviceIsAllowed(t *testing.T) {
 	s := adaptertest.For(t, nil)
-	small := oip.New(s.Models, nil, nil)
-	for cpus, want := range map[int]int{0: 1, 1: 1, 16: 16, 17: 16, 192: 16} {
-		w := adaptertest.Ask(sagemaker.New(small, nil, &sagemaker.Options{Model: "echo-FP32", Transforms: cpus}), http.MethodGet, "/execution-parameters", "")
+	for _, c := range []struct {
+		cpus             int
+		payload, body    int64
+		parallel, atMost int
+	}{
+		{0, 0, 0, 1, 6}, {1, 0, 0, 1, 6}, {16, 0, 0, 16, 6}, {17, 0, 0, 16, 6}, {192, 0, 0, 16, 6},
+		{9, 10 << 20, 0, 9, 10}, {11, 10 << 20, 0, 10, 10}, {4, 20 << 20, 0, 4, 16}, {4, 3<<20 - 1, 0, 4, 2},
+		{4, 200 << 20, 1 << 30, 1, 100}, {200, 100, 0, 100, 1},
+	} {
+		api := oip.New(s.Models, nil, &oip.Options{Limits: &codec.Limits{Body: c.body}})
+		w := adaptertest.Ask(sagemaker.New(api, nil, &sagemaker.Options{Model: "echo-FP32", Transforms: c.cpus, Payload: c.payload}), http.MethodGet, "/execution-parameters", "")
 		var p struct{ MaxConcurrentTransforms, MaxPayloadInMB int }
-		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.MaxConcurrentTransforms != want || p.MaxPayloadInMB != 6 {
-			t.Errorf("%d CPUs: want %d of 6 MB at once, got %s", cpus, want, w.Body)
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.MaxConcurrentTransforms != c.parallel || p.MaxPayloadInMB != c.atMost {
+			t.Errorf("%+v: got %s", c, w.Body)
 		}
 	}
 }

@@ -20,6 +20,10 @@ func adaptSageMaker(p *app.Process, log *slog.Logger) func(*Function) (http.Hand
 		// Lines go back with the answer, whatever the spec says of where scores go.
 		o := f.API.Options()
 		lines := batch.New(f.Handler, &batch.Options{Limits: o.Limits, NaN: o.NaN, Log: log})
-		return sagemaker.New(f.API, lines, &sagemaker.Options{Model: onlyModel(f), Transforms: int(p.Quota().CPUs)}), nil
+		opts := &sagemaker.Options{Model: onlyModel(f), Transforms: int(p.Quota().CPUs)}
+		if t := f.Spec.Targets.SageMaker; t != nil && t.Mode == "transform" {
+			opts.Transforms, opts.Payload = t.MaxConcurrentTransforms, int64(t.MaxPayload)
+		}
+		return sagemaker.New(f.API, lines, opts), nil
 	}
 }
