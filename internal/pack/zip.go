@@ -14,9 +14,6 @@ import (
 	"godwit.dev/runtime/fault"
 )
 
-// MediaTypeZip is an Artifact's media type.
-const MediaTypeZip = "application/zip"
-
 // epoch is the time of every file in a zip: the first that the format knows.
 var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
