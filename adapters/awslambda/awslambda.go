@@ -92,53 +92,64 @@ func New(api http.Handler, events trigger.Handler, opts *Options) *Handler {
 // direct invocation that fails, for events whose source takes no partial
 // answer if an item is not done, and for what is no event of any known kind.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	reply, err := h.invoke(ctx, payload)
-	if err != nil {
+	var v invocation
+	if err := h.open(&v, ctx, payload); err != nil {
 		return nil, err
 	}
-	return reply.bytes, nil
+	defer h.close(&v)
+	return h.answer(&v, payload)
 }
 
-// answer is what an invocation ends with.
-type answer struct {
-	bytes []byte
-	// http says that it is an HTTP response with its head in front, to be
-	// streamed.
-	http bool
+// invocation is one in progress.
+type invocation struct {
+	ctx    context.Context
+	cancel context.CancelFunc // nil without a deadline
+	envelope
 }
 
-func (h *Handler) invoke(ctx context.Context, payload []byte) (a answer, err error) {
+// open begins an invocation, which must be closed unless there is an error.
+func (h *Handler) open(v *invocation, ctx context.Context, payload []byte) error {
 	if err := h.begin(); err != nil {
-		return answer{}, functionError(err)
+		return functionError(err)
 	}
-	defer h.end()
-	if h.opts.Metrics != nil {
-		defer h.opts.Metrics.Flush()
-	}
+	v.ctx = ctx
 	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-h.margin(time.Until(deadline))))
-		defer cancel()
+		v.ctx, v.cancel = context.WithDeadline(ctx, deadline.Add(-h.margin(time.Until(deadline))))
 	}
-	var e envelope
-	if err := e.read(payload); err != nil {
-		return answer{}, functionError(err)
+	if err := v.read(payload); err != nil {
+		h.close(v)
+		return functionError(err)
 	}
-	switch e.kind {
+	return nil
+}
+
+func (h *Handler) close(v *invocation) {
+	if v.cancel != nil {
+		v.cancel()
+	}
+	if h.opts.Metrics != nil {
+		h.opts.Metrics.Flush()
+	}
+	h.end()
+}
+
+// answer is the document that an invocation ends with.
+func (h *Handler) answer(v *invocation, payload []byte) (reply []byte, err error) {
+	switch v.kind {
 	case kindHTTP:
-		return h.serve(ctx, &e)
+		return h.serve(v.ctx, &v.envelope), nil
 	case kindDirect:
-		a.bytes, err = h.direct(ctx, &e, payload)
+		reply, err = h.direct(v.ctx, &v.envelope, payload)
 	default:
-		a.bytes, err = h.deliver(ctx, &e, payload)
+		reply, err = h.deliver(v.ctx, &v.envelope, payload)
 	}
 	if err != nil {
-		return answer{}, functionError(err)
+		return nil, functionError(err)
 	}
-	if len(a.bytes) > maxReply {
-		return answer{}, functionError(tooLarge(len(a.bytes), maxReply))
+	if len(reply) > maxReply {
+		return nil, functionError(tooLarge(len(reply), maxReply))
 	}
-	return a, nil
+	return reply, nil
 }
 
 // margin is what is kept of the time that is left.

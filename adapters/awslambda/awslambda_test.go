@@ -45,6 +45,9 @@ func function(ctx context.Context) error {
 	if os.Getenv("TEST_PANIC") != "" {
 		return awslambda.New(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("outside of the api") }), nil, nil).Serve(ctx)
 	}
+	if gate := os.Getenv("TEST_STREAM"); gate != "" {
+		return awslambda.New(gated(gate), nil, &awslambda.Options{Stream: true}).Serve(ctx)
+	}
 	s, err := adaptertest.New(adaptertest.SetupOf(os.Getenv))
 	if err != nil {
 		return err

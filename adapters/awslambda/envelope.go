@@ -36,6 +36,8 @@ const (
 	formALBMulti             // load balancers that send all values of a header
 )
 
+func (f form) alb() bool { return f == formALB || f == formALBMulti }
+
 // envelope is an event's members as they stand, as far as anybody needs them.
 // They lie in the payload.
 type envelope struct {

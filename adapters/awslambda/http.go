@@ -18,13 +18,10 @@ import (
 )
 
 // serve answers a request of an HTTP event.
-func (h *Handler) serve(ctx context.Context, e *envelope) (answer, error) {
+func (h *Handler) serve(ctx context.Context, e *envelope) []byte {
 	limit := maxReply
-	switch {
-	case e.form == formALB || e.form == formALBMulti:
+	if e.form.alb() {
 		limit = maxALB
-	case h.opts.Stream:
-		limit = maxStreamed
 	}
 	body := h.bodies.Get().(*[]byte)
 	defer h.bodies.Put(body)
@@ -35,17 +32,16 @@ func (h *Handler) serve(ctx context.Context, e *envelope) (answer, error) {
 	} else {
 		call(h.api, w, r)
 	}
-	streams := limit == maxStreamed
-	write := (*recorder).reply
-	if streams {
-		write = (*recorder).streamed
-	}
-	reply := write(w, e.form)
+	reply := w.reply(e.form)
 	if w.over || len(reply) > limit {
-		h.opts.Log.WarnContext(ctx, "an answer was too large for the platform", "bytes", max(w.total, len(reply)), "limit", limit)
-		reply = write(refusal(tooLarge(max(w.total, len(reply)), limit)), e.form)
+		h.warnTooLarge(ctx, max(w.total, len(reply)), limit)
+		reply = refusal(tooLarge(max(w.total, len(reply)), limit)).reply(e.form)
 	}
-	return answer{reply, streams}, nil
+	return reply
+}
+
+func (h *Handler) warnTooLarge(ctx context.Context, bytes, limit int) {
+	h.opts.Log.WarnContext(ctx, "an answer was too large for the platform", "bytes", bytes, "limit", limit)
 }
 
 func refusal(err error) *recorder {

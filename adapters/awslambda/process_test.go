@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"strings"
@@ -152,4 +154,115 @@ func TestNothingLeaks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// gated is an api that writes the second part of its answer when the one at the
+// URL has answered; by then the first is to be on its way.
+func gated(url string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "first,")
+		resp, err := http.Get(url) //nolint:noctx // a test's own process
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		resp.Body.Close()
+		switch r.URL.Path {
+		case "/breaks":
+			panic(http.ErrAbortHandler)
+		case "/crashes":
+			panic("crash")
+		}
+		_, _ = io.WriteString(w, "second")
+	})
+}
+
+// Callers get an answer as it is made, by a function URL and by a REST API. The
+// environment is busy until the last byte: a request that comes meanwhile is
+// refused, as AWS does.
+func TestStreamsArriveAsTheyAreMade(t *testing.T) {
+	for _, variant := range []string{"stream", "rest-stream"} {
+		t.Run(variant, func(t *testing.T) {
+			open := make(chan struct{}, 3)
+			gate := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				select {
+				case <-open:
+				case <-r.Context().Done():
+				}
+			}))
+			t.Cleanup(gate.Close)
+			i, err := emulate.Start(t.Context(), "awslambda", launch(nil, "TEST_STREAM="+gate.URL), &emulate.Options{Variant: variant})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(i.Kill)
+			ask := func(path string) *http.Response {
+				t.Helper()
+				resp, err := i.RoundTrip(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://f"+path, http.NoBody))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { resp.Body.Close() })
+				return resp
+			}
+			first := func(resp *http.Response) {
+				t.Helper()
+				part := make([]byte, len("first,"))
+				if _, err := io.ReadFull(resp.Body, part); err != nil || string(part) != "first," {
+					t.Errorf("got %q, %v", part, err)
+				}
+			}
+			resp := ask("/")
+			first(resp)
+			if busy := ask("/"); busy.StatusCode != http.StatusTooManyRequests {
+				t.Errorf("while it is busy: %d, want 429", busy.StatusCode)
+			}
+			open <- struct{}{}
+			if rest, err := io.ReadAll(resp.Body); string(rest) != "second" || err != nil {
+				t.Errorf("then %q, %v", rest, err)
+			}
+			for _, path := range []string{"/breaks", "/crashes"} {
+				resp := ask(path)
+				first(resp)
+				open <- struct{}{}
+				if rest, err := io.ReadAll(resp.Body); err == nil {
+					t.Errorf("%s: want an answer that is not whole, got %q more", path, rest)
+				}
+			}
+			<-i.Done() // the crash
+		})
+	}
+}
+
+// An event that finds the environment busy comes when it is free, as its source
+// tries again.
+func TestEventsWaitForTheEnvironment(t *testing.T) {
+	entered, open := make(chan struct{}, 1), make(chan struct{})
+	gate := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		entered <- struct{}{}
+		<-open
+	}))
+	t.Cleanup(gate.Close)
+	i, err := emulate.Start(t.Context(), "awslambda", launch(nil, "TEST_STREAM="+gate.URL), &emulate.Options{Variant: "stream"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(i.Kill)
+	resp, err := i.RoundTrip(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://f/", http.NoBody))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	<-entered
+	var event sync.WaitGroup
+	event.Go(func() {
+		reply, err := i.Deliver(t.Context(), &emulate.Delivery{Body: []byte(`{"Service":"Amazon S3","Event":"s3:TestEvent"}`)})
+		if err != nil || reply.Retry {
+			t.Errorf("%+v, %v", reply, err)
+		}
+	})
+	close(open)
+	if all, err := io.ReadAll(resp.Body); string(all) != "first,second" || err != nil {
+		t.Errorf("%q, %v", all, err)
+	}
+	event.Wait()
 }

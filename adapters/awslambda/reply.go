@@ -143,14 +143,3 @@ func appendList(b []byte, list []string) []byte {
 	}
 	return append(b, ']')
 }
-
-// streamed is the response as those take it who stream: its head as JSON, eight
-// zero bytes, and the body as it is.
-func (w *recorder) streamed(f form) []byte {
-	w.WriteHeader(http.StatusOK)
-	b := make([]byte, 0, 512+len(w.body))
-	b = append(b, '{')
-	b = w.appendHead(b, f)
-	b = append(b, "}\x00\x00\x00\x00\x00\x00\x00\x00"...)
-	return append(b, w.body...)
-}

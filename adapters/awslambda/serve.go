@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"time"
 
@@ -57,35 +55,6 @@ func (h *Handler) inProgress() int {
 	defer h.mu.Unlock()
 	return h.busy
 }
-
-// stream is Invoke for a platform that streams.
-func (h *Handler) stream(ctx context.Context, payload json.RawMessage) (*streamed, error) {
-	a, err := h.invoke(ctx, payload)
-	if err != nil {
-		return nil, err
-	}
-	s := &streamed{media: "application/json"}
-	if a.http {
-		s.media = "application/vnd.awslambda.http-integration-response"
-	}
-	s.Reset(a.bytes)
-	return s, nil
-}
-
-// streamed is what aws-lambda-go sends as a stream: it is an io.Reader that
-// cannot be had as JSON.
-type streamed struct {
-	bytes.Reader
-	media string
-}
-
-var _ io.Reader = (*streamed)(nil)
-
-// ContentType tells aws-lambda-go the type of the reply.
-func (s *streamed) ContentType() string { return s.media }
-
-// MarshalJSON refuses.
-func (s *streamed) MarshalJSON() ([]byte, error) { return nil, errors.New("a stream is not JSON") }
 
 // Fail tells the platform why the function cannot start. api is the Runtime
 // API's address, as AWS_LAMBDA_RUNTIME_API has it. The process is to end with

@@ -101,7 +101,7 @@ type target struct {
 
 // targets are in the order of the spec's.
 var targets = []target{
-	{"awslambda", []string{"http-v2", "rest-v1", "url", "alb", "alb-multi", "direct", "stream"}, lambdaInit, newLambda},
+	{"awslambda", []string{"http-v2", "rest-v1", "url", "alb", "alb-multi", "direct", "stream", "rest-stream"}, lambdaInit, newLambda},
 	{"cloudrun", []string{"http1", "h2c"}, 4 * time.Minute, newCloudRun},
 	{"azurefunctions", []string{"proxied", "forwarded", "envelope"}, 30 * time.Second, newAzure},
 	{"knative", []string{"http1", "h2c"}, 10 * time.Minute, newKnative},

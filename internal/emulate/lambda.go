@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -31,7 +32,9 @@ const (
 // invocations, the Extensions API as far as it takes to be sent SIGTERM, and
 // the front ends of lambdafront.go. An environment has one invocation at a
 // time, or with Options.Concurrency as many, as a Managed Instance has; only
-// then do timeouts not end it.
+// then do timeouts not end it. It is the only one, as with a reserved
+// concurrency of 1: a request that finds it busy is refused with 429, and an
+// event waits, as its source tries again.
 type lambda struct {
 	opts    *Options
 	variant string
@@ -39,7 +42,8 @@ type lambda struct {
 	address string
 	served  chan struct{} // closed when the server has ended
 	queue   chan *invocation
-	first   chan error // nil once the function has asked for work, else why it cannot
+	first   chan error    // nil once the function has asked for work, else why it cannot
+	slots   chan struct{} // a place for each invocation that may be in progress
 
 	mu        sync.Mutex
 	process   Process
@@ -55,13 +59,18 @@ type lambda struct {
 type invocation struct {
 	id       string
 	payload  []byte
+	begun    time.Time
 	deadline time.Time
 	answer   chan answered // one place
+	// ctx ends when nobody waits for the answer any more.
+	ctx    context.Context
+	cancel context.CancelFunc
 }
 
 // answered is what the function made of an invocation.
 type answered struct {
 	body   []byte
+	stream io.ReadCloser // instead of body, where the front end streams
 	media  string
 	failed *functionError
 }
@@ -81,6 +90,7 @@ func newLambda(o *Options, variant string) (platform, error) {
 		opts: o, variant: variant, address: ln.Addr().String(), queue: make(chan *invocation), first: make(chan error, 1),
 		running: map[string]*invocation{}, conns: map[net.Conn]http.ConnState{}, served: make(chan struct{}),
 	}
+	l.slots = make(chan struct{}, max(1, o.Concurrency))
 	mux := http.NewServeMux()
 	const api = "/2018-06-01/runtime/"
 	mux.HandleFunc("GET "+api+"invocation/next", l.next)
@@ -105,8 +115,8 @@ func (l *lambda) env() []string {
 		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/function", "AWS_LAMBDA_LOG_STREAM_NAME=2026/11/22/[$LATEST]0123456789abcdef0123456789abcdef",
 		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "AWS_REGION=eu-west-1", "AWS_DEFAULT_REGION=eu-west-1", "_HANDLER=bootstrap", "TZ=:UTC",
 	}
-	if l.variant == "stream" {
-		// As the stack sets it whose function URL streams: no event tells.
+	if l.streams() {
+		// As the stack sets it whose function URL or REST API streams: no event tells.
 		env = append(env, "GODWIT_RESPONSE_STREAM=true")
 	}
 	if n := l.opts.Concurrency; n > 1 {
@@ -197,29 +207,63 @@ func (l *lambda) connState(c net.Conn, state http.ConnState) {
 	l.conns[c] = state
 }
 
+// streams tells whether the front end takes answers as they are made.
+func (l *lambda) streams() bool { return l.variant == "stream" || l.variant == "rest-stream" }
+
+// errBusy is what AWS says by 429: each environment there may be is at work.
+var errBusy = errors.New("Rate Exceeded.")
+
 // invoke has the function do one invocation, when it asks for one. An error is
-// the harness's or ctx's; the invocation goes on without its caller.
-func (l *lambda) invoke(ctx context.Context, payload []byte) (answered, error) {
+// errBusy unless patient, the harness's or ctx's; the invocation goes on without
+// its caller.
+func (l *lambda) invoke(ctx context.Context, payload []byte, patient bool) (a answered, err error) {
+	l.mu.Lock()
+	process := l.process
+	l.mu.Unlock()
+	ended := func() error {
+		return fault.New(fault.Unavailable, "emulate.Invoke", "awslambda", "the function has ended: %v", process.Err())
+	}
+	select {
+	case l.slots <- struct{}{}:
+	default:
+		if !patient {
+			return answered{}, errBusy
+		}
+		select {
+		case l.slots <- struct{}{}:
+		case <-ctx.Done():
+			return answered{}, ctx.Err()
+		case <-process.Done():
+			return answered{}, ended()
+		}
+	}
 	l.mu.Lock()
 	l.invoked++
 	// Ids are UUIDs; these count.
-	i := &invocation{id: fmt.Sprintf("8476a536-e9f4-11e8-9739-%012x", l.invoked), payload: payload, answer: make(chan answered, 1)}
-	process := l.process
+	i := &invocation{id: fmt.Sprintf("8476a536-e9f4-11e8-9739-%012x", l.invoked), payload: payload, begun: time.Now(), answer: make(chan answered, 1)}
 	l.thaw()
 	l.mu.Unlock()
-	begun := time.Now()
+	i.ctx, i.cancel = context.WithCancel(ctx)
+	defer func() {
+		if a.stream == nil {
+			i.cancel()
+		}
+	}()
 	select {
 	case l.queue <- i:
 	case <-ctx.Done():
+		<-l.slots
 		return answered{}, ctx.Err()
 	case <-process.Done():
-		return answered{}, fault.New(fault.Unavailable, "emulate.Invoke", "awslambda", "the function has ended: %v", process.Err())
+		return answered{}, ended()
 	}
 	late := time.NewTimer(l.timeout())
 	defer late.Stop()
 	select {
 	case a := <-i.answer:
-		traced(l.opts, begun, payload, a.body)
+		if a.stream == nil {
+			traced(l.opts, i.begun, payload, a.body)
+		}
 		return a, nil
 	case <-ctx.Done():
 		return answered{}, ctx.Err()
@@ -286,6 +330,7 @@ func (l *lambda) take(w http.ResponseWriter, r *http.Request) *invocation {
 		return nil
 	}
 	delete(l.running, i.id)
+	<-l.slots
 	return i
 }
 
@@ -300,10 +345,11 @@ func accept(w http.ResponseWriter) {
 }
 
 func (l *lambda) response(w http.ResponseWriter, r *http.Request) {
-	limit := int64(lambdaPayload)
-	if l.variant == "stream" {
-		limit = lambdaStreamed
+	if l.streams() && r.Header.Get("Content-Type") == lambdaPrelude {
+		l.streamed(w, r)
+		return
 	}
+	limit := int64(lambdaPayload)
 	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
 	i := l.take(w, r)
 	if i == nil {

@@ -17,7 +17,7 @@ func (l *lambda) deliver(ctx context.Context, d *Delivery) (*Reply, error) {
 	if !json.Valid(d.Body) {
 		return nil, fault.New(fault.Usage, "emulate.Deliver", "awslambda", "want an event that is JSON")
 	}
-	a, err := l.invoke(ctx, d.Body)
+	a, err := l.invoke(ctx, d.Body, true)
 	if err != nil {
 		return nil, err
 	}

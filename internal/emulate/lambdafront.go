@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -38,14 +39,17 @@ func (l *lambda) roundTrip(req *http.Request) (*http.Response, error) {
 	if len(event) > lambdaPayload || alb && len(body) > lambdaALB {
 		return plain(req, http.StatusRequestEntityTooLarge, `{"message":"Request Entity Too Large"}`), nil
 	}
-	a, err := l.invoke(req.Context(), event)
+	a, err := l.invoke(req.Context(), event, false)
+	if errors.Is(err, errBusy) {
+		return plain(req, http.StatusTooManyRequests, `{"message":"Rate Exceeded."}`), nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	if a.failed != nil || alb && len(a.body) > lambdaALB {
 		return l.bad(req), nil
 	}
-	if l.variant == "stream" {
+	if l.streams() {
 		return l.fromStream(req, a)
 	}
 	return l.fromEvent(req, a.body)
@@ -92,7 +96,7 @@ func (l *lambda) event(req *http.Request, body []byte) map[string]any {
 	}
 	method, path := req.Method, req.URL.EscapedPath()
 	switch l.variant {
-	case "rest-v1":
+	case "rest-v1", "rest-stream":
 		if len(body) == 0 {
 			e["body"] = nil
 		}
@@ -247,23 +251,6 @@ func (l *lambda) fromEvent(req *http.Request, doc []byte) (*http.Response, error
 	return made(req, *r.StatusCode, h, body), nil
 }
 
-// fromStream is a streamed answer: a head, eight zero bytes, the body.
-func (l *lambda) fromStream(req *http.Request, a answered) (*http.Response, error) {
-	head, body, ok := bytes.Cut(a.body, make([]byte, 8))
-	var r eventReply
-	if !ok || a.media != "application/vnd.awslambda.http-integration-response" || json.Unmarshal(head, &r) != nil || r.StatusCode == nil {
-		return l.bad(req), nil
-	}
-	h := http.Header{}
-	for name, value := range r.Headers {
-		h.Add(name, value)
-	}
-	for _, c := range r.Cookies {
-		h.Add("Set-Cookie", c)
-	}
-	return made(req, *r.StatusCode, h, body), nil
-}
-
 // callDirect is a caller who has no HTTP: the request's body with the model's
 // name in it is the payload of the Invoke API, which takes JSON only.
 func (l *lambda) callDirect(req *http.Request, body []byte) (*http.Response, error) {
@@ -291,7 +278,10 @@ func (l *lambda) callDirect(req *http.Request, body []byte) (*http.Response, err
 	if len(payload) > lambdaPayload {
 		return plain(req, http.StatusRequestEntityTooLarge, `{"message":"Request must be smaller than 6291456 bytes for the InvokeFunction operation"}`), nil
 	}
-	a, err := l.invoke(req.Context(), payload)
+	a, err := l.invoke(req.Context(), payload, false)
+	if errors.Is(err, errBusy) {
+		return plain(req, http.StatusTooManyRequests, `{"Reason":"ReservedFunctionConcurrentInvocationLimitExceeded","Type":"User","message":"Rate Exceeded."}`), nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"godwit.dev/adapters/awslambda"
 	"godwit.dev/adapters/oip"
+	"godwit.dev/infra/spec"
 	"godwit.dev/internal/app"
 	"godwit.dev/internal/recorded"
 	"godwit.dev/runtime/driver"
@@ -109,7 +110,8 @@ func start(ctx context.Context, p *app.Process, parts Parts) (*app.Function, *aw
 		return nil, nil, err
 	}
 	routes := oip.Options{Examples: examples(requests)}
-	o := &awslambda.Options{Metrics: metrics, Log: log, Stream: streams(p, f)}
+	o := options(p.Getenv, f.Spec)
+	o.Metrics, o.Log = metrics, log
 	if callers != nil {
 		// Who invokes the function directly has been checked by Lambda, and has
 		// no header to put a token into.
@@ -123,14 +125,17 @@ func start(ctx context.Context, p *app.Process, parts Parts) (*app.Function, *aw
 	return f, awslambda.New(f.Server(routes), f.Events(), o), nil
 }
 
-// streams tells whether answers go as streams: as the spec says, or the stack
-// that an emulator stands for.
-func streams(p *app.Process, f *app.Function) bool {
-	if on, err := strconv.ParseBool(p.Getenv("GODWIT_RESPONSE_STREAM")); err == nil {
-		return on
+// options are what the spec says of the platform's wire.
+func options(getenv func(string) string, s *spec.Spec) *awslambda.Options {
+	o := &awslambda.Options{SkipGroup: s.Batch != nil && s.Batch.Order == "skip-group"}
+	if t := s.Targets.AWSLambda; t != nil {
+		o.BasePath, o.Stream = t.BasePath, t.ResponseStreaming
 	}
-	t := f.Spec.Targets.AWSLambda
-	return t != nil && t.ResponseStreaming
+	// The stack that an emulator stands for has the last word.
+	if on, err := strconv.ParseBool(getenv("GODWIT_RESPONSE_STREAM")); err == nil {
+		o.Stream = on
+	}
+	return o
 }
 
 // warm has each model answer its first recorded request, so that the first

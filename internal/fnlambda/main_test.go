@@ -3,6 +3,8 @@ package fnlambda_test
 import (
 	"bytes"
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"godwit.dev/internal/app"
 	"godwit.dev/internal/emulate"
 	"godwit.dev/internal/fnlambda"
+	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/ort"
 )
@@ -87,5 +90,36 @@ func TestDigits(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("want the metric %s, got\n%s", want, out.String())
 		}
+	}
+}
+
+// An API mapping of a domain is no part of the path.
+func TestBasePath(t *testing.T) {
+	row := `{"inputs":[{"name":"a","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]},{"name":"b","shape":[1,4],"datatype":"FP32","data":[1,1,1,1]}]}`
+	dir := t.TempDir()
+	start := func(yaml string) *emulate.Instance {
+		t.Helper()
+		for name, data := range map[string][]byte{"godwit.yaml": []byte("model: addsub.onnx\n" + yaml), "addsub.onnx": testmodels.AddSub().Bytes()} {
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var out bytes.Buffer
+		i, err := emulate.Start(t.Context(), "awslambda", launch(&out, "GODWIT_FUNCTION="+dir, "GODWIT_OUTPUT="+dir), nil)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out.String())
+		}
+		t.Cleanup(i.Kill)
+		return i
+	}
+	for yaml, want := range map[string]int{"": 404, "targets: {awslambda: {basePath: /models}}\n": 200} {
+		i := start(yaml)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://f/models/v2/models/addsub/infer", strings.NewReader(row))
+		r.Header.Set("Content-Type", "application/json")
+		resp, err := i.RoundTrip(r)
+		if err != nil || resp.StatusCode != want {
+			t.Errorf("%q: %+v, %v; want %d", yaml, resp, err, want)
+		}
+		i.Kill()
 	}
 }
