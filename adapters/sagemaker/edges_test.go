@@ -2,17 +2,22 @@ package sagemaker_test
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"godwit.dev/adapters/adaptertest"
+	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/oip"
 	"godwit.dev/adapters/sagemaker"
+	"godwit.dev/runtime/codec"
 	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/memengine"
 	"godwit.dev/runtime/tensor"
 )
 
@@ -34,7 +39,7 @@ func TestNumbersOfRows(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"1e5": "100000", "1E5": "100000", "1e+5": "100000", "1e-5": "0.00001", "-0": "-0", "0.5": "0.5", "0e0": "0", " 10\t": "10",
-		"": "", "-": "", "+1": "", ".5": "", "1.": "", "1e": "", "1e+": "", "01": "", "0x1": "", "1 2": "", `"1"`: "", "1;": "", "1:": "", "x1": "", "1x": "", "Inf": "",
+		"": "", "-": "", "+1": "", ".5": "", "1.": "", "1e": "", "1e+": "", "01": "", "0x1": "", "1 2": "", `"1"`: "", "1;": "", "1:": "", "1d5": "", "x1": "", "1x": "", "Inf": "",
 	} {
 		w := row("1,"+text+",3\n", "text/csv")
 		if want == "" && (w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "line 1, column 2: want a number")) || want != "" && w.Body.String() != "1,"+want+",3\n" {
@@ -85,6 +90,16 @@ func TestAnswersThatAreNoRows(t *testing.T) {
 // An answer is one document, of a refusal too.
 func TestOneDocument(t *testing.T) {
 	s := adaptertest.For(t, nil)
+	if err := s.Models.Declare("loading", "1"); err != nil {
+		t.Fatal(err)
+	}
+	second, err := infer.Load(t.Context(), memengine.New(map[string]memengine.Model{"m": memengine.AddSub()}), "m", &infer.Options{Name: "addsub", Version: "2", Digest: "sha256:00"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Models.Add(second); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		model, method, path, body string
 		headers                   []string
@@ -98,15 +113,67 @@ func TestOneDocument(t *testing.T) {
 		"two versions":          {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes + ": version=1&version=1"}, 400, "each once"},
 		"a version like a path": {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes + ": version=..%2F1"}, 400, "invalid"},
 		"an empty model":        {"echo-FP32", "POST", "/invocations", rawBody, []string{attributes + ": model="}, 400, "want the name of one of several models"},
-		"loaded already":        {"", "POST", "/models", `{"model_name":"addsub"}`, nil, 409, `"the model is loaded already"`},
+		"loaded already":        {"", "POST", "/models", `{"model_name":"addsub"}`, nil, 409, `{"error":"the model is loaded already"}`},
 		"loading":               {"", "POST", "/models", `{"model_name":"b"}`, nil, 501, "cannot load it"},
+		"the models":            {"", "GET", "/models", "", nil, 200, `{"models":[{"modelName":"addsub"`},
+		"loading what loads":    {"", "POST", "/models", `{"model_name":"loading"}`, nil, 501, "cannot load it"},
+		"a long document":       {"", "POST", "/models", `{"model_name":"b"}` + strings.Repeat(" ", 60<<10), nil, 501, "cannot load it"},
+		"rows for no model":     {"", "POST", "/models/none/invoke", "1,2,3", []string{"Content-Type: text/csv"}, 404, "not_found"},
 		"unloading":             {"", "DELETE", "/models/addsub", "", nil, 501, "cannot unload it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := adaptertest.Ask(of(s.API, c.model), c.method, c.path, c.body, append([]string{"Content-Type: application/json"}, c.headers...)...)
 			adaptertest.Answered(t, w, c.status, c.want)
 			adaptertest.OneDocument(t, w)
+			if got := w.Body.String(); name == "the models" && (strings.Contains(got, "loading") || strings.Count(got, `"addsub"`) != 1) {
+				t.Errorf("want one entry for each model that is ready, got %s", got)
+			}
 		})
+	}
+}
+
+// Rows may be as many bytes as any body, are for the input whatever it is
+// called, and a number that JSON cannot hold is refused in every form of answer.
+func TestRowsAtTheEdges(t *testing.T) {
+	m := memengine.Identity(tensor.FP32, -1, 1)
+	m.Signature.Inputs[0].Name = `a "name"`
+	one, err := infer.Load(t.Context(), memengine.New(map[string]memengine.Model{"m": m}), "m", &infer.Options{Name: "m", Digest: "sha256:00"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	models := &infer.Registry{}
+	if err := models.Add(one); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := models.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	rows := strings.Repeat("1\n", 32)
+	api := oip.New(models, one, &oip.Options{Limits: &codec.Limits{Body: int64(len(rows))}})
+	adaptertest.Answered(t, adaptertest.Ask(of(api, "m"), "POST", "/invocations", rows, "Content-Type: text/csv", "Accept: text/csv"), 200, "="+rows)
+	adaptertest.Answered(t, adaptertest.Ask(of(api, "m"), "POST", "/invocations", rows+"1", "Content-Type: text/csv"), 413, "want at most 64 bytes")
+
+	none := oip.New(models, infer.HandlerFunc(func(context.Context, *infer.Request) (*infer.Response, error) {
+		return &infer.Response{Model: "m", Outputs: []tensor.Tensor{tensor.Of("y", []int64{1}, []float32{float32(math.NaN())})}}, nil
+	}), nil)
+	for _, accept := range []string{"text/csv", "application/json", "application/jsonlines", "*/*, text/csv"} {
+		w := adaptertest.Ask(of(none, "m"), "POST", "/invocations", "1", "Content-Type: text/csv", "Accept: "+accept)
+		adaptertest.Answered(t, w, 422, "NaN")
+		adaptertest.OneDocument(t, w)
+	}
+	if w := adaptertest.Ask(of(api, "m"), "POST", "/invocations", "1", "Content-Type: text/csv", "Accept: application/json, text/csv"); w.Code != 200 || w.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("JSON rather than rows: got %d, %q", w.Code, w.Header())
+	}
+}
+
+func TestLimits(t *testing.T) {
+	for drain, want := range map[time.Duration]time.Duration{0: time.Second, 5 * time.Second: 5 * time.Second, time.Minute: 29 * time.Second} {
+		o := httpserve.Options{Drain: drain}
+		if sagemaker.Limits(&o); o.Drain != want || !o.NoGRPC {
+			t.Errorf("drain %v: want %v and no gRPC, got %v, %t", drain, want, o.Drain, o.NoGRPC)
+		}
 	}
 }
 
@@ -118,9 +185,11 @@ func TestRequestsStayAsTheyAre(t *testing.T) {
 		{"/invocations", sagemaker.BinaryType + ";json-header-size=72", rawBody},
 		{"/invocations", "text/csv", "1,2,3"},
 		{"/models/echo-FP32/invoke", "application/json", rawBody},
+		{"/invocations", "application/jsonlines", rawBody},
 	} {
 		r := httptest.NewRequest(http.MethodPost, c[0], strings.NewReader(c[2]))
 		r.Header.Set("Content-Type", c[1])
+		r.Header.Set("X-Amzn-SageMaker-Inference-Id", "7")
 		header, u := r.Header.Clone(), *r.URL
 		of(s.API, "echo-FP32").ServeHTTP(httptest.NewRecorder(), r)
 		if diff := cmp.Diff(header, r.Header); diff != "" || *r.URL != u {

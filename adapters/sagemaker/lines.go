@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -81,27 +82,34 @@ func (h *handler) lines(w http.ResponseWriter, r *http.Request, model, version s
 // encodeLines appends resp with a row in each line, as codec.EncodePredictions has
 // them: the row of the only output, or an object of all outputs' rows.
 func encodeLines(dst []byte, req *infer.Request, resp *infer.Response, opts *codec.EncodeOptions) ([]byte, error) {
-	from := len(dst)
+	from, n := len(dst), req.Inputs[0].Shape[0]
+	for i := range resp.Outputs {
+		if t := &resp.Outputs[i]; len(t.Shape) == 0 || t.Shape[0] != n {
+			return dst, noRows(t.Name)
+		}
+	}
 	body, err := codec.EncodePredictions(dst, req, resp, opts)
 	if err != nil {
-		if e := fault.Of(err); e != nil && e.Code == fault.Unprocessable && e.Hint != "" {
-			e.Hint = "Accept application/json for such models."
-		}
 		return body, err
 	}
 	var doc struct {
 		Predictions []json.RawMessage
-		Metadata    struct{ Outputs json.RawMessage }
+		Metadata    struct{ Outputs map[string]json.RawMessage }
 	}
 	if err := json.Unmarshal(body[from:], &doc); err != nil {
-		return body, fault.New(fault.Internal, "sagemaker.Invoke", "predictions", "%w", err)
+		return body[:from], fault.New(fault.Internal, "sagemaker.Invoke", "predictions", "%w", err)
 	}
-	if doc.Metadata.Outputs != nil { // what all rows share has no line
-		return body, fault.New(fault.Unprocessable, "sagemaker.Invoke", "Accept", "want application/json for answers that are not all rows, got %s", linesType)
+	for name := range doc.Metadata.Outputs { // what all rows share has no line
+		return body[:from], noRows(name)
 	}
 	body = body[:from]
 	for _, row := range doc.Predictions {
 		body = append(append(body, row...), '\n')
 	}
 	return body, nil
+}
+
+func noRows(output string) error {
+	return fault.New(fault.Unprocessable, "sagemaker.Invoke", fmt.Sprintf("output %q", output), "want a row of it for each of the request's, to answer in "+linesType).
+		WithHint("Accept application/json for such models.")
 }

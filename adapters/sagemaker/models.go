@@ -18,13 +18,13 @@ func (h *handler) models(w http.ResponseWriter, r *http.Request) {
 	rest := strings.TrimPrefix(strings.TrimPrefix(r.URL.EscapedPath(), "/models"), "/")
 	if escaped, ok := strings.CutSuffix(rest, "/invoke"); ok {
 		name, err := url.PathUnescape(escaped)
-		if err != nil || name == "" {
+		if name == "" {
 			err = fault.New(fault.Invalid, "sagemaker.Models", "model", "want /models/NAME/invoke, got %q", r.URL.Path)
 		}
 		h.invoke(w, r, name, "", err)
 		return
 	}
-	name, err := url.PathUnescape(rest)
+	name, _ := url.PathUnescape(rest) // an escaped path always can be
 	method, scope, e := r.Method, oip.ScopeMetadata, oip.Endpoint(nil)
 	switch {
 	case r.Method == http.MethodPost && rest == "":
@@ -36,9 +36,6 @@ func (h *handler) models(w http.ResponseWriter, r *http.Request) {
 	default:
 		method = http.MethodGet
 		e = func(_ context.Context, _ *oip.Exchange, w http.ResponseWriter, _ *http.Request) error {
-			if err != nil {
-				return fault.New(fault.Invalid, "sagemaker.Models", "model", "%w", err)
-			}
 			return h.list(w, name)
 		}
 	}

@@ -17,7 +17,9 @@ import (
 	"godwit.dev/adapters/sagemaker"
 	"godwit.dev/internal/emulate"
 	"godwit.dev/runtime/codec"
+	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/telemetry"
 	"godwit.dev/runtime/tensor"
 	"godwit.dev/runtime/trigger"
 )
@@ -184,6 +186,8 @@ func TestRowsInLines(t *testing.T) {
 	}{
 		"one output":     {[]tensor.Tensor{tensor.Of("y", []int64{2, 1}, []int64{1, 2})}, 200, "=[1]\n[2]\n"},
 		"two outputs":    {[]tensor.Tensor{tensor.OfStrings("label", []int64{2}, "a\n", "b"), tensor.Of("p", []int64{2, 2}, []float32{0.5, 1, 2, 3})}, 200, "={\"label\":\"a\\n\",\"p\":[0.5,1]}\n{\"label\":\"b\",\"p\":[2,3]}\n"},
+		"what all share": {[]tensor.Tensor{tensor.Of("p", []int64{2, 2}, []float32{0, 1, 2, 3}), tensor.OfStrings("p_keys", []int64{2}, "a", "b")}, 422, "p_keys"},
+		"a number":       {[]tensor.Tensor{tensor.Of("y", nil, []float32{1})}, 422, "Accept application/json"},
 		"no row of each": {[]tensor.Tensor{tensor.Of("y", []int64{1}, []float32{1})}, 422, "Accept application/json"},
 	} {
 		api := oip.New(s.Models, infer.HandlerFunc(func(context.Context, *infer.Request) (*infer.Response, error) {
@@ -196,6 +200,28 @@ func TestRowsInLines(t *testing.T) {
 				t.Errorf("type %q", w.Header().Get("Content-Type"))
 			}
 		})
+	}
+}
+
+// counting keeps which requests are counted.
+type counting struct {
+	telemetry.Discard
+	requests []telemetry.RequestEvent
+}
+
+func (c *counting) Request(e telemetry.RequestEvent) { c.requests = append(c.requests, e) }
+
+// A body of lines is one request, for metrics too, and says what it is.
+func TestLinesAreCounted(t *testing.T) {
+	s := adaptertest.For(t, nil)
+	var sink counting
+	h := sagemaker.New(oip.New(s.Models, nil, &oip.Options{Sink: &sink}), s.Events, &sagemaker.Options{Model: "addsub"})
+	w := adaptertest.Ask(h, http.MethodPost, "/invocations", "{}\n{}", "Content-Type: application/jsonlines")
+	if got := w.Header()["Content-Type"]; w.Code != http.StatusOK || !cmp.Equal(got, []string{"application/jsonlines"}) {
+		t.Errorf("got %d, %q", w.Code, got)
+	}
+	if len(sink.requests) != 1 || sink.requests[0].Model != "addsub" || sink.requests[0].Code != fault.OK {
+		t.Errorf("counted: %+v", sink.requests)
 	}
 }
 

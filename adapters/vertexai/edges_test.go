@@ -9,10 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"godwit.dev/adapters/adaptertest"
+	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/oip"
 	"godwit.dev/adapters/vertexai"
 	"godwit.dev/runtime/fault"
@@ -60,6 +62,33 @@ func TestAnswers(t *testing.T) {
 	header, ok := strings.CutPrefix(w.Header().Get("Content-Type"), vertexai.BinaryType+";json-header-size=")
 	if n, err := strconv.Atoi(header); !ok || err != nil || n != w.Body.Len()-12 || !json.Valid(w.Body.Bytes()[:n]) {
 		t.Errorf("binary tensors from JSON: want the length of the JSON in the type, got %q of %d bytes", w.Header().Get("Content-Type"), w.Body.Len())
+	}
+}
+
+// Binary tensors have their length in the type, wherever the request was sent on to.
+func TestRedirectedBinary(t *testing.T) {
+	s := adaptertest.For(t, nil)
+	body := strings.Replace(rawBody, `{"inputs"`, `{"parameters":{"binary_data_output":true},"inputs"`, 1)
+	w := ask(s.API, vertexai.BinaryType+";json-header-size="+strconv.Itoa(len(body)), "v2/models/echo-FP32/infer", body)
+	if got := w.Header().Get("Content-Type"); w.Code != http.StatusOK || got != vertexai.BinaryType+";json-header-size="+strconv.Itoa(w.Body.Len()-12) {
+		t.Errorf("got %d, %q of %d bytes", w.Code, got, w.Body.Len())
+	}
+}
+
+func TestHere(t *testing.T) {
+	for _, name := range []string{"AIP_HTTP_PORT", "AIP_PREDICT_ROUTE"} {
+		if !vertexai.Here(func(asked string) string { return map[string]string{name: "1"}[asked] }) {
+			t.Errorf("%s: not recognised", name)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	for drain, want := range map[time.Duration]time.Duration{0: time.Second, 5 * time.Second: 5 * time.Second, time.Minute: 9 * time.Second} {
+		o := httpserve.Options{Drain: drain}
+		if vertexai.Limits(&o); o.Drain != want || o.NoGRPC {
+			t.Errorf("drain %v: want %v and gRPC, got %v, %t", drain, want, o.Drain, o.NoGRPC)
+		}
 	}
 }
 
