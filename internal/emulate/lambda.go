@@ -51,6 +51,7 @@ type lambda struct {
 	invoked   int
 	asking    int // requests for the next invocation that wait
 	frozen    bool
+	ending    bool // it is not frozen again
 	extension bool
 	conns     map[net.Conn]http.ConnState
 }
@@ -152,6 +153,7 @@ func (l *lambda) ready(ctx context.Context) error {
 func (l *lambda) grace() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.ending = true
 	l.thaw()
 	if l.extension {
 		return lambdaGrace
@@ -175,7 +177,7 @@ func (l *lambda) timeout() time.Duration {
 // work that it may have; sockets that nobody uses then are dead when it is
 // thawed. l.mu is held.
 func (l *lambda) freeze() {
-	if !l.opts.Freeze || l.frozen || l.process == nil || len(l.running) > 0 || l.asking < max(1, l.opts.Concurrency) {
+	if !l.opts.Freeze || l.frozen || l.ending || l.process == nil || len(l.running) > 0 || l.asking < max(1, l.opts.Concurrency) {
 		return
 	}
 	if l.process.Signal(syscall.SIGSTOP) != nil {

@@ -1,10 +1,37 @@
 package emulate
 
 import (
+	"os"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
+
+// signalled is a process that notes the signals it gets.
+type signalled struct{ got []os.Signal }
+
+func (*signalled) Done() <-chan struct{} { return nil }
+func (*signalled) Err() error            { return nil }
+func (*signalled) PID() int              { return 0 }
+
+func (s *signalled) Signal(sig os.Signal) error {
+	s.got = append(s.got, sig)
+	return nil
+}
+
+// A function that asks for work is stopped, until it is to end: one that asks
+// only then would not hear of it.
+func TestWhatEndsIsNotStopped(t *testing.T) {
+	p := &signalled{}
+	l := &lambda{opts: &Options{Freeze: true}, process: p, asking: 1}
+	l.freeze()
+	l.grace()
+	l.freeze()
+	if diff := cmp.Diff([]os.Signal{syscall.SIGSTOP, syscall.SIGCONT}, p.got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
 
 // What Lambda makes of a partial answer: mistakes are a failure of all, and
 // nothing at all is a success.
