@@ -12,7 +12,10 @@
 // protocol has for it not through. Rows of numbers may be text/csv, without a
 // header line, for a model with one numeric input of two dimensions; who says
 // Accept: text/csv gets rows back, from a model with one numeric output of at
-// most two. Other content types, JSON Lines among them, are refused with 415.
+// most two, and who says Accept: application/jsonlines a line of JSON for each
+// row. A body of application/jsonlines has a request of the protocol in each
+// line, and its answer an answer or an error in each. Other content types are
+// refused with 415.
 //
 // Where a function has several models, a caller names one in TargetModel, or
 // as CustomAttributes model=NAME&version=V.
@@ -29,5 +32,5 @@
 // # Callers
 //
 // SageMaker checks callers by IAM and takes every other credential away, so
-// auth: platform is the only choice that lets anybody in.
+// auth: key and auth: jwt would let nobody in, and are refused at the start.
 package sagemaker
