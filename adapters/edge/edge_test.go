@@ -3,10 +3,12 @@ package edge_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -15,6 +17,7 @@ import (
 	"godwit.dev/adapters/edge"
 	"godwit.dev/adapters/httpserve"
 	"godwit.dev/internal/emulate"
+	"godwit.dev/runtime/trigger"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -67,48 +70,21 @@ func start(t *testing.T, variant string, how *adaptertest.Setup) *emulate.Instan
 func TestConformance(t *testing.T) {
 	for _, variant := range emulate.Variants("edge") {
 		t.Run(variant, func(t *testing.T) {
+			t.Parallel() // HTTP/2 says goodbye for a second
 			adaptertest.Run(t, func(t *testing.T, how *adaptertest.Setup) adaptertest.Client { return start(t, variant, how) }, adaptertest.Caps{})
 		})
 	}
 }
 
-// sender is another program of the device: one event in binary mode, several in
-// a batch.
-type sender struct{ i *emulate.Instance }
+// sender is another program of the device.
+type sender struct{ *emulate.Instance }
 
 func (s sender) Deliver(ctx context.Context, items []adaptertest.Item) (*adaptertest.Verdict, error) {
-	d := &emulate.Delivery{Header: http.Header{}}
-	if len(items) == 1 {
-		d.Header = http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {items[0].ID}, "Ce-Source": {"/suite"}, "Ce-Type": {"suite.item"}, "Content-Type": {"application/json"}}
-		for name, value := range items[0].Attributes {
-			d.Header.Set("Ce-"+name, value)
-		}
-		if items[0].Broken {
-			d.Header.Del("Ce-Type")
-		}
-		d.Body = items[0].Data
-	} else {
-		var batch bytes.Buffer
-		for i, item := range items {
-			e := map[string]any{"specversion": "1.0", "id": item.ID, "source": "/suite", "type": "suite.item", "datacontenttype": "application/json", "data": json.RawMessage(item.Data)}
-			for name, value := range item.Attributes {
-				e[name] = value
-			}
-			if item.Broken {
-				delete(e, "type")
-			}
-			text, err := json.Marshal(e)
-			if err != nil {
-				return nil, err
-			}
-			batch.WriteByte("[,"[min(i, 1)])
-			batch.Write(text)
-		}
-		batch.WriteByte(']')
-		d.Header.Set("Content-Type", "application/cloudevents-batch+json")
-		d.Body = batch.Bytes()
+	header, body, err := adaptertest.CloudEvents(items)
+	if err != nil {
+		return nil, err
 	}
-	r, err := s.i.Deliver(ctx, d)
+	r, err := s.Instance.Deliver(ctx, &emulate.Delivery{Header: header, Body: body})
 	if err != nil {
 		return nil, err
 	}
@@ -119,4 +95,41 @@ func TestEvents(t *testing.T) {
 	adaptertest.RunEvents(t, func(t *testing.T, how *adaptertest.Setup) adaptertest.EventClient {
 		return sender{start(t, "http1", how)}
 	}, adaptertest.EventCaps{Whole: true, Aside: true})
+}
+
+// Every sample is taken, each of its events once.
+func TestSamples(t *testing.T) {
+	i := start(t, "http1", nil)
+	want := map[string]int{"reading": 1, "reading-structured": 1, "reading-batch": 2}
+	samples := emulate.Samples("edge")
+	if len(samples) != len(want) {
+		t.Errorf("%d samples, want %d", len(samples), len(want))
+	}
+	for _, s := range samples {
+		reply, err := i.Deliver(t.Context(), &s.Delivery)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reply.Status != http.StatusAccepted || reply.Retry {
+			t.Errorf("%s: status %d, sent again: %t: %s", s.Name, reply.Status, reply.Retry, reply.Body)
+		}
+		seen := map[string]bool{}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/events", bytes.NewReader(s.Delivery.Body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = s.Delivery.Header
+		w := httptest.NewRecorder()
+		edge.New(nil, trigger.HandlerFunc(func(_ context.Context, ev *trigger.Event) []trigger.Outcome {
+			for _, item := range ev.Items {
+				if seen[item.Key] = true; item.Attributes["model"] != "iris" || !strings.HasPrefix(string(item.Data), `{"inputs":`) {
+					t.Errorf("%s: %+v", s.Name, item)
+				}
+			}
+			return slices.Repeat([]trigger.Outcome{{State: trigger.Done}}, len(ev.Items))
+		}), nil).ServeHTTP(w, r)
+		if len(seen) != want[s.Name] || w.Code != http.StatusAccepted {
+			t.Errorf("%s: status %d, events %v, want %d", s.Name, w.Code, seen, want[s.Name])
+		}
+	}
 }

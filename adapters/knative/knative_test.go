@@ -63,40 +63,15 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// broker delivers items as a Broker does, one in binary mode or several in a batch.
-type broker struct{ i *emulate.Instance }
+// broker delivers items as a Broker does.
+type broker struct{ *emulate.Instance }
 
 func (b broker) Deliver(ctx context.Context, items []adaptertest.Item) (*adaptertest.Verdict, error) {
-	d := &emulate.Delivery{Header: http.Header{}}
-	if len(items) == 1 {
-		d.Header = http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {items[0].ID}, "Ce-Source": {"/suite"}, "Ce-Type": {"suite.item"}, "Content-Type": {"application/json"}}
-		for name, value := range items[0].Attributes {
-			d.Header.Set("Ce-"+name, value)
-		}
-		if items[0].Broken {
-			d.Header.Del("Ce-Type")
-		}
-		d.Body = items[0].Data
-	} else {
-		batch := []map[string]any{}
-		for _, item := range items {
-			e := map[string]any{"specversion": "1.0", "id": item.ID, "source": "/suite", "type": "suite.item", "datacontenttype": "application/json", "data": json.RawMessage(item.Data)}
-			for name, value := range item.Attributes {
-				e[name] = value
-			}
-			if item.Broken {
-				delete(e, "type")
-			}
-			batch = append(batch, e)
-		}
-		d.Header.Set("Content-Type", "application/cloudevents-batch+json")
-		body, err := json.Marshal(batch)
-		if err != nil {
-			return nil, err
-		}
-		d.Body = body
+	header, body, err := adaptertest.CloudEvents(items)
+	if err != nil {
+		return nil, err
 	}
-	r, err := b.i.Deliver(ctx, d)
+	r, err := b.Instance.Deliver(ctx, &emulate.Delivery{Header: header, Body: body})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package fnserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ func lifeOnEdge(p *app.Process, log *slog.Logger, path string) (*Life, error) {
 		name = s.Name
 	}
 	state := stateFolder(p.Getenv, name)
-	life := &Life{Path: path, Output: dir}
+	life := &Life{Path: path, Output: cmp.Or(p.Getenv("GODWIT_OUTPUT"), dir)}
 	r := &reverter{dir: state, path: path, log: log, now: time.Now, boot: bootID()}
 	if dir == path && state != "" { // a lone model file has nothing that it could be measured by
 		life.Path = r.begin(ctx)

@@ -230,6 +230,25 @@ func TestSpecSaysWhereADeviceListensAndForwards(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
+// A function's folder may be read-only: scores go where a variable says.
+func TestScoresOfADeviceGoWhereAVariableSays(t *testing.T) {
+	at, output := port(t), t.TempDir()
+	u := newUnit(t, "{edge: {listen: '"+at+"'}}")
+	u.start("GODWIT_OUTPUT=" + output)
+	resp, err := http.Post("http://"+at+"/events", "application/cloudevents+json", strings.NewReader(rowEvent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	there, _ := filepath.Glob(filepath.Join(output, "scores", "*.json"))
+	here, _ := filepath.Glob(filepath.Join(u.dir, "scores", "*"))
+	if resp.StatusCode != http.StatusAccepted || len(there) != 1 || here != nil {
+		t.Errorf("status %d, scores %v and in the function's folder %v", resp.StatusCode, there, here)
+	}
+	u.stop()
+	http.DefaultClient.CloseIdleConnections()
+}
+
 // The spec bounds what waits for the network: what is too old or too much goes,
 // and systemctl status says so.
 func TestSpecBoundsWhatWaits(t *testing.T) {
