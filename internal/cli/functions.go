@@ -4,14 +4,21 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 
 	"godwit.dev/internal/emulate"
 	"godwit.dev/internal/fnlambda"
 	"godwit.dev/internal/fnserver"
+	"godwit.dev/internal/pack"
+	"godwit.dev/internal/verify"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/manifest"
 )
 
 // functionCommand begins the command line of a process that is a function and
@@ -53,18 +60,121 @@ func (p *program) artifact(target string) (path string, args []string, err error
 	return p.Executable, []string{functionCommand, kind}, nil
 }
 
-// launch starts the function in dir for a target. What it logs goes to out.
-func (p *program) launch(target, dir string, out io.Writer) (launch emulate.Launch, path string, err error) {
+// source is what functions are started from: a folder, with the programs of
+// this machine, or a package, with those in it.
+type source struct {
+	dir string       // the function's
+	pkg *pack.Opened // nil for a folder
+}
+
+// openSource opens what is at path; the caller closes it.
+func (p *program) openSource(path string) (*source, error) {
+	if !pack.IsPackage(path) {
+		return &source{dir: path}, nil
+	}
+	stop := p.working("opening " + path)
+	pkg, err := pack.Open(path, runtime.GOARCH, p.Getenv("TMPDIR"))
+	stop()
+	if err != nil {
+		return nil, err
+	}
+	if m := pkg.Manifest; m == nil || m.Platform != runtime.GOOS+"/"+runtime.GOARCH {
+		what := "no " + manifest.Name
+		if m != nil {
+			what = m.Platform
+		}
+		return nil, errors.Join(fault.New(fault.Unsupported, "", path, "want a package for %s/%s to run here, got %s", runtime.GOOS, runtime.GOARCH, what), pkg.Close())
+	}
+	if err := pkg.Manifest.Check(os.DirFS(pkg.Dir), nil); err != nil {
+		return nil, errors.Join(err, pkg.Close())
+	}
+	return &source{dir: pkg.Dir, pkg: pkg}, nil
+}
+
+func (s *source) Close() error {
+	if s.pkg == nil {
+		return nil
+	}
+	return s.pkg.Close()
+}
+
+// program is the file of a package that serves a target; "" if none does.
+func (s *source) program(target string) string {
+	names := []string{"fn-server"}
+	if target == "awslambda" {
+		names = []string{"bootstrap", "fn-lambda"}
+	}
+	for _, name := range names {
+		file := filepath.Join(s.dir, name)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			return file
+		}
+	}
+	return ""
+}
+
+// serves reports whether s is for a target. The image is for all that take one,
+// what only one platform takes is for that one.
+func (s *source) serves(target string) bool {
+	switch {
+	case s.pkg == nil:
+		return true
+	case s.program(target) == "":
+		return false
+	case s.pkg.Kind == pack.KindImage:
+		return target != "azurefunctions" && target != "edge"
+	case s.has("host.json"):
+		return target == "azurefunctions"
+	}
+	return target == "awslambda" || target == "edge"
+}
+
+func (s *source) has(name string) bool {
+	_, err := os.Stat(filepath.Join(s.dir, name))
+	return err == nil
+}
+
+// start says how the function is started for a target. What it logs goes to out.
+func (p *program) start(target string, s *source, out io.Writer) (*verify.Target, error) {
+	// The platform is this process: nobody else is to reach the function.
+	env := append(p.Passed(), "GODWIT_TARGET="+target, "GODWIT_BIND=127.0.0.1")
+	if s.pkg != nil {
+		return p.startPackage(target, s, env, out)
+	}
 	path, args, err := p.artifact(target)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, "", fault.New(fault.Usage, "", dir, "%w", err)
+	dir, err := filepath.Abs(s.dir)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "", s.dir, "%w", err)
 	}
-	// The platform is this process: nobody else is to reach the function.
-	env := append(p.Passed(), "GODWIT_FUNCTION="+dir, "GODWIT_TARGET="+target, "GODWIT_BIND=127.0.0.1")
-	return emulate.Command(path, args, env, out, out), path, nil
+	t := &verify.Target{Name: target, Artifact: path, Launch: emulate.Command(path, args, append(env, "GODWIT_FUNCTION="+dir), out, out)}
+	t.Digest, err = fileDigest(path)
+	return t, err
+}
+
+// startPackage starts the program of a package, which finds the function and
+// its libraries beside itself, as it will where it is deployed.
+func (p *program) startPackage(target string, s *source, env []string, out io.Writer) (*verify.Target, error) {
+	file := s.program(target)
+	if file == "" {
+		return nil, fault.New(fault.Usage, "", s.pkg.Path, "want a package for %s, got one without its program", target).
+			WithHint("godwit package DIR --target %s", target)
+	}
+	env = slices.DeleteFunc(env, func(v string) bool {
+		return strings.HasPrefix(v, "GODWIT_ONNXRUNTIME=") || strings.HasPrefix(v, "LD_LIBRARY_PATH=")
+	})
+	t := &verify.Target{Name: target, Artifact: s.pkg.Path, Digest: strings.TrimPrefix(s.pkg.Digest, "sha256:"), Launch: emulate.Command(file, nil, env, out, out)}
+	switch target {
+	case "awslambda":
+		t.Env = []string{"LAMBDA_TASK_ROOT=" + s.dir}
+	case "azurefunctions":
+		if s.has("host.json") { // its own app, not one of ours
+			t.Env, t.Forms = []string{"FUNCTIONS_APP_ROOT_PATH=" + s.dir}, []string{"proxied"}
+		}
+	}
+	return t, nil
 }
 
 // fileDigest is the SHA-256 of a file.

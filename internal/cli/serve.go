@@ -33,12 +33,12 @@ type serveOptions struct {
 func (p *program) newServe() *cobra.Command {
 	var o serveOptions
 	cmd := &cobra.Command{
-		Use:     "serve [DIR|MODEL]",
+		Use:     "serve [DIR|MODEL|PACKAGE]",
 		GroupID: "run",
 		Short:   "Serve a function on this machine",
 		Long: `serve answers the Open Inference Protocol, REST and gRPC, for a function folder
 or a lone model file, with a page to try it on, metrics and an OpenAPI
-document. It listens at once and is ready when every model is loaded. On
+document; with --as under a target's contract, for packages too. It listens at once and is ready when every model is loaded. On
 SIGHUP it reads godwit.yaml and the models again and brings what changed into
 service, without a failed request; what does not answer the recorded requests
 as recorded is refused, and the old one serves on. Replace files by renaming.
@@ -86,13 +86,20 @@ func (p *program) serve(ctx context.Context, args []string, o *serveOptions) err
 	if err != nil {
 		return err
 	}
-	path, done, err := p.withHandler(ctx, path)
-	if done || err != nil {
+	from, err := p.openSource(path)
+	if err != nil {
 		return err
 	}
-	if o.as != "" {
-		return p.serveAs(ctx, path, o)
+	defer from.Close()
+	if from.pkg == nil {
+		if _, done, err := p.withHandler(ctx, path); done || err != nil {
+			return err
+		}
 	}
+	if o.as != "" {
+		return p.serveAs(ctx, from, o)
+	}
+	path = from.dir
 	if o.form != "" || o.event != "" {
 		return fault.New(fault.Usage, "", "--form, --event", "want a target, got none").WithHint("Add --as TARGET.")
 	}

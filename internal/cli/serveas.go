@@ -23,6 +23,7 @@ import (
 	"godwit.dev/adapters/httpserve"
 	"godwit.dev/internal/app"
 	"godwit.dev/internal/emulate"
+	"godwit.dev/internal/verify"
 	"godwit.dev/runtime/fault"
 )
 
@@ -30,17 +31,17 @@ import (
 // that one finds this one.
 const invokePath = "POST /2015-03-31/functions/function/invocations"
 
-// serveAs serves the function in dir under a target's contract: a process as
+// serveAs serves a function under a target's contract: a process as
 // the platform would start it, and in front of it the platform.
-func (p *program) serveAs(ctx context.Context, dir string, o *serveOptions) error {
+func (p *program) serveAs(ctx context.Context, from *source, o *serveOptions) error {
 	if !slices.Contains(emulate.Targets(), o.as) {
 		return fault.New(fault.Usage, "", "--as", "want one of %s, got %q", strings.Join(emulate.Targets(), ", "), o.as)
 	}
-	launch, _, err := p.launch(o.as, dir, p.Stderr)
+	t, err := p.start(o.as, from, p.Stderr)
 	if err != nil {
 		return err
 	}
-	s := &platformServer{p: p, dir: dir, target: o.as, form: cmp.Or(o.form, emulate.Variants(o.as)[0]), launch: launch, ended: make(chan struct{}, 1)}
+	s := &platformServer{p: p, dir: from.dir, target: o.as, form: cmp.Or(o.form, emulate.Variants(o.as)[0]), function: t, ended: make(chan struct{}, 1)}
 	if o.event != "" {
 		d, err := delivery(o.as, o.event)
 		if err != nil {
@@ -91,7 +92,7 @@ type platformServer struct {
 	p            *program
 	dir          string
 	target, form string
-	launch       emulate.Launch
+	function     *verify.Target
 
 	mu       sync.Mutex
 	instance *emulate.Instance // nil while none runs
@@ -99,7 +100,7 @@ type platformServer struct {
 }
 
 func (s *platformServer) start(ctx context.Context) error {
-	i, err := emulate.Start(ctx, s.target, s.launch, &emulate.Options{Variant: s.form})
+	i, err := emulate.Start(ctx, s.target, s.function.Launch, &emulate.Options{Variant: s.form, Env: s.function.Env})
 	if err != nil {
 		return err
 	}

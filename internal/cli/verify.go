@@ -22,7 +22,7 @@ type verifyOptions struct{ targets []string }
 func (p *program) newVerify() *cobra.Command {
 	var o verifyOptions
 	cmd := &cobra.Command{
-		Use:     "verify [DIR|MODEL]",
+		Use:     "verify [DIR|MODEL|PACKAGE]",
 		GroupID: "ship",
 		Short:   "Ask a function every recorded request on every target",
 		Long: `verify starts the function under each target's contract, asks it every recorded
@@ -37,11 +37,16 @@ values. Envelope is what the platform wraps around the request and the answer.
 The evidence says whose code stood for the platform: real is the platform's own,
 framework the vendor's library around the function, protocol ours alone.
 
-Without --target these are the targets of godwit.yaml, or all if it names none.
+Of a package, as godwit package makes it, its own program is started, with the
+libraries and the models that are in it.
+
+Without --target these are the targets of godwit.yaml, or all if it names none, as
+far as a package is for them.
 
 Exit codes: 0 all answers are as recorded, 2 wrong usage, 14 one is not.`,
 		Example: `  godwit verify fraud/
-  godwit verify fraud/ --target awslambda,knative --json`,
+  godwit verify fraud/ --target awslambda,knative --json
+  godwit verify fraud.zip`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return p.verify(cmd.Context(), args, &o) },
 	}
@@ -54,11 +59,17 @@ func (p *program) verify(ctx context.Context, args []string, o *verifyOptions) e
 	if err != nil {
 		return err
 	}
-	dir, done, err := p.withHandler(ctx, path)
-	if done || err != nil {
+	from, err := p.openSource(path)
+	if err != nil {
 		return err
 	}
-	folder, s, err := app.ReadSpec(dir)
+	defer from.Close()
+	if from.pkg == nil {
+		if _, done, err := p.withHandler(ctx, path); done || err != nil {
+			return err
+		}
+	}
+	folder, s, err := app.ReadSpec(from.dir)
 	if err != nil {
 		return err
 	}
@@ -70,19 +81,18 @@ func (p *program) verify(ctx context.Context, args []string, o *verifyOptions) e
 	if err != nil {
 		return err
 	}
+	if len(o.targets) == 0 {
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !from.serves(name) })
+	}
 	said := map[string]*tail{}
 	var targets []verify.Target
 	for _, name := range names {
 		said[name] = &tail{}
-		launch, path, err := p.launch(name, dir, said[name])
+		t, err := p.start(name, from, said[name])
 		if err != nil {
 			return err
 		}
-		t := verify.Target{Name: name, Launch: launch, Artifact: path}
-		if t.Digest, err = fileDigest(path); err != nil {
-			return err
-		}
-		targets = append(targets, t)
+		targets = append(targets, *t)
 	}
 	var stop func()
 	report, err := verify.Run(ctx, s.Name, requests, targets, &verify.Options{Progress: func(done, all int, what string) {

@@ -50,8 +50,7 @@ func Folder(ctx context.Context, t *Tree, dir string, progress func(int64)) (a *
 			return nil, err
 		}
 		if f.Path == manifest.Name {
-			sum := sha256.Sum256(f.Data)
-			a.Digest = "sha256:" + hex.EncodeToString(sum[:])
+			a.Digest = digestOf(f.Data)
 		}
 	}
 	a.Size = read.all

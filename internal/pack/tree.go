@@ -113,6 +113,28 @@ func (f *File) Open() (io.ReadCloser, int64, error) {
 	return r, info.Size(), nil
 }
 
+// Size is how many bytes the file has. Errors: as Open.
+func (f *File) Size() (int64, error) {
+	r, n, err := f.Open()
+	if err != nil {
+		return 0, err
+	}
+	return n, r.Close()
+}
+
+// Size is how many bytes all files have together. Errors: as Open.
+func (t *Tree) Size() (int64, error) {
+	var all int64
+	for i := range t.Files {
+		n, err := t.Files[i].Size()
+		if err != nil {
+			return 0, err
+		}
+		all += n
+	}
+	return all, nil
+}
+
 // Mode is the file's mode in every package.
 func (f *File) Mode() fs.FileMode {
 	if f.Exec {
@@ -154,4 +176,21 @@ func (r *reader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return r.r.Read(p)
+}
+
+// digestOf is the "sha256:…" of text.
+func digestOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// digestFile is the "sha256:…" of a whole file, which is at its beginning again
+// afterwards.
+func digestFile(f *os.File) (string, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	_, err := f.Seek(0, io.SeekStart)
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)), err
 }

@@ -29,6 +29,15 @@ type Target struct {
 	Artifact, Digest string
 	Launch           emulate.Launch
 	Env              []string // what its user sets: KEY=VALUE
+	// Forms are the forms of requests to verify; nil means all that the platform has.
+	Forms []string
+}
+
+func (t *Target) forms() []string {
+	if t.Forms != nil {
+		return t.Forms
+	}
+	return emulate.Variants(t.Name)
 }
 
 // Report is what Run found; its JSON is documented in docs/verify.md.
@@ -98,7 +107,7 @@ func Run(ctx context.Context, function string, requests []recorded.Request, targ
 	}
 	all, done := 0, 0
 	for i := range targets {
-		all += len(emulate.Variants(targets[i].Name))
+		all += len(targets[i].forms())
 	}
 	report := &Report{Function: function, OK: true, Requests: len(requests)}
 	first := map[string]origin{} // of each request, the first answer
@@ -106,7 +115,7 @@ func Run(ctx context.Context, function string, requests []recorded.Request, targ
 		t := &targets[i]
 		kind, from := emulate.EvidenceOf(t.Name)
 		r := TargetReport{Target: t.Name, OK: true, Evidence: kind, From: from, Artifact: t.Artifact, Digest: t.Digest}
-		for _, form := range emulate.Variants(t.Name) {
+		for _, form := range t.forms() {
 			if o.Progress != nil {
 				o.Progress(done, all, t.Name+" "+form)
 			}

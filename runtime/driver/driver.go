@@ -31,6 +31,12 @@ type Preparer interface {
 	Prepare() error
 }
 
+// A Locator is an Engine over a native library in a file.
+type Locator interface {
+	// Locate is the path of the library that Open would load. Errors: Runtime.
+	Locate() (string, error)
+}
+
 // A Settler is an Engine that can make the runs of its open sessions faster by
 // work that no start should wait for.
 type Settler interface {

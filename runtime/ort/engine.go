@@ -24,6 +24,7 @@ type engine struct {
 var (
 	_ driver.Engine   = (*engine)(nil)
 	_ driver.Preparer = (*engine)(nil)
+	_ driver.Locator  = (*engine)(nil)
 )
 
 func newEngine(setup *driver.Setup) driver.Engine {
@@ -49,6 +50,8 @@ func (e *engine) Prepare() error {
 	_, err := open(e.setup)
 	return err
 }
+
+func (e *engine) Locate() (string, error) { return find(e.setup) }
 
 // Open loads the model at path. ONNX Runtime cannot stop while it loads, so
 // ctx is looked at before and after.
