@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -141,7 +140,7 @@ func (q *Queue) fail(format string, args ...any) *fault.Error {
 func (q *Queue) recover() error {
 	now := time.Now()
 	for _, dir := range []string{"", refusedDir} {
-		files, err := os.ReadDir(filepath.Join(q.opts.Dir, dir))
+		files, err := os.ReadDir(filepath.Join(q.opts.Dir, dir)) // sorted, so in their order
 		if err != nil {
 			return q.fail("%w", err)
 		}
@@ -170,9 +169,6 @@ func (q *Queue) recover() error {
 			q.waiting = append(q.waiting, e)
 			q.names[e.name] = true
 		}
-	}
-	for _, all := range [][]entry{q.waiting, q.refused} {
-		slices.SortFunc(all, func(a, b entry) int { return cmp.Compare(a.seq, b.seq) })
 	}
 	return nil
 }

@@ -96,8 +96,11 @@ func TestAnswersAreSentOnInTheirOrder(t *testing.T) {
 	put(t, q, "c", "b")
 	q.Close()
 	q = open(t, &edge.QueueOptions{Dir: dir, Forward: r.forward})
+	if err := q.Put(t.Context(), "empty", nil); err != nil {
+		t.Error(err)
+	}
 	drain(t, q, r)
-	if diff := cmp.Diff([]string{"b=of b", "a=of a", "c=of c"}, r.got); diff != "" {
+	if diff := cmp.Diff([]string{"b=of b", "a=of a", "c=of c", "empty="}, r.got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	q.Close()
@@ -332,7 +335,7 @@ func TestAnswersAreSentOnAsEvents(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	for said, code := range map[int]fault.Code{200: fault.OK, 204: fault.OK, 400: fault.Invalid, 413: fault.TooLarge, 415: fault.UnsupportedMedia, 422: fault.Unprocessable,
-		401: fault.Unavailable, 403: fault.Unavailable, 404: fault.Unavailable, 405: fault.Unavailable, 429: fault.Unavailable, 500: fault.Unavailable, 503: fault.Unavailable} {
+		300: fault.Unavailable, 299: fault.OK, 401: fault.Unavailable, 403: fault.Unavailable, 404: fault.Unavailable, 405: fault.Unavailable, 429: fault.Unavailable, 500: fault.Unavailable, 503: fault.Unavailable} {
 		status = said
 		if err := post(t.Context(), "x", []byte("{}")); fault.CodeOf(err) != code {
 			t.Errorf("%d: %v, want %v", said, err, code)

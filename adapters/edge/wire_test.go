@@ -83,6 +83,8 @@ func TestMessages(t *testing.T) {
 	good, invalid, passing := event("1"), event("fail-invalid"), event("fail-unavailable")
 	denied := message("", good)
 	denied.Method = http.MethodGet
+	asItIs := message("", good)
+	asItIs.Header.Set("Content-Encoding", "Identity")
 	packed := message("", good)
 	packed.Header.Set("Content-Encoding", "gzip")
 	bound := &edge.Options{MaxEvents: 2, MaxBody: 400}
@@ -104,6 +106,7 @@ func TestMessages(t *testing.T) {
 		{"no event", nil, message("", "{}"), 400},
 		{"no JSON", nil, message("", "x"), 400},
 		{"compressed", nil, packed, 415},
+		{"as it is", nil, asItIs, 202},
 		{"another method", nil, denied, 405},
 		{"who may not", &edge.Options{Auth: refuses{fault.Denied}}, message("", good), 403},
 		{"who is not known", &edge.Options{Auth: refuses{fault.Unauthenticated}}, message("", good), 401},
@@ -113,6 +116,8 @@ func TestMessages(t *testing.T) {
 	} {
 		if w := serve(c.options, c.request); w.Code != c.want {
 			t.Errorf("%s: status %d, want %d: %s", c.name, w.Code, c.want, w.Body)
+		} else if allow := w.Header().Get("Allow"); (allow == "POST") != (w.Code == 405) {
+			t.Errorf("%s: status %d, Allow %q", c.name, w.Code, allow)
 		}
 	}
 	w := httptest.NewRecorder()
@@ -218,6 +223,8 @@ func TestServicesOfOthers(t *testing.T) {
 		{"no watchdog", map[string]string{"NOTIFY_SOCKET": path}, fault.OK, []string{"READY=1", "STOPPING=1"}},
 		{"another's watchdog", map[string]string{"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000", "WATCHDOG_PID": "8"}, fault.OK, []string{"READY=1", "STOPPING=1"}},
 		{"no time", map[string]string{"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "0"}, fault.BadConfig, nil},
+		{"a long time", map[string]string{"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "9223372036854775"}, fault.OK, []string{"READY=1", "STOPPING=1"}},
+		{"a bit too much", map[string]string{"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "9223372036854776"}, fault.BadConfig, nil},
 		{"too much time", map[string]string{"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "9223372036854775807"}, fault.BadConfig, nil},
 		{"no path", map[string]string{"NOTIFY_SOCKET": "vsock:2:1"}, fault.BadConfig, nil},
 		{"no socket", map[string]string{"NOTIFY_SOCKET": path + "x"}, fault.BadConfig, nil},
