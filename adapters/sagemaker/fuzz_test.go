@@ -1,6 +1,7 @@
 package sagemaker_test
 
 import (
+	"context"
 	"encoding/csv"
 	"math"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 
 	"godwit.dev/adapters/adaptertest"
 	"godwit.dev/adapters/sagemaker"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/trigger"
 )
 
 // Rows that are taken come back, from a model that answers what it is given, as
@@ -70,5 +73,37 @@ func FuzzContentType(f *testing.F) {
 		if w.Code >= 500 {
 			t.Errorf("%q: status %d: %s", contentType, w.Code, w.Body)
 		}
+	})
+}
+
+// Whatever lines are sent, there is an answer in a line for each, in order.
+func FuzzLines(f *testing.F) {
+	for _, text := range []string{"{}", "{}\n", "{}\r\n\n[]\n", "\n\n", "", "{\"test_fail\":\"invalid\"}\n1", "\x00\n\xff"} {
+		f.Add(text)
+	}
+	s := adaptertest.For(f, nil)
+	h := sagemaker.New(s.API, trigger.HandlerFunc(func(_ context.Context, ev *trigger.Event) []trigger.Outcome {
+		out := make([]trigger.Outcome, len(ev.Items))
+		for i := range out {
+			out[i] = trigger.Outcome{State: trigger.Done, Result: ev.Items[i].Data}
+			if len(ev.Items[i].Data)%2 == 1 {
+				out[i] = trigger.Of(fault.New(fault.Invalid, "", "", "odd"))
+			}
+		}
+		return out
+	}), &sagemaker.Options{Model: "echo-FP32"})
+	f.Fuzz(func(t *testing.T, text string) {
+		w := adaptertest.Ask(h, http.MethodPost, "/invocations", text, "Content-Type: application/jsonlines")
+		lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+		if strings.Trim(text, "\n") == "" && len(lines) == 1 {
+			adaptertest.Answered(t, w, http.StatusBadRequest, "got nothing")
+			return
+		}
+		for i, line := range lines {
+			if len(line)%2 == 1 {
+				lines[i] = `{"error":"odd","code":"invalid"}`
+			}
+		}
+		adaptertest.Answered(t, w, http.StatusOK, "="+strings.Join(lines, "\n")+"\n")
 	})
 }
