@@ -23,6 +23,7 @@ import (
 	"godwit.dev/adapters/httpserve"
 	"godwit.dev/internal/app"
 	"godwit.dev/internal/emulate"
+	"godwit.dev/internal/recorded"
 	"godwit.dev/internal/verify"
 	"godwit.dev/runtime/fault"
 )
@@ -42,8 +43,16 @@ func (p *program) serveAs(ctx context.Context, from *source, o *serveOptions) er
 		return err
 	}
 	s := &platformServer{p: p, dir: from.dir, target: o.as, form: cmp.Or(o.form, emulate.Variants(o.as)[0]), function: t, ended: make(chan struct{}, 1)}
+	// Scores of a platform that is played are beside the function, as without one;
+	// a package is not a place for them.
+	if from.pkg == nil {
+		s.output = from.dir
+	}
+	if s.output, err = filepath.Abs(s.output); err != nil {
+		return fault.New(fault.Usage, "", from.dir, "%w", err)
+	}
 	if o.event != "" {
-		d, err := delivery(o.as, o.event)
+		d, err := s.delivery(o.event)
 		if err != nil {
 			return err
 		}
@@ -69,10 +78,23 @@ func (p *program) serveAs(ctx context.Context, from *source, o *serveOptions) er
 	return s.serve(ctx, ln)
 }
 
-// delivery is the sample event with that name, or what a file says.
-func delivery(target, name string) (*emulate.Delivery, error) {
-	if sample, ok := emulate.SampleOf(target, name); ok {
-		return &sample.Delivery, nil
+// delivery is the sample event with that name, about the function's first
+// recorded request if there is one, or what a file says.
+func (s *platformServer) delivery(name string) (*emulate.Delivery, error) {
+	if sample, ok := emulate.SampleOf(s.target, name); ok {
+		folder, _, err := app.ReadSpec(s.dir)
+		if err != nil {
+			return nil, err
+		}
+		requests, err := recorded.Load(folder)
+		if err != nil {
+			return nil, err
+		}
+		if len(requests) == 0 {
+			return &sample.Delivery, nil
+		}
+		d := sample.With(requests[0].Model, requests[0].Body)
+		return &d, nil
 	}
 	data, err := os.ReadFile(name)
 	if err == nil {
@@ -80,8 +102,8 @@ func delivery(target, name string) (*emulate.Delivery, error) {
 		return &d, err
 	}
 	var names []string
-	for _, s := range emulate.Samples(target) {
-		names = append(names, s.Name)
+	for _, sample := range emulate.Samples(s.target) {
+		names = append(names, sample.Name)
 	}
 	return nil, fault.New(fault.Usage, "", "--event", "want a file or one of %s, got %q", strings.Join(names, ", "), name)
 }
@@ -93,6 +115,7 @@ type platformServer struct {
 	dir          string
 	target, form string
 	function     *verify.Target
+	output       string // the folder that a relative batch.output is in
 
 	mu       sync.Mutex
 	instance *emulate.Instance // nil while none runs
@@ -100,7 +123,8 @@ type platformServer struct {
 }
 
 func (s *platformServer) start(ctx context.Context) error {
-	i, err := emulate.Start(ctx, s.target, s.function.Launch, &emulate.Options{Variant: s.form, Env: s.function.Env})
+	env := append(slices.Clone(s.function.Env), "GODWIT_OUTPUT="+s.output)
+	i, err := emulate.Start(ctx, s.target, s.function.Launch, &emulate.Options{Variant: s.form, Env: env})
 	if err != nil {
 		return err
 	}
@@ -165,10 +189,29 @@ func (s *platformServer) deliverOnce(ctx context.Context, d *emulate.Delivery) e
 		return err
 	}
 	s.p.printReply(reply)
-	if reply.Retry || len(reply.Failed) > 0 {
-		return fault.New(fault.Unavailable, "", s.target, "the platform would deliver it again")
+	_, spec, err := app.ReadSpec(s.dir)
+	if err != nil {
+		return err
 	}
-	return nil
+	var failed *fault.Error
+	switch {
+	case reply.Retry || len(reply.Failed) > 0:
+		failed = fault.New(fault.Unavailable, "", s.target, "the platform would deliver it again")
+	case reply.Status >= http.StatusBadRequest:
+		failed = fault.New(fault.Invalid, "", s.target, "the event was refused, and the platform would not deliver it again")
+	default:
+		if b := spec.Batch; b != nil {
+			scores := filepath.Join(s.output, filepath.FromSlash(b.Output))
+			if _, err := os.Stat(scores); err == nil && !strings.Contains(b.Output, "://") {
+				s.p.say("scores are in %s\n", scores)
+			}
+		}
+		return nil
+	}
+	if len(spec.Triggers) == 0 {
+		failed = failed.WithHint("%s has no triggers, so it refuses every event. Add to its godwit.yaml: triggers: [queue] and batch: {input: rows/, output: scores/}.", spec.Name)
+	}
+	return failed
 }
 
 // printReply prints what the function answered to an event.

@@ -213,7 +213,7 @@ func (l *lambda) connState(c net.Conn, state http.ConnState) {
 func (l *lambda) streams() bool { return l.variant == "stream" || l.variant == "rest-stream" }
 
 // errBusy is what AWS says by 429: each environment there may be is at work.
-var errBusy = errors.New("Rate Exceeded.")
+var errBusy = errors.New("every environment is busy")
 
 // invoke has the function do one invocation, when it asks for one. An error is
 // errBusy unless patient, the harness's or ctx's; the invocation goes on without

@@ -73,3 +73,54 @@ func TestParseDelivery(t *testing.T) {
 		t.Errorf("no header: %v, want Usage", err)
 	}
 }
+
+// Whatever is around it, a sample's request is the one that is put in, and its
+// model; a sample with its own request is what it was.
+func TestSamplesWithAnotherRequest(t *testing.T) {
+	const own = `{"id":"r1", "inputs": [{"name":"ü<\"","shape":[1],"datatype":"BYTES","data":["a\\n\"b"]}], "parameters":{"x":true,"y":null,"z":-1.5e3}}`
+	for _, c := range []struct{ target, name, want string }{
+		{"awslambda", "sqs", `{"id":"r1","inputs":[{"name":"ü<\"","shape":[1],"datatype":"BYTES","data":["a\\n\"b"]}],"parameters":{"x":true,"y":null,"z":-1.5e3}}`},
+	} {
+		s, ok := SampleOf(c.target, c.name)
+		if !ok {
+			t.Fatal(c.name)
+		}
+		d := s.With("my.model", []byte(own))
+		var got struct {
+			Records []struct {
+				Body              string
+				MD5OfBody         string `json:"md5OfBody"`
+				MessageAttributes struct{ Model struct{ StringValue string } }
+			}
+		}
+		if err := json.Unmarshal(d.Body, &got); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range got.Records {
+			if r.Body != c.want || r.MessageAttributes.Model.StringValue != "my.model" {
+				t.Errorf("got %+v", r)
+			}
+		}
+	}
+	// Of the four numbers of the model iris, and of three.
+	for _, target := range []string{"awslambda", "azurefunctions", "cloudrun", "knative"} {
+		for _, s := range Samples(target) {
+			d := s.With("digits", []byte(own))
+			all := string(d.Body)
+			for _, v := range d.Header {
+				all += strings.Join(v, ",")
+			}
+			if strings.Contains(all, sampleModel) || strings.Contains(all, "5.1") || strings.Contains(strings.NewReplacer(" ", "", `\\`, "").Replace(all), `[1,2,3]`) {
+				t.Errorf("%s/%s: something of the sample's request is left: %s", target, s.Name, all)
+			}
+			if strings.Contains(s.Delivery.Header.Get("Content-Type"), "json") && !json.Valid(d.Body) {
+				t.Errorf("%s/%s: no JSON: %s", target, s.Name, d.Body)
+			}
+			// What a second turn puts in is where the first was: no encoding is lost.
+			once := Sample{Delivery: d}
+			if diff := cmp.Diff(d, once.With("digits", []byte(own))); diff != "" {
+				t.Errorf("%s/%s (-want +got):\n%s", target, s.Name, diff)
+			}
+		}
+	}
+}
