@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math"
@@ -166,6 +167,9 @@ func (u *unpacker) zipped(e *zip.File) error {
 // tar unpacks a tar stream. packed counts the bytes that it was made of so far;
 // nil where it is not compressed.
 func (u *unpacker) tar(r io.Reader, packed *int64) error {
+	if packed != nil {
+		r = &bounded{r: r, packed: packed}
+	}
 	t := tar.NewReader(r)
 	for {
 		h, err := t.Next()
@@ -185,11 +189,6 @@ func (u *unpacker) tar(r io.Reader, packed *int64) error {
 		case tar.TypeDir:
 			err = u.folder(h.Name)
 		case tar.TypeReg:
-			// A stream tells no compressed size of an entry; that of all so far is
-			// as good a bound.
-			if packed != nil && u.bytes > ratioAfter && u.bytes/max(*packed, 1) > maxRatio {
-				return u.refuse(h.Name, "want at most %d times the compressed size, got %d bytes out of %d", maxRatio, u.bytes, *packed)
-			}
 			err = u.file(h.Name, fs.FileMode(h.Mode), h.Size, -1, t)
 		case tar.TypeSymlink, tar.TypeLink:
 			err = u.link(h)
@@ -205,6 +204,22 @@ func (u *unpacker) tar(r io.Reader, packed *int64) error {
 			return err
 		}
 	}
+}
+
+// bounded is a decompressed stream that ends with an error when it has become
+// too many times what it was made of: a tar tells no compressed sizes.
+type bounded struct {
+	r      io.Reader
+	packed *int64
+	n      int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if b.n += int64(n); b.n > ratioAfter && b.n/max(*b.packed, 1) > maxRatio {
+		return 0, fmt.Errorf("want at most %d times the compressed size, got %d bytes out of %d", maxRatio, b.n, *b.packed)
+	}
+	return n, err
 }
 
 // link makes a link of a layer, so that it stays in the root: an absolute
