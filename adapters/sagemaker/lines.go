@@ -22,8 +22,10 @@ const linesType = "application/jsonlines"
 // payload have where each line is a request.
 const MaxLines = 1 << 17
 
-// atOnce is how many lines are handed over together.
-const atOnce = 1024
+// atOnce is how many lines are handed over together: as many as functions score
+// at once, as no more answers than that should be held before their size is
+// looked at.
+const atOnce = 64
 
 // The attributes of an item that name the model it is for, as functions read them.
 const (
@@ -73,6 +75,10 @@ func (h *handler) lines(w http.ResponseWriter, r *http.Request, model, version s
 					answer = append(answer, oip.ErrorJSON(out.Err)...)
 				}
 				answer = append(answer, '\n')
+			}
+			if most := h.api.Options().Limits.Response; most > 0 && int64(len(answer)) > most {
+				return nil, "", fault.New(fault.TooLarge, "sagemaker.Lines", "answer", "want at most %d bytes, got more after %d of %d lines", most, at, n).
+					WithHint("Give the transform job a smaller MaxPayloadInMB, or raise limits.response.")
 			}
 		}
 		return answer, linesType, nil

@@ -106,7 +106,7 @@ func post(h http.Handler, path, body string, headers ...string) (int, []string) 
 	return w.Code, strings.SplitAfter(strings.TrimSuffix(w.Body.String(), "\n"), "\n")
 }
 
-// Lines reach the handler as they are, each an item of its own, a thousand at a
+// Lines reach the handler as they are, each an item of its own, 64 at a
 // time, for the model that the request names.
 func TestLines(t *testing.T) {
 	s := adaptertest.For(t, nil)
@@ -129,10 +129,10 @@ func TestLines(t *testing.T) {
 	if status != http.StatusOK || !cmp.Equal(want, lines) || len(ids) != len(want) {
 		t.Errorf("%d lines, %d of them different: got %d, %d lines", len(want), len(ids), status, len(lines))
 	}
-	if len(got) != 3 || len(got[0].Items) != 1024 || len(got[2].Items) != 52 || !got[0].Replies || got[0].Order != trigger.Unordered {
-		t.Fatalf("want 1024, 1024 and 52 lines, whose answers go back, got %d deliveries", len(got))
+	if len(got) != 33 || len(got[0].Items) != 64 || len(got[32].Items) != 52 || !got[0].Replies || got[0].Order != trigger.Unordered {
+		t.Fatalf("want 32 times 64 and 52 lines, whose answers go back, got %d deliveries", len(got))
 	}
-	if i := got[1].Items[0]; i.ID != "1025" || i.ContentType != "application/json" {
+	if i := got[16].Items[0]; i.ID != "1025" || i.ContentType != "application/json" {
 		t.Errorf("line 1025: %+v", i)
 	}
 	for _, c := range []struct {
@@ -200,6 +200,25 @@ func TestRowsInLines(t *testing.T) {
 				t.Errorf("type %q", w.Header().Get("Content-Type"))
 			}
 		})
+	}
+}
+
+// An answer of lines may be as large as any.
+func TestLinesHaveBounds(t *testing.T) {
+	s := adaptertest.For(t, nil)
+	big := trigger.HandlerFunc(func(_ context.Context, ev *trigger.Event) []trigger.Outcome {
+		out := make([]trigger.Outcome, len(ev.Items))
+		for i := range out {
+			out[i] = trigger.Outcome{State: trigger.Done, Result: make([]byte, 99)}
+		}
+		return out
+	})
+	for most, want := range map[int64]int{300 * 100: 200, 300*100 - 1: 413, 64*100 - 1: 413, 0: 200} {
+		api := oip.New(s.Models, nil, &oip.Options{Limits: &codec.Limits{Response: most}})
+		status, lines := post(sagemaker.New(api, big, &sagemaker.Options{Model: "echo-FP32"}), "/invocations", strings.Repeat("{}\n", 300))
+		if status != want || want == 413 && !strings.Contains(lines[0], "limits.response") {
+			t.Errorf("at most %d bytes: want %d, got %d, %.200s", most, want, status, lines[0])
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/oip"
 	"godwit.dev/adapters/vertexai"
+	"godwit.dev/runtime/codec"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/tensor"
@@ -69,9 +70,18 @@ func TestAnswers(t *testing.T) {
 func TestRedirectedBinary(t *testing.T) {
 	s := adaptertest.For(t, nil)
 	body := strings.Replace(rawBody, `{"inputs"`, `{"parameters":{"binary_data_output":true},"inputs"`, 1)
-	w := ask(s.API, vertexai.BinaryType+";json-header-size="+strconv.Itoa(len(body)), "v2/models/echo-FP32/infer", body)
-	if got := w.Header().Get("Content-Type"); w.Code != http.StatusOK || got != vertexai.BinaryType+";json-header-size="+strconv.Itoa(w.Body.Len()-12) {
-		t.Errorf("got %d, %q of %d bytes", w.Code, got, w.Body.Len())
+	for _, redirect := range []string{"", "v2/models/echo-FP32/infer"} {
+		w := ask(s.API, vertexai.BinaryType+";json-header-size="+strconv.Itoa(len(body)), redirect, body)
+		if got := w.Header().Get("Content-Type"); w.Code != http.StatusOK || got != vertexai.BinaryType+";json-header-size="+strconv.Itoa(w.Body.Len()-12) {
+			t.Errorf("%q: got %d, %q of %d bytes", redirect, w.Code, got, w.Body.Len())
+		}
+	}
+	echo := infer.HandlerFunc(func(context.Context, *infer.Request) (*infer.Response, error) {
+		return &infer.Response{Model: "echo-FP32", Outputs: []tensor.Tensor{tensor.Of("y", []int64{100}, make([]float32, 100))}}, nil
+	})
+	small := oip.New(s.Models, echo, &oip.Options{Limits: &codec.Limits{Response: 300}})
+	if w := ask(small, "application/json", "", body); w.Code == http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("an answer that is too large: got %d, %q", w.Code, w.Header())
 	}
 }
 
