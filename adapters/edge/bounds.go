@@ -54,6 +54,7 @@ func (q *Queue) drop(all *[]entry, dir string, count *int) error {
 	if dir == "" {
 		delete(q.names, e.name)
 	}
+	q.show()
 	return nil
 }
 
@@ -98,6 +99,7 @@ const (
 func (q *Queue) done(e *entry, how left) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	defer q.show()
 	if how == sent {
 		q.stats.Sent++
 	}

@@ -52,3 +52,20 @@ func TestSince(t *testing.T) {
 		}
 	}
 }
+
+// Whoever asks for the counts does not wait for a disk that is slow.
+func TestCountsWaitForNoDisk(t *testing.T) {
+	q, err := OpenQueue(&QueueOptions{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	if err := q.Put(t.Context(), "a", nil); err != nil {
+		t.Fatal(err)
+	}
+	q.mu.Lock() // as while something is written
+	defer q.mu.Unlock()
+	if diff := cmp.Diff(Stats{Waiting: 1, Bytes: 4096}, q.Stats()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}

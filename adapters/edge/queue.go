@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -54,6 +55,7 @@ type Queue struct {
 	opts  QueueOptions
 	lock  *os.File
 	added chan struct{} // has room for one: there may be something to send on
+	shown atomic.Pointer[Stats]
 
 	mu      sync.Mutex
 	waiting []entry // the oldest first
@@ -125,6 +127,7 @@ func OpenQueue(opts *QueueOptions) (*Queue, error) {
 	if err == nil {
 		err = q.trim(0) // the bounds may have been others
 	}
+	q.show()
 	if err != nil {
 		return nil, errors.Join(err, q.lock.Close())
 	}
@@ -235,6 +238,7 @@ func (q *Queue) Put(ctx context.Context, name string, answer []byte) error {
 	q.waiting = append(q.waiting, e)
 	q.names[name] = true
 	q.next, q.stats.Bytes = q.next+1, q.stats.Bytes+size
+	q.show()
 	select {
 	case q.added <- struct{}{}:
 	default: // it knows
@@ -278,13 +282,14 @@ func syncDir(dir string) error {
 // Len is how many answers wait, without those that were refused.
 func (q *Queue) Len() int { return q.Stats().Waiting }
 
-// Stats returns the counts.
-func (q *Queue) Stats() Stats {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+// Stats returns the counts. It waits for no disk: a watchdog may ask.
+func (q *Queue) Stats() Stats { return *q.shown.Load() }
+
+// show makes the counts those that Stats returns.
+func (q *Queue) show() {
 	s := q.stats
 	s.Waiting, s.Refused = len(q.waiting), len(q.refused)
-	return s
+	q.shown.Store(&s)
 }
 
 // Close gives the folder up. What waits stays there. Run must have returned.
