@@ -1,12 +1,20 @@
 package fnserver
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"godwit.dev/adapters/cloudrun"
 	"godwit.dev/infra/spec"
 	"godwit.dev/internal/app"
+	"godwit.dev/internal/testmodels"
+	"godwit.dev/runtime/driver"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/memengine"
 )
 
 // Work on a delivery ends before the subscription delivers it again.
@@ -21,6 +29,38 @@ func TestWorkEndsBeforeTheAckDeadline(t *testing.T) {
 		o := &cloudrun.Options{}
 		if err := pushed(&Function{Function: &app.Function{Spec: s}}, func(string) string { return "" }, o); err != nil || o.Timeout != want || o.Push != nil || o.Aside != nil {
 			t.Errorf("%s: %v, timeout %v, want %v and no more", yaml, err, o.Timeout, want)
+		}
+	}
+}
+
+// A task and a worker are sent no requests: a server there would wait for its
+// time to be over, so it is refused.
+func TestNoServerWhereNobodyCalls(t *testing.T) {
+	dir := t.TempDir()
+	model := filepath.Join(dir, "addsub.onnx")
+	for path, data := range map[string][]byte{model: testmodels.AddSub().Bytes(), filepath.Join(dir, "godwit.yaml"): []byte("model: addsub.onnx\n")} {
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		env  map[string]string
+		code fault.Code
+		want string
+	}{
+		{"a task", map[string]string{"CLOUD_RUN_JOB": "scores", "CLOUD_RUN_TASK_INDEX": "0", "CLOUD_RUN_TASK_COUNT": "2"}, fault.Unsupported, "job scores: want a service, got a job"},
+		{"a task without a number", map[string]string{"CLOUD_RUN_JOB": "scores"}, fault.BadConfig, "CLOUD_RUN_TASK_COUNT"},
+		{"a worker pool", map[string]string{"CLOUD_RUN_WORKER_POOL": "w"}, fault.Unsupported, "want a service, got a worker pool"},
+	} {
+		c.env["GODWIT_FUNCTION"] = dir
+		var said bytes.Buffer
+		engine := func(*driver.Setup) driver.Engine {
+			return memengine.New(map[string]memengine.Model{model: memengine.AddSub()})
+		}
+		code := Main(t.Context(), app.Process{Getenv: func(name string) string { return c.env[name] }, Stderr: &said}, Parts{Engine: engine})
+		if code != c.code.Exit() || !strings.Contains(said.String(), c.want) {
+			t.Errorf("%s: exit code %d, want %d and %q: %s", c.name, code, c.code.Exit(), c.want, &said)
 		}
 	}
 }

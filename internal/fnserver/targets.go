@@ -68,6 +68,7 @@ var targets = []target{
 		start: Connected,
 		// Google's front end puts the calls of many clients on one connection.
 		mixed: true,
+		job:   cloudRunJob,
 	},
 	{
 		name: "azurefunctions",
