@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -61,6 +62,9 @@ type RegistryOptions struct {
 	Transport http.RoundTripper
 	// Jobs is how many blobs are sent at a time; 0 means 4.
 	Jobs int
+	// Retry is the wait before the second of three attempts, and a third of the
+	// wait before the last; 0 means a second.
+	Retry time.Duration
 }
 
 func (o *RegistryOptions) remote(ctx context.Context) []remote.Option {
@@ -77,7 +81,11 @@ func (o *RegistryOptions) remote(ctx context.Context) []remote.Option {
 	if opts.Jobs == 0 {
 		opts.Jobs = 4
 	}
+	if opts.Retry == 0 {
+		opts.Retry = time.Second
+	}
 	return []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(opts.Keychain),
+		remote.WithRetryBackoff(remote.Backoff{Duration: opts.Retry, Factor: 3, Jitter: 0.1, Steps: 3}),
 		remote.WithTransport(opts.Transport), remote.WithJobs(opts.Jobs), remote.WithUserAgent("godwit")}
 }
 
@@ -239,9 +247,9 @@ func (b *Base) pick(index v1.ImageIndex, arch string, depth int) (v1.Image, erro
 		if err != nil {
 			return nil, err
 		}
-		config, err := img.ConfigFile()
+		config, err := checked(img, d.Digest) // a layout's reader believes its file names
 		if err != nil {
-			return nil, err
+			return nil, b.bad("Fetch or build the base again.", "%w", err)
 		}
 		if config.OS == "linux" && config.Architecture == arch {
 			return img, nil
@@ -290,8 +298,15 @@ func (b *Base) addenda(img v1.Image) ([]mutate.Addendum, *v1.ConfigFile, error) 
 	if err != nil {
 		return nil, nil, registryFault("pack.OpenBase", b.Ref, "", err)
 	}
+	if got, want := len(layers), len(config.RootFS.DiffIDs); got != want {
+		return nil, nil, b.bad("Fetch or build the base again.", "want %d layers as its configuration says, got %d", want, got)
+	}
 	var adds []mutate.Addendum
 	for i, l := range layers {
+		// Registries' layers know this, and can be mounted from one repository to another.
+		if _, ok := l.(*remote.MountableLayer); !ok {
+			l = &known{l, config.RootFS.DiffIDs[i]}
+		}
 		media, err := l.MediaType()
 		if err != nil {
 			return nil, nil, registryFault("pack.OpenBase", b.Ref, "", err)
@@ -312,6 +327,14 @@ func (b *Base) addenda(img v1.Image) ([]mutate.Addendum, *v1.ConfigFile, error) 
 	}
 	return adds, config, nil
 }
+
+// known is a layer whose bytes need not be unpacked to know its DiffID.
+type known struct {
+	v1.Layer
+	diffID v1.Hash
+}
+
+func (l *known) DiffID() (v1.Hash, error) { return l.diffID, nil }
 
 var ociTypes = map[types.MediaType]types.MediaType{
 	types.OCILayer: types.OCILayer, types.DockerLayer: types.OCILayer,

@@ -11,7 +11,6 @@ import (
 	"hash"
 	"io"
 	"os"
-	"path"
 	"strings"
 	"sync"
 	"time"
@@ -64,14 +63,7 @@ func (b *Blobs) layer(ctx context.Context, root string, files []File, progress *
 		return l, nil
 	}
 	l, err := b.write(func(w io.Writer) error {
-		t := tar.NewWriter(w)
-		made := map[string]bool{}
-		for i := range files {
-			if err := addFile(ctx, t, root, &files[i], made, progress); err != nil {
-				return err
-			}
-		}
-		return t.Close()
+		return writeTar(ctx, files, root, w, progress)
 	})
 	if err != nil {
 		return nil, err
@@ -95,34 +87,6 @@ func identity(ctx context.Context, root string, files []File) (string, error) {
 		fmt.Fprintf(h, "%q %v %d %s\n", d.Path, f.Exec, d.Size, d.SHA256)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// addFile writes f and the folders above it that are not there yet.
-func addFile(ctx context.Context, t *tar.Writer, root string, f *File, made map[string]bool, progress *told) error {
-	name := path.Join(root, f.Path)
-	for i, c := range name {
-		if dir := name[:i] + "/"; c == '/' && !made[dir] {
-			made[dir] = true
-			if err := t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755, ModTime: unixEpoch}); err != nil {
-				return err
-			}
-		}
-	}
-	r, size, err := f.Open()
-	if err != nil {
-		return err
-	}
-	r.Close()
-	if err := t.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: int64(f.Mode()), ModTime: unixEpoch}); err != nil {
-		return err
-	}
-	progress.Writer = t
-	_, err = f.copy(ctx, progress)
-	if errors.Is(err, tar.ErrWriteTooLong) {
-		return fault.New(fault.BadConfig, "pack.Open", f.From, "want %d bytes as the file had when it was opened, got more", size).
-			WithHint("Something writes to the file; package again when it has ended.")
-	}
-	return err
 }
 
 // write makes a layer of the archive that fill writes: compressed into a file,
@@ -151,8 +115,12 @@ func (b *Blobs) write(fill func(io.Writer) error) (_ *layer, err error) {
 		err = file.Close()
 	}
 	if err != nil {
-		if f := fault.Of(err); f != nil {
+		if fault.Of(err) != nil {
 			return nil, err
+		}
+		if errors.Is(err, tar.ErrWriteTooLong) {
+			return nil, fault.New(fault.BadConfig, "pack.Image", "", "want files that stay as they are, got one that grew: %w", err).
+				WithHint("Something writes to the file; package again when it has ended.")
 		}
 		return nil, fault.New(fault.CodeOf(err), "pack.Image", b.dir, "%w", err).WithHint("A layer is written there first; it needs room for the compressed model.")
 	}
