@@ -10,10 +10,10 @@
 //
 // Of several models a predict request names one in its parameters, "model" and
 // "version", and a raw one in Triton's header X-Vertex-Ai-Triton-Redirect, which
-// has the protocol's path. All other paths are the protocol's, for endpoints
-// that pass on more than the predict route, and so is gRPC, for those whose
-// container names the port in grpcPorts. An answer to streamRawPredict is one
-// piece.
+// has the protocol's path; where that is one for GET, the body is of no account.
+// All other paths are the protocol's, for endpoints that pass on more than the
+// predict route, and so is gRPC, for those whose container names the port in
+// grpcPorts. An answer to streamRawPredict is one piece.
 //
 // Numbers are exact here, but Vertex AI holds those of predict requests and of
 // their answers as 64-bit floats: whole numbers beyond 2^53 need rawPredict.

@@ -126,7 +126,11 @@ func (h *handler) predict(w http.ResponseWriter, r *http.Request) {
 			h.api.Refuse(w, r, fault.New(fault.Invalid, "vertexai.Predict", redirectHeader, "%w", err))
 			return
 		}
-		h.api.ServeHTTP(oip.LengthInType(BinaryType).Writer(w), oip.Forward(raw, "/"+path))
+		other := oip.Forward(raw, "/"+path)
+		if other.Method == http.MethodPost && !strings.HasSuffix(path, "/infer") && !strings.HasPrefix(path, "v2/repository/") {
+			other.Method, other.Body, other.ContentLength = http.MethodGet, http.NoBody, 0 // rawPredict has no GET
+		}
+		h.api.ServeHTTP(oip.LengthInType(BinaryType).Writer(w), other)
 	case binary && h.opts.Model == "":
 		h.api.Refuse(w, r, fault.New(fault.Invalid, "vertexai.Predict", "model", "want the name of one of several models, got none").
 			WithHint("Send the header %s: v2/models/NAME/infer.", redirectHeader))
