@@ -186,7 +186,7 @@ func TestDisksThatFailWhileAnswersAreSent(t *testing.T) {
 		spoil func(file string) error
 		want  edge.Stats
 	}{
-		{"a folder in its place", func(file string) error { return os.MkdirAll(filepath.Join(file, "x"), 0o700) }, edge.Stats{Waiting: 2, Bytes: 8192}},
+		{"a folder in its place", func(file string) error { return os.Mkdir(file, 0o700) }, edge.Stats{Waiting: 2, Bytes: 8192}},
 		{"a bad block", func(file string) error { return os.Symlink("/proc/self/mem", file) }, edge.Stats{Sent: 1, Lost: 1}},
 		{"gone", func(string) error { return nil }, edge.Stats{Sent: 1, Lost: 1}},
 	} {

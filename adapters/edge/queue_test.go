@@ -121,7 +121,12 @@ func TestNamesOfAnswers(t *testing.T) {
 	if err := q.Put(ctx, "x", nil); fault.CodeOf(err) != fault.Canceled {
 		t.Errorf("after its time: %v", err)
 	}
-	put(t, q, strings.Repeat("0a", 32)+".json", strings.Repeat("x", 200), "-", "..")
+	for _, name := range strings.Split("/ : @ [ ` { ^", " ") { // beside those that may be
+		if err := q.Put(t.Context(), name, nil); fault.CodeOf(err) != fault.Invalid {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	put(t, q, strings.Repeat("0a", 32)+".json", strings.Repeat("x", 200), "-", "..", "a", "z", "A", "Z", "0", "9", "_")
 }
 
 // Failures that may pass hold the queue up, for longer each time up to the
@@ -198,12 +203,15 @@ func TestDamagedFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{".writing-1", "refused/.writing-2", "notes", "0-x", "0000000000000AAA-x", "ffffffffffffffff-x"} {
+	for _, name := range []string{".writing-1", "refused/.writing-2", "notes", "0-x", "0000000000000AAA-x", "ffffffffffffffff-x", "000000000000000-x", "0000000000000001-x y", "000000000000000g-x"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	q = open(t, &edge.QueueOptions{Dir: dir, Forward: r.forward})
+	if diff := cmp.Diff(edge.Stats{Waiting: 5, Bytes: 4 * 4096}, q.Stats()); diff != "" { // one is empty
+		t.Errorf("(-want +got)\n%s", diff)
+	}
 	if err := os.Remove(files[3]); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +229,7 @@ func TestDamagedFiles(t *testing.T) {
 	for _, f := range left {
 		names = append(names, f.Name())
 	}
-	if diff := cmp.Diff([]string{"0-x", "0000000000000AAA-x", "ffffffffffffffff-x", "lock", "notes", "refused"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"0-x", "000000000000000-x", "0000000000000001-x y", "000000000000000g-x", "0000000000000AAA-x", "ffffffffffffffff-x", "lock", "notes", "refused"}, names); diff != "" {
 		t.Errorf("others' files stay, halves go (-want +got)\n%s", diff)
 	}
 }

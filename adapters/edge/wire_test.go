@@ -103,6 +103,8 @@ func TestMessages(t *testing.T) {
 		{"one is no event and another may pass", nil, message("-batch", "[{},"+passing+"]"), 503},
 		{"too many events", bound, message("-batch", "["+good+","+good+","+good+"]"), 413},
 		{"too large", bound, message("", good+strings.Repeat(" ", 400)), 413},
+		{"as many as may", bound, message("-batch", "["+event("1")+","+event("2")+"]"), 202},
+		{"one is no event and another fails for good", nil, message("-batch", "[{},"+event("fail-unprocessable")+"]"), 400},
 		{"no event", nil, message("", "{}"), 400},
 		{"no JSON", nil, message("", "x"), 400},
 		{"compressed", nil, packed, 415},
