@@ -23,8 +23,9 @@ import (
 )
 
 type packageOptions struct {
-	target, out string
-	arch        []string
+	target, out, base string
+	arch              []string
+	push, update      bool
 }
 
 func (p *program) newPackage() *cobra.Command {
@@ -47,12 +48,22 @@ What it is, the name after -o says:
   all others       an image: NAME.tar, or a folder in the OCI layout. It is the
                    same image, to the byte, for all of them.
 
+An image is put on a base, which is pinned by its digest in godwit.lock from the
+first time on: ` + pack.DefaultBase + `,
+another one with --base, or an OCI layout on disk with --base oci:DIR. --push
+sends it to the repository that image: in godwit.yaml names, and prints the
+reference to deploy.
+
+godwit.lock, beside godwit.yaml, gets the digests of the base, ONNX Runtime, the
+models and the package. It belongs into version control.
+
 The programs are taken from linux-ARCH/ beside godwit, as its archive has them;
 without that, on Linux, this machine's own are taken.
 
 Exit codes: 0 made, 2 wrong usage, 11 a model that cannot be packaged.`,
 		Example: `  godwit package fraud/ --target awslambda -o fraud.zip
-  godwit package fraud/ --target azurefunctions -o app/`,
+  godwit package fraud/ --target azurefunctions -o app/
+  godwit package fraud/ --target cloudrun --push`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return p.pack(cmd.Context(), args[0], &o) },
 	}
@@ -60,6 +71,9 @@ Exit codes: 0 made, 2 wrong usage, 11 a model that cannot be packaged.`,
 	f.StringVar(&o.target, "target", "", "the platform: "+strings.Join(spec.TargetNames(), ", "))
 	f.StringVarP(&o.out, "output", "o", "", "where to put it (default NAME.zip, NAME.tar or NAME.tar.gz)")
 	f.StringSliceVar(&o.arch, "arch", nil, "amd64 or arm64 (default: what godwit.yaml says, else this machine's)")
+	f.StringVar(&o.base, "base", "", "the base of an image: a reference, or oci:DIR (default "+pack.DefaultBase+")")
+	f.BoolVar(&o.update, "update-base", false, "take what the base's tag means now, and pin that")
+	f.BoolVar(&o.push, "push", false, "send the image to the repository in godwit.yaml")
 	return cmd
 }
 
@@ -77,7 +91,7 @@ func (p *program) pack(ctx context.Context, path string, o *packageOptions) erro
 	if !slices.Contains(spec.TargetNames(), o.target) {
 		return fault.New(fault.Usage, "", "--target", "want one of %s, got %q", strings.Join(spec.TargetNames(), ", "), o.target)
 	}
-	_, s, err := app.ReadSpec(path)
+	dir, s, err := app.ReadSpec(path)
 	if err != nil {
 		return err
 	}
@@ -85,10 +99,13 @@ func (p *program) pack(ctx context.Context, path string, o *packageOptions) erro
 	if err != nil {
 		return err
 	}
-	arch := architectures(o, s)
-	trees := map[string]*pack.Tree{}
+	lock, err := pack.ReadLock(dir)
+	if err != nil {
+		return err
+	}
+	w := &work{options: o, spec: s, lock: lock, trees: map[string]*pack.Tree{}}
 	var unpacked int64
-	for _, a := range arch {
+	for _, a := range architectures(o, s) {
 		built, err := p.built(a, s)
 		if err != nil {
 			return err
@@ -101,26 +118,57 @@ func (p *program) pack(ctx context.Context, path string, o *packageOptions) erro
 		if err != nil {
 			return err
 		}
-		trees[a], unpacked = t, unpacked+n
+		w.arch, w.trees[a], unpacked = append(w.arch, a), t, unpacked+n
+		if err := lock.Note(t); err != nil {
+			return err
+		}
 	}
 	bar := p.progress("packaging "+s.Name+" for "+o.target, unpacked)
-	a, err := form.make(ctx, trees, o.out, bar.at)
+	w.progress = bar.at
+	a, err := form.make(ctx, w)
 	bar.end()
 	if err != nil {
 		return err
 	}
-	if p.json {
-		writeJSON(p.Stdout, packed{Artifact: *a, Target: o.target, Arch: arch, Unpacked: unpacked, Seconds: time.Since(begun).Seconds()})
-		return withinBudget(s, a)
-	}
-	fmt.Fprintln(p.Stdout, a.Digest)
-	if !p.quiet {
-		fmt.Fprintf(p.Stderr, "%s: %s, %s unpacked, in %.1fs\n", a.Path, sizeText(a.Size), sizeText(unpacked), time.Since(begun).Seconds())
-		for _, a := range arch {
-			sizes(p.Stderr, trees[a])
+	lock.Made(o.target, a, w.arch, w.pushed)
+	if path == dir { // a lone model has no folder of its own
+		if err := lock.Write(dir); err != nil {
+			return err
 		}
 	}
-	return withinBudget(s, a)
+	took := time.Since(begun).Seconds()
+	switch {
+	case p.json:
+		writeJSON(p.Stdout, packed{Artifact: *a, Target: o.target, Arch: w.arch, Unpacked: unpacked, Seconds: took})
+	case w.pushed != "":
+		fmt.Fprintln(p.Stdout, a.Path)
+	default:
+		fmt.Fprintln(p.Stdout, a.Digest)
+	}
+	if !p.json && !p.quiet {
+		fmt.Fprintf(p.Stderr, "%s: %s, %s unpacked, in %.1fs\n", a.Path, sizeText(a.Size), sizeText(unpacked), took)
+		for _, one := range w.arch {
+			sizes(p.Stderr, w.trees[one])
+		}
+		for _, note := range w.notes {
+			fmt.Fprintln(p.Stderr, note)
+		}
+	}
+	return withinBudget(s, a, w.added)
+}
+
+// work is one package being made.
+type work struct {
+	options  *packageOptions
+	spec     *spec.Spec
+	lock     *pack.Lock
+	arch     []string
+	trees    map[string]*pack.Tree // by architecture
+	progress func(int64)
+
+	added  int64    // compressed bytes of an image above its base
+	pushed string   // the repository; "" for none
+	notes  []string // what its user should know
 }
 
 // architectures are those asked for, else the target's, else this machine's.
@@ -161,12 +209,19 @@ func (p *program) built(arch string, s *spec.Spec) (*pack.Built, error) {
 }
 
 // withinBudget compares with what the spec allows.
-func withinBudget(s *spec.Spec, a *pack.Artifact) error {
-	if s.Budget == nil || s.Budget.Zip == 0 || a.MediaType != pack.MediaTypeZip || a.Size <= int64(s.Budget.Zip) {
+func withinBudget(s *spec.Spec, a *pack.Artifact, added int64) error {
+	if s.Budget == nil {
 		return nil
 	}
-	return fault.New(fault.TooLarge, "", a.Path, "want at most %s as budget.zip says, got %s", s.Budget.Zip, spec.Bytes(a.Size)).
-		WithHint("See what is in it above, or raise budget.zip in godwit.yaml.")
+	key, limit, size := "budget.zip", s.Budget.Zip, a.Size
+	if a.MediaType != pack.MediaTypeZip {
+		key, limit, size = "budget.image", s.Budget.Image, added
+	}
+	if limit == 0 || size <= int64(limit) {
+		return nil
+	}
+	return fault.New(fault.TooLarge, "", a.Path, "want at most %s as %s says, got %s", limit, key, spec.Bytes(size)).
+		WithHint("The largest files are listed above; or raise %s in godwit.yaml.", key)
 }
 
 // library is the ONNX Runtime that this process uses.
@@ -180,17 +235,14 @@ func (p *program) library() (string, error) {
 
 // A form is what a package comes as.
 type form struct {
-	suffix string
-	make   func(ctx context.Context, trees map[string]*pack.Tree, out string, progress func(int64)) (*pack.Artifact, error)
+	suffix string // of the output's name; "" for a folder
+	make   func(ctx context.Context, w *work) (*pack.Artifact, error)
 }
 
-// single makes one archive of one tree.
-func single(write func(context.Context, *pack.Tree, string, func(int64)) (*pack.Artifact, error)) func(context.Context, map[string]*pack.Tree, string, func(int64)) (*pack.Artifact, error) {
-	return func(ctx context.Context, trees map[string]*pack.Tree, out string, progress func(int64)) (*pack.Artifact, error) {
-		for _, t := range trees {
-			return write(ctx, t, out, progress)
-		}
-		return nil, fault.New(fault.Internal, "", out, "want a tree, got none")
+// single makes one archive or folder of the one tree.
+func single(write func(context.Context, *pack.Tree, string, func(int64)) (*pack.Artifact, error)) func(context.Context, *work) (*pack.Artifact, error) {
+	return func(ctx context.Context, w *work) (*pack.Artifact, error) {
+		return write(ctx, w.trees[w.arch[0]], w.options.out, w.progress)
 	}
 }
 
@@ -198,7 +250,42 @@ var (
 	asZip    = form{".zip", single(pack.Zip)}
 	asTar    = form{".tar.gz", single(pack.Tar)}
 	asFolder = form{"", single(pack.Folder)}
+	asImage  = form{".tar", image}
+	asLayout = form{"", image}
 )
+
+// image makes an image of all trees, and writes or pushes it.
+func image(ctx context.Context, w *work) (*pack.Artifact, error) {
+	base, err := pack.OpenBase(ctx, w.options.base, &pack.BaseOptions{Lock: w.lock, Update: w.options.update})
+	if err != nil {
+		return nil, err
+	}
+	if base.Moved != "" {
+		w.notes = append(w.notes, fmt.Sprintf("%s means %s by now; godwit.lock has %s. Take the newer one with --update-base.", base.Ref, base.Moved, base.Digest))
+	}
+	o := &pack.ImageOptions{Labels: map[string]string{"org.opencontainers.image.title": w.spec.Name}, Progress: w.progress}
+	if w.options.target == "awslambda" {
+		o.Program = "fn-lambda"
+	}
+	img, err := pack.Image(ctx, base, w.trees, o)
+	if err != nil {
+		return nil, err
+	}
+	defer img.Close()
+	w.added = img.Added
+	w.notes = append(w.notes, fmt.Sprintf("%s above the base %s", sizeText(img.Added), base.Ref))
+	switch {
+	case w.options.push:
+		a, err := img.Push(ctx, w.spec.Image, nil)
+		if err == nil {
+			w.pushed = w.spec.Image
+		}
+		return a, err
+	case strings.HasSuffix(w.options.out, ".tar"):
+		return img.WriteTar(ctx, w.options.out, nil)
+	}
+	return img.WriteLayout(ctx, w.options.out, nil)
+}
 
 // formOf is what the target takes and the output's name asks for; it sets the
 // output where that was left open.
@@ -212,23 +299,34 @@ func formOf(o *packageOptions, s *spec.Spec) (form, error) {
 	case o.target == "edge":
 		forms = []form{asTar, asFolder}
 	default:
-		return form{}, fault.New(fault.Unsupported, "", "--target", "images cannot be made yet, got %q", o.target)
+		forms = []form{asImage, asLayout}
 	}
-	if o.out == "" {
+	isImage := forms[0].suffix == asImage.suffix
+	switch {
+	case o.push && !isImage:
+		return form{}, fault.New(fault.Usage, "", "--push", "want a target that takes an image, got %q", o.target)
+	case o.push && s.Image == "":
+		return form{}, fault.New(fault.Usage, "", "--push", "want the repository in godwit.yaml, got none").WithHint("Add image: REGISTRY/NAME to godwit.yaml.")
+	case o.push && o.out != "":
+		return form{}, fault.New(fault.Usage, "", "--push", "want --push or -o, got both")
+	case (o.base != "" || o.update) && !isImage:
+		return form{}, fault.New(fault.Usage, "", "--base", "want a target that takes an image, got %q", o.target)
+	case len(o.arch) > 1 && !isImage:
+		return form{}, fault.New(fault.Usage, "", "--arch", "want one architecture for %s, got %s", o.target, strings.Join(o.arch, ", ")).
+			WithHint("Only an image can be for several.")
+	case o.push:
+		return asImage, nil
+	case o.out == "":
 		o.out = s.Name + forms[0].suffix
 	}
 	var names []string
 	for _, f := range forms {
 		if f.suffix != "" && strings.HasSuffix(o.out, f.suffix) || f.suffix == "" && !archive.MatchString(o.out) {
-			if len(o.arch) > 1 {
-				return form{}, fault.New(fault.Usage, "", "--arch", "want one architecture for %s, got %s", o.out, strings.Join(o.arch, ", ")).
-					WithHint("Only an image can be for several.")
-			}
 			return f, nil
 		}
-		names = append(names, cmp.Or("NAME"+f.suffix, "NAME for a folder"))
+		names = append(names, "NAME"+f.suffix)
 	}
-	return form{}, fault.New(fault.Usage, "", "-o", "want %s for %s, got %q", strings.Join(names, " or "), o.target, o.out)
+	return form{}, fault.New(fault.Usage, "", "-o", "want %s for a folder, for %s, got %q", strings.Join(names, ", or "), o.target, o.out)
 }
 
 // archive matches names that are no folder's.
