@@ -3,6 +3,7 @@ package awslambda_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -164,5 +165,99 @@ func TestAttributesOfMessages(t *testing.T) {
 		if diff := cmp.Diff(want, items[0].Attributes); diff != "" || items[0].Key != "/m" || !items[0].Time.IsZero() || items[0].Attempt != 0 {
 			t.Errorf("%s: %+v (-want +got):\n%s", attributes, items[0], diff)
 		}
+	}
+}
+
+// A topic without an ARN is known by its brokers, and partitions come in the
+// order of their names.
+func TestTopicsWithoutAnARN(t *testing.T) {
+	for arn, source := range map[string]string{"": "b1:9092,b2:9092", `"eventSourceArn":"arn:k",`: "arn:k"} {
+		var got *trigger.Event
+		events := trigger.HandlerFunc(func(_ context.Context, ev *trigger.Event) []trigger.Outcome {
+			got = ev
+			return make([]trigger.Outcome, len(ev.Items))
+		})
+		var records []string
+		for _, p := range []string{"t-3", "t-1", "t-2", "t-0"} {
+			records = append(records, `"`+p+`":[{"offset":1,"value":"e30="}]`)
+		}
+		_, _ = awslambda.New(http.NotFoundHandler(), events, nil).Invoke(t.Context(), []byte(`{"eventSource":"SelfManagedKafka",`+arn+`"bootstrapServers":"b1:9092,b2:9092","records":{`+strings.Join(records, ",")+`}}`))
+		if got == nil || got.Source != source || len(got.Items) != 4 {
+			t.Fatalf("got %+v, want the source %s", got, source)
+		}
+		for i, item := range got.Items {
+			if want := fmt.Sprintf("t-%d", i); item.Group != want || item.Key != source+"/"+want+"@1" {
+				t.Errorf("item %d: %+v, want of %s", i, item, want)
+			}
+		}
+	}
+}
+
+// A body can be copied as it can be read, as long as it is there.
+func TestBodiesAreCopied(t *testing.T) {
+	var kept io.ReadCloser
+	api := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var b bytes.Buffer
+		if n, err := b.ReadFrom(strings.NewReader("")); n != 0 || err != nil {
+			t.Error(n, err)
+		}
+		if n, err := r.Body.(io.WriterTo).WriteTo(&b); err != nil || n != 4 || b.String() != "body" {
+			t.Errorf("%d bytes, %q, %v", n, b.String(), err)
+		}
+		kept = r.Body
+	})
+	if _, err := awslambda.New(api, nil, nil).Invoke(t.Context(), []byte(`{"httpMethod":"POST","path":"/","body":"body",`+v1Context+`}`)); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if n, err := kept.(io.WriterTo).WriteTo(&b); n != 0 || !errors.Is(err, http.ErrBodyReadAfterClose) || b.Len() > 0 {
+		t.Errorf("behind the request: %d bytes, %q, %v", n, b.String(), err)
+	}
+}
+
+// Who drains a handler that does nothing is answered at once, again and again,
+// and nothing begins behind that.
+func TestDrainOfNothing(t *testing.T) {
+	h := awslambda.New(http.NotFoundHandler(), nil, &awslambda.Options{Model: "m"})
+	for range 2 {
+		if err := h.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, err := h.Invoke(t.Context(), []byte(`{"inputs":[]}`)); typeOf(err) != "unavailable" {
+			t.Errorf("want a refusal, got %v", err)
+		}
+	}
+}
+
+// What a job's report says of a task is short, and cut between characters.
+func TestReportsAreShort(t *testing.T) {
+	events := trigger.HandlerFunc(func(context.Context, *trigger.Event) []trigger.Outcome {
+		return []trigger.Outcome{{State: trigger.Done, Result: []byte(`"` + strings.Repeat("é", 1000) + `"`)}}
+	})
+	reply, err := awslambda.New(http.NotFoundHandler(), events, nil).Invoke(t.Context(), []byte(`{"invocationSchemaVersion":"2.0","tasks":[{"taskId":"t","s3Key":"k","s3Bucket":"b"}]}`))
+	if want := `"resultString":"\"` + strings.Repeat("é", 511) + `"`; err != nil || !strings.Contains(string(reply), want) {
+		t.Errorf("%v, got %d bytes: %.200s", err, len(reply), reply)
+	}
+}
+
+// Bytes behind a header that says where they begin are bytes, text or not; and a
+// request that is the whole event belongs to the invocation's trace.
+func TestTensorsAreBytes(t *testing.T) {
+	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Get("Traceparent"); got != "00-5bef4de7ad49b0e87f6ef6c87fc2e700-9a9197af755a6419-01" {
+			t.Errorf("got the trace %q", got)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Inference-Header-Content-Length", "2")
+		w.WriteHeader(299)
+		_, _ = io.WriteString(w, "{}text")
+	})
+	h := awslambda.New(api, nil, &awslambda.Options{Model: "m"})
+	reply, err := h.Invoke(invocation(t.Context()), []byte(`{"httpMethod":"POST","path":"/",`+v1Context+`}`))
+	if err != nil || !strings.Contains(string(reply), `"body":"e310ZXh0","isBase64Encoded":true`) {
+		t.Errorf("%s, %v", reply, err)
+	}
+	if reply, err := h.Invoke(invocation(t.Context()), []byte(`{"inputs":[]}`)); err != nil || string(reply) != "{}text" {
+		t.Errorf("%s, %v", reply, err)
 	}
 }
