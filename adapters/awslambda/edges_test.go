@@ -93,7 +93,7 @@ func TestEnvelopesInEnvelopes(t *testing.T) {
 		var items []trigger.Item
 		reply, err := awslambda.New(http.NotFoundHandler(), done(&items), nil).Invoke(t.Context(), []byte(c.event))
 		fits := err == nil && !strings.Contains(string(reply), "itemIdentifier")
-		if fits != c.fits || fits != (len(items) == 1) || fits && string(items[0].Data) != `{"x":1}` {
+		if fits != c.fits || fits != (len(items) == 1) || fits && (string(items[0].Data) != `{"x":1}` || items[0].ContentType != "") {
 			t.Errorf("%s: %s, %v, %+v", c.name, reply, err, items)
 		}
 	}
