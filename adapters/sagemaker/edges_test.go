@@ -2,6 +2,7 @@ package sagemaker_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -141,8 +142,12 @@ func TestRowsAtTheEdges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	wide, err := infer.Load(t.Context(), memengine.New(map[string]memengine.Model{"w": memengine.Identity(tensor.FP32, -1, 12)}), "w", &infer.Options{Name: "wide", Digest: "sha256:00"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	models := &infer.Registry{}
-	if err := models.Add(one); err != nil {
+	if err := errors.Join(models.Add(one), models.Add(wide)); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
@@ -154,6 +159,11 @@ func TestRowsAtTheEdges(t *testing.T) {
 	api := oip.New(models, one, &oip.Options{Limits: &codec.Limits{Body: int64(len(rows))}})
 	adaptertest.Answered(t, adaptertest.Ask(of(api, "m"), "POST", "/invocations", rows, "Content-Type: text/csv", "Accept: text/csv"), 200, "="+rows)
 	adaptertest.Answered(t, adaptertest.Ask(of(api, "m"), "POST", "/invocations", rows+"1", "Content-Type: text/csv"), 413, "want at most 64 bytes")
+
+	adaptertest.Answered(t, adaptertest.Ask(of(api, "m"), "POST", "/invocations", "1", "Content-Type: text/csv", "Accept: text/csv, */*"), 200, "=1\n")
+
+	twelve := strings.Repeat("1,2,3,4,5,6,7,8,9,10,11,12\n", 11)
+	adaptertest.Answered(t, adaptertest.Ask(of(oip.New(models, wide, nil), "wide"), "POST", "/invocations", twelve, "Content-Type: text/csv", "Accept: text/csv"), 200, "="+twelve)
 
 	none := oip.New(models, infer.HandlerFunc(func(context.Context, *infer.Request) (*infer.Response, error) {
 		return &infer.Response{Model: "m", Outputs: []tensor.Tensor{tensor.Of("y", []int64{1}, []float32{float32(math.NaN())})}}, nil
