@@ -19,6 +19,8 @@ import (
 	"godwit.dev/internal/app"
 	"godwit.dev/internal/cli"
 	"godwit.dev/internal/emulate"
+	"godwit.dev/internal/fnlambda"
+	"godwit.dev/internal/fnserver"
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/ort"
 )
@@ -26,13 +28,22 @@ import (
 // TestMain makes this test binary the godwit of the scripts: a process of its
 // own for each command, with the real engine.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"godwit": func() {
+	program := func(main func(context.Context) int) func() {
+		return func() {
 			signal.Ignore(syscall.SIGPIPE)
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			context.AfterFunc(ctx, stop)
-			os.Exit(cli.Main(ctx, app.OS(), cli.Parts{Engine: ort.New, Hangup: hangup}))
-		},
+			os.Exit(main(ctx))
+		}
+	}
+	lambda := program(func(ctx context.Context) int { return fnlambda.Main(ctx, app.OS(), fnlambda.Parts{Engine: ort.New}) })
+	testscript.Main(m, map[string]func(){
+		"godwit": program(func(ctx context.Context) int {
+			return cli.Main(ctx, app.OS(), cli.Parts{Engine: ort.New, Hangup: hangup})
+		}),
+		"fn-server": program(func(ctx context.Context) int { return fnserver.Main(ctx, app.OS(), fnserver.Parts{Engine: ort.New}) }),
+		"fn-lambda": lambda,
+		"bootstrap": lambda, // what a package for AWS Lambda calls it
 	})
 }
 

@@ -13,11 +13,11 @@ func TestLockNotesWhatIsPackaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &Lock{Version: 1, Models: map[string]string{"gone/1": "sha256:" + sum("x")}, Packages: map[string]LockedPackage{"edge": {Digest: "sha256:" + sum("e"), Platforms: []string{"linux/arm64"}}}}
+	l := &Lock{Version: 1, Models: map[string]string{"gone/1": digestOf([]byte("x"))}, Packages: map[string]LockedPackage{"edge": {Digest: digestOf([]byte("e")), Platforms: []string{"linux/arm64"}}}}
 	if err := l.Note(tree); err != nil {
 		t.Fatal(err)
 	}
-	l.Made("knative", &Artifact{Digest: "sha256:" + sum("k")}, []string{"amd64", "arm64"}, "ghcr.io/acme/digits")
+	l.Made("knative", &Artifact{Digest: digestOf([]byte("k"))}, []string{"amd64", "arm64"}, "ghcr.io/acme/digits")
 	text, err := l.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -28,11 +28,11 @@ func TestLockNotesWhatIsPackaged(t *testing.T) {
 	}
 	want := &Lock{
 		Version: 1,
-		Runtime: map[string]LockedRuntime{"linux/amd64": {"1.31.1", "sha256:" + sum("lib/libonnxruntime.so.1.31.1")}},
+		Runtime: map[string]LockedRuntime{"linux/amd64": {"1.31.1", digestOf([]byte("lib/libonnxruntime.so.1.31.1"))}},
 		Models:  map[string]string{"digits/1": "sha256:a8b82a1f433c4a53100c4fff2532d458545fe380d20b934f6f36f89862c2f5b7"},
 		Packages: map[string]LockedPackage{
-			"edge":    {Digest: "sha256:" + sum("e"), Platforms: []string{"linux/arm64"}},
-			"knative": {Digest: "sha256:" + sum("k"), Image: "ghcr.io/acme/digits", Platforms: []string{"linux/amd64", "linux/arm64"}},
+			"edge":    {Digest: digestOf([]byte("e")), Platforms: []string{"linux/arm64"}},
+			"knative": {Digest: digestOf([]byte("k")), Image: "ghcr.io/acme/digits", Platforms: []string{"linux/amd64", "linux/arm64"}},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -42,5 +42,3 @@ func TestLockNotesWhatIsPackaged(t *testing.T) {
 		t.Errorf("a tree without a manifest: want Internal, got %v", err)
 	}
 }
-
-func sum(text string) string { return digestOf([]byte(text))[len("sha256:"):] }
