@@ -10,6 +10,7 @@ export UPDATE_GOLDEN :=
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 ADDR ?= 127.0.0.1:8080
 EXAMPLE ?= examples/digits
+ARCH ?= $(shell go env GOARCH)
 FUZZTIME ?= 10m
 PKG ?= runtime/trigger runtime/trigger/cloudevent adapters/awslambda adapters/azurefunctions adapters/azureml adapters/cloudrun adapters/knative
 N ?= 200
@@ -30,6 +31,10 @@ test: onnxruntime ## Run every test that needs no root and no other program.
 .PHONY: build
 build: onnxruntime ## Build the binaries into bin/.
 	@go build -tags lambda.norpc -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: functions
+functions: ## Build what functions are packaged from into bin/linux-ARCH, for every glibc from 2.28 on (ARCH="amd64 arm64").
+	@scripts/functions.sh $(ARCH)
 
 .PHONY: onnxruntime
 onnxruntime: ## Fetch the pinned ONNX Runtime into the user's cache, once.

@@ -87,7 +87,7 @@ var rows = []row{
 	{folder: "internal/verify", may: joined},
 	{folder: "internal/pack", may: join(joined, "internal/app")},
 	{folder: "internal/bake", may: join(joined, "internal/app")},
-	{folder: "internal/doctor", may: join(joined, "internal/app")},
+	{folder: "internal/doctor", may: join(joined, "internal/app", "internal/pack")},
 	{folder: "internal/loadtest", may: join(joined, "internal/app")},
 	{folder: "loadtest", may: join(joined, "internal/app")},
 	{folder: "loadtest/goals", may: everything}, // a maintenance program: the engine against a C loop
@@ -98,7 +98,8 @@ var rows = []row{
 	{folder: "internal/testmodels", may: file},
 
 	{folder: "cmd", may: everything},
-	{folder: "", may: everything}, // the facade that binaries with a user's handler import
+	{folder: "", may: everything},   // the facade that binaries with a user's handler import
+	{folder: "fn", may: everything}, // the same for function binaries, one program each
 	{folder: "cdk", may: []string{"infra/spec"}},
 
 	// What no binary of ours links: examples, maintenance programs, end-to-end runs.
