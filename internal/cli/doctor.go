@@ -9,27 +9,45 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"godwit.dev/infra/spec"
 	"godwit.dev/internal/app"
+	"godwit.dev/internal/pack"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/onnx"
 )
 
 func (p *program) newDoctor() *cobra.Command {
-	return &cobra.Command{
-		Use:     "doctor MODEL|DIR",
+	var target, arch string
+	c := &cobra.Command{
+		Use:     "doctor PACKAGE|DIR|MODEL",
 		GroupID: "ship",
-		Short:   "Tell what a model is and what is unusual about it",
-		Long: `doctor reads a model file, or every model of a function folder, without
-loading it into ONNX Runtime, and prints its inputs and outputs, opset,
-operators, size and external data, and what is worth knowing before it is
-served.
+		Short:   "Find before an upload what would fail after it",
+		Long: `doctor examines a package (zip, image, folder), a function folder or a model
+for a target, without loading or running any of it: programs and libraries
+against the platform's system, models against the packaged ONNX Runtime, sizes,
+shapes and memory against the platform's limits, files against the manifest.
+Each finding says what was found, why it would fail and what to do. What
+nobody can know from here is said too; docs/doctor.md lists every finding.
 
-Exit codes: 0 it can be served, 11 it cannot.`,
-		Example: `  godwit doctor fraud.onnx
-  godwit doctor fraud/ --json`,
+Without a target it tells of each model what it is, its inputs and outputs,
+opset, operators, size and external data, and what is unusual about it.
+
+Exit codes: 0 no error was found, 11 one was.`,
+		Example: `  godwit doctor fraud.zip --target awslambda
+  godwit doctor fraud.tar --target cloudrun --json
+  godwit doctor fraud/ --target knative
+  godwit doctor fraud.onnx`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return p.doctor(args[0]) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if target == "" && arch == "" {
+				return p.doctor(args[0])
+			}
+			return p.examine(c.Context(), args[0], target, arch)
+		},
 	}
+	c.Flags().StringVar(&target, "target", "", "the platform that it is for")
+	c.Flags().StringVar(&arch, "arch", "", "the processor, for an image of several: amd64 or arm64")
+	return c
 }
 
 // diagnosis is what doctor tells of one model; its JSON is documented in docs/cli.md.
@@ -70,6 +88,10 @@ type finding struct {
 }
 
 func (p *program) doctor(path string) error {
+	if pack.IsPackage(path) {
+		return fault.New(fault.Usage, "", path, "want a target to examine a package for").
+			WithHint("Add --target, one of %s.", strings.Join(spec.TargetNames(), ", "))
+	}
 	f, s, err := app.ReadSpec(path)
 	if err != nil {
 		return err
