@@ -73,7 +73,8 @@ type Function struct {
 
 	opts   Options
 	eng    driver.Engine
-	source string // what Open was given
+	source string  // what Open was given
+	parcel *parcel // nil for a folder that was not packaged; under swap's turn
 	swap   *swap
 	guard  *guard
 	pace   atomic.Pointer[pace]
@@ -109,6 +110,11 @@ func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
 	var err error
 	if f.Dir, f.Spec, err = ReadSpec(dir); err != nil {
 		return nil, err
+	}
+	if f.Dir == dir { // not a lone model file
+		if f.parcel, err = openParcel(dir); err != nil {
+			return nil, err
+		}
 	}
 	if f.Spec.Handler != "" && f.opts.Wrap == nil {
 		return nil, fault.New(fault.Unsupported, "app.Open", dir, "handler %q is Go code, which this binary does not contain", f.Spec.Handler).
@@ -210,6 +216,12 @@ func (f *Function) load(ctx context.Context, m *spec.Model) error {
 }
 
 func (f *Function) open(ctx context.Context, m *spec.Model) (*infer.Model, error) {
+	if forms, err := f.forms(m); err != nil || len(forms) > 0 {
+		if err != nil {
+			return nil, err
+		}
+		return f.openBaked(ctx, m, forms)
+	}
 	path, err := f.ModelPath(m)
 	if err != nil {
 		return nil, err
@@ -222,6 +234,7 @@ func (f *Function) open(ctx context.Context, m *spec.Model) (*infer.Model, error
 	if err != nil {
 		return nil, err
 	}
+	i.parcel = f.parcel
 	return f.launch(ctx, m, i)
 }
 
@@ -230,14 +243,24 @@ func (f *Function) launch(ctx context.Context, m *spec.Model, i *inspected) (*in
 	if err := keepable(m, i); err != nil {
 		return nil, err
 	}
-	o := &infer.Options{Name: m.Name, Version: m.Version, Digest: i.digest, DigestOf: i.model.DigestAll, Provider: f.provider(), Deterministic: i.deterministic}
+	o := &infer.Options{Name: m.Name, Version: m.Version, Digest: i.digest, Provider: f.provider(), Deterministic: i.graph.Deterministic}
+	if o.Optimized, o.Unpacked = i.graph.Optimized, i.graph.Unpacked; i.baked != nil || i.parcel != nil {
+		o.Digest = "" // every load compares the package's files with its manifest
+	}
+	o.DigestOf = func() (string, error) { return i.sum(m) }
 	var why string
-	o.IntraOp, o.Runs, why = f.threads(m, i.model)
-	o.NoArena = Lean(i.model)
+	o.IntraOp, o.Runs, why = f.threads(m, i.graph)
+	o.NoArena = i.graph.Lean
 	o.Queue = f.Spec.Limits.Queue * o.Runs
 	o.QueueShare = int(f.Spec.Limits.QueueShare)
 	o.Batch = f.batching(m)
 	loaded, err := infer.Load(ctx, f.eng, i.path, o)
+	if other := i.fitsEngine(f.eng.Info()); other != nil {
+		if err == nil {
+			other = errors.Join(other, loaded.Close(ctx))
+		}
+		return nil, other
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func (f *Function) cacheBytes(m *infer.Model) int64 {
 // keepable refuses a cache for a model whose answers may differ from one
 // request to the next: a kept one would be wrong.
 func keepable(m *spec.Model, i *inspected) error {
-	if m.Cache.Mode == "off" || i.deterministic {
+	if m.Cache.Mode == "off" || i.graph.Deterministic {
 		return nil
 	}
 	what, ops := "random", i.model.Random

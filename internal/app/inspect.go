@@ -12,12 +12,13 @@ import (
 // inspected is a model whose files an engine may be given.
 type inspected struct {
 	path   string
-	digest string // of all files; "" leaves it to the load, which has time for it
-	stamp  string // which files they are
-	need   int64  // estimated bytes that loading takes
-	// deterministic says that equal inputs give equal outputs.
-	deterministic bool
-	model         *onnx.Model
+	digest string  // of all files; "" leaves it to the load, which has time for it
+	stamp  string  // which files they are
+	need   int64   // estimated bytes that loading takes
+	graph  *Graph  // of the model as its user gave it
+	baked  *baked  // nil for a model as its user gave it
+	parcel *parcel // that the model as its user gave it is in; nil for none
+	model  *onnx.Model
 }
 
 // inspect is examine, and the digest of the files.
@@ -46,8 +47,7 @@ func examine(path string, room int64) (*inspected, error) {
 	if err := model.CheckExternal(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
-	i := &inspected{path: path, need: model.Required(), model: model,
-		deterministic: len(model.Random) == 0 && len(model.Custom()) == 0}
+	i := &inspected{path: path, need: model.Required(), model: model, graph: GraphOf(model)}
 	if i.stamp, err = model.Stamp(); err != nil {
 		return nil, err
 	}
@@ -89,8 +89,8 @@ func (i *inspected) fits(room int64) error { return i.model.Check(&onnx.Policy{M
 
 // driverOptions say how m's sessions run.
 func (f *Function) driverOptions(m *spec.Model, i *inspected) *driver.Options {
-	o := &driver.Options{Provider: f.provider()}
-	o.IntraOp, o.Runs, _ = f.threads(m, i.model)
+	o := &driver.Options{Provider: f.provider(), Optimized: i.graph.Optimized, Unpacked: i.graph.Unpacked}
+	o.IntraOp, o.Runs, _ = f.threads(m, i.graph)
 	return o
 }
 

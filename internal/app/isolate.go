@@ -3,12 +3,15 @@ package app
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"godwit.dev/infra/spec"
 	"godwit.dev/internal/recorded"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/isolate"
+	"godwit.dev/runtime/manifest"
 	"godwit.dev/runtime/tensor"
 )
 
@@ -73,14 +76,34 @@ func canary(dir string, o *Options, i *Isolation) func(context.Context, string, 
 	}
 }
 
+// files are those that m is opened as, in the folder dir.
+func files(dir string, m *spec.Model, packed *manifest.Manifest) []string {
+	names := []string{m.Path}
+	if packed != nil {
+		if entry := packed.Model(m.Name, m.Version); entry != nil {
+			for i := range entry.Baked {
+				names = append(names, entry.Baked[i].Path)
+			}
+		}
+	}
+	for i, name := range names {
+		names[i] = filepath.Join(dir, filepath.FromSlash(name))
+	}
+	return names
+}
+
 // sample is the first recorded request of the model at path, nil without one.
 func sample(dir, path string) []tensor.Tensor {
 	_, s, err := ReadSpec(dir)
 	if err != nil {
 		return nil
 	}
+	packed, err := manifest.Load(dir)
+	if err != nil {
+		return nil
+	}
 	for _, m := range s.Models {
-		if filepath.Join(dir, filepath.FromSlash(m.Path)) != path {
+		if !slices.Contains(files(dir, &m, packed), path) {
 			continue
 		}
 		requests, err := recorded.Load(dir, m.Name)

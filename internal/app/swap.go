@@ -178,6 +178,12 @@ func (f *Function) reread() (*spec.Spec, []recorded.Request, error) {
 	if err := next.supported(); err != nil {
 		return nil, nil, err
 	}
+	if f.source == dir { // another package may be there
+		if next.parcel, err = openParcel(dir); err != nil {
+			return nil, nil, err
+		}
+	}
+	f.parcel = next.parcel
 	if s.Models[0].NaNPolicy != f.Spec.Models[0].NaNPolicy {
 		return nil, nil, fault.New(fault.Unsupported, "app.Reload", f.source, "want nanPolicy %q as at the start, got %q", f.Spec.Models[0].NaNPolicy, s.Models[0].NaNPolicy).
 			WithHint("Restart to change it.")
@@ -212,11 +218,7 @@ func (f *Function) renew(ctx context.Context, m *spec.Model, requests []recorded
 		c.What, c.Err = "refused", err
 		return c
 	}
-	path, err := f.ModelPath(m)
-	if err != nil {
-		return refuse(err)
-	}
-	i, err := inspect(path, m, 0)
+	i, err := f.inspect(m)
 	if fault.CodeOf(err) == fault.NotFound { // which callers would take for a model that there is not
 		err = fault.New(fault.BadModel, "app.Reload", m.Path, "want a model file, got none")
 	}
@@ -232,7 +234,7 @@ func (f *Function) renew(ctx context.Context, m *spec.Model, requests []recorded
 		return refuse(err)
 	}
 	if f.opts.Canary != nil {
-		if err := f.opts.Canary(ctx, path, f.driverOptions(m, i)); err != nil {
+		if err := f.opts.Canary(ctx, i.path, f.driverOptions(m, i)); err != nil {
 			return refuse(err)
 		}
 	}

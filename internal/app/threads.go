@@ -13,7 +13,7 @@ import (
 // threads turns the spec's mode into numbers, and says why in a clause. On a
 // platform with one request at a time a run gets the whole quota; elsewhere it
 // is the model that decides.
-func (f *Function) threads(m *spec.Model, model *onnx.Model) (intraOp, runs int, why string) {
+func (f *Function) threads(m *spec.Model, g *Graph) (intraOp, runs int, why string) {
 	n := f.opts.Quota.Threads()
 	onCPU := f.provider().Name == "" || f.provider().Name == "cpu"
 	switch mode := m.Threads.Mode; {
@@ -25,7 +25,7 @@ func (f *Function) threads(m *spec.Model, model *onnx.Model) (intraOp, runs int,
 		return 1, n, "as godwit.yaml says"
 	case f.oneAtATime():
 		return n, 1, "requests come one at a time"
-	case onCPU && Streams(model, f.opts.Quota):
+	case onCPU && g.streams(f.opts.Quota):
 		return n, 1, "a run reads more weights than the cache holds"
 	}
 	return 1, n, "many runs share the processors"
@@ -48,12 +48,19 @@ const cachePerThread = 16 << 20
 // the cache. Where weights are used again within a run, as those of
 // convolutions and over the positions of a sequence are, runs of one thread
 // each waste nothing on waiting for each other. What it cannot tell is false.
-func Streams(model *onnx.Model, q quota.Quota) bool {
+func Streams(model *onnx.Model, q quota.Quota) bool { return GraphOf(model).streams(q) }
+
+func (g *Graph) streams(q quota.Quota) bool {
 	fits := int64(q.Threads()) * cachePerThread
 	if q.Cache > 0 {
 		fits = min(fits, q.Cache)
 	}
-	if model.Format != onnx.FormatONNX || model.Initializers.Bytes+model.Constants <= fits {
+	return g.Dense && g.Weights > fits
+}
+
+// isDense reports whether the model has nothing but dense layers over rows of features.
+func isDense(model *onnx.Model) bool {
+	if model.Format != onnx.FormatONNX {
 		return false
 	}
 	products := 0

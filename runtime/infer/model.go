@@ -48,6 +48,8 @@ type Options struct {
 
 	Provider driver.Provider
 	NoArena  bool
+	// Optimized and Unpacked are as in driver.Options.
+	Optimized, Unpacked bool
 
 	// Deterministic says that equal inputs give equal outputs: the graph has no
 	// random operators and no custom ones. Only then are runs shared and
@@ -183,7 +185,8 @@ func Load(ctx context.Context, eng driver.Engine, path string, opts *Options) (*
 		return nil, err
 	}
 	digest := o.digesting()
-	s, err := eng.Open(ctx, path, &driver.Options{IntraOp: o.IntraOp, Runs: o.Runs, Provider: o.Provider, NoArena: o.NoArena})
+	s, err := eng.Open(ctx, path, &driver.Options{IntraOp: o.IntraOp, Runs: o.Runs, Provider: o.Provider, NoArena: o.NoArena,
+		Optimized: o.Optimized, Unpacked: o.Unpacked})
 	sum := <-digest
 	if err != nil {
 		return nil, fmt.Errorf("infer.Load model %q: %w", o.Name, err)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"unsafe"
 
+	binding "github.com/yalue/onnxruntime_go"
+
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
 )
@@ -56,6 +58,11 @@ func (e *engine) Locate() (string, error) { return find(e.setup) }
 // Open loads the model at path. ONNX Runtime cannot stop while it loads, so
 // ctx is looked at before and after.
 func (e *engine) Open(ctx context.Context, path string, opts *driver.Options) (driver.Session, error) {
+	return e.open(ctx, path, opts, nil)
+}
+
+// open is Open with more set in the session's options.
+func (e *engine) open(ctx context.Context, path string, opts *driver.Options, more func(*binding.SessionOptions) error) (driver.Session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -74,6 +81,11 @@ func (e *engine) Open(ctx context.Context, path string, opts *driver.Options) (d
 		return nil, err
 	}
 	defer options.Destroy()
+	if more != nil {
+		if err := more(options); err != nil {
+			return nil, fault.New(fault.Runtime, "ort.Open", path, "%w", err)
+		}
+	}
 
 	cpath := C.CString(path)
 	defer C.free(unsafe.Pointer(cpath))

@@ -40,11 +40,19 @@ func sessionOptions(opts *driver.Options) (*binding.SessionOptions, unsafe.Point
 	if err != nil {
 		return nil, nil, fault.New(fault.Runtime, "ort.Open", "", "%w", err)
 	}
+	level, packing := binding.GraphOptimizationLevel(binding.GraphOptimizationLevelEnableAll), "0"
+	if opts.Optimized {
+		level = binding.GraphOptimizationLevelDisableAll
+	}
+	if opts.Unpacked {
+		packing = "1"
+	}
 	set := []error{
 		o.SetIntraOpNumThreads(max(opts.IntraOp, 1)),
 		o.SetInterOpNumThreads(1),
 		o.SetExecutionMode(binding.ExecutionModeSequential),
-		o.SetGraphOptimizationLevel(binding.GraphOptimizationLevelEnableAll),
+		o.SetGraphOptimizationLevel(level),
+		o.AddSessionConfigEntry("session.disable_prepacking", packing),
 		o.SetCpuMemArena(!opts.NoArena),
 		// Spinning threads burn a quota that is billed or shared, and stand
 		// still with the process when a platform freezes it.
