@@ -74,7 +74,7 @@ func (r *reverter) copyOf(digest string) string { return filepath.Join(r.dir, "v
 func (r *reverter) begin(ctx context.Context) string {
 	digest, err := version(r.path)
 	if err == nil {
-		err = r.read()
+		err = r.read(ctx)
 	}
 	if err != nil {
 		r.log.ErrorContext(ctx, "no version can be taken back: what is installed is served", "error", err)
@@ -215,15 +215,17 @@ func check(ctx context.Context, f *Function) error {
 	return nil
 }
 
-func (r *reverter) read() error {
+func (r *reverter) read(ctx context.Context) error {
 	data, err := os.ReadFile(r.file())
-	if errors.Is(err, fs.ErrNotExist) {
-		return os.MkdirAll(filepath.Join(r.dir, "versions"), 0o700)
-	}
 	if err == nil {
-		err = json.Unmarshal(data, &r.history)
+		if err := json.Unmarshal(data, &r.history); err != nil { // nothing of it is believed
+			r.log.ErrorContext(ctx, "what is known of the versions is damaged, and begun anew", "error", err)
+			r.history = history{}
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return err
+	return os.MkdirAll(filepath.Join(r.dir, "versions"), 0o700)
 }
 
 // write replaces the file as a whole.

@@ -1,0 +1,183 @@
+package fnserver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"godwit.dev/internal/app"
+	"godwit.dev/internal/recorded"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/tensor"
+)
+
+// site is a device's disk: a function that others are installed in the place of.
+type site struct {
+	t          *testing.T
+	dir, state string
+}
+
+func (s *site) install(text string) {
+	s.t.Helper()
+	for name, data := range map[string]string{"godwit.yaml": "model: m.onnx\n# " + text, "m.onnx": "x"} {
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(data), 0o644); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// begin is a start, of a version that is healthy at once, and what it serves.
+func (s *site) begin() (*reverter, string) {
+	r := &reverter{dir: s.state, path: s.dir, log: slog.New(slog.DiscardHandler), now: time.Now, boot: "a"}
+	return r, r.begin(s.t.Context())
+}
+
+// healthy starts and ends what is installed, and returns its digest.
+func (s *site) healthy() string {
+	s.t.Helper()
+	r, _ := s.begin()
+	if err := r.loaded(s.t.Context(), &Function{}); err != nil {
+		s.t.Fatal(err)
+	}
+	r.end(s.t.Context(), nil)
+	return r.history.Version
+}
+
+func (s *site) copies() []string {
+	s.t.Helper()
+	all, err := os.ReadDir(filepath.Join(s.state, "versions"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var names []string
+	for _, e := range all {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// A version that was healthy once gives way as well, and its copy goes.
+func TestVersionsThatWereHealthyOnce(t *testing.T) {
+	s := &site{t, t.TempDir(), filepath.Join(t.TempDir(), "state")}
+	s.install("one")
+	one := s.healthy()
+	if info, err := os.Stat(filepath.Join(s.state, "versions")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v; want a folder that is nobody else's", info, err)
+	}
+	s.install("two")
+	two := s.healthy()
+	s.install("three")
+	three := s.healthy()
+	if got := s.copies(); len(got) != 2 || one == two {
+		t.Errorf("%v are kept, want two", got)
+	}
+	for range maxCrashes {
+		if _, path := s.begin(); path != s.dir {
+			t.Errorf("serves %s after fewer crashes", path)
+		}
+	}
+	for range 2 { // it stays so
+		r, path := s.begin()
+		if path != r.copyOf(two) {
+			t.Errorf("serves %s, want the version before", path)
+		}
+		if diff := cmp.Diff(history{Version: three, Boot: "a", Starts: r.history.Starts, Refused: true, Healthy: two}, r.history); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+		if err := r.loaded(t.Context(), nil); err != nil { // nobody asks a copy
+			t.Error(err)
+		}
+		if err := r.prove(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+		r.end(t.Context(), errors.New("x"))
+	}
+	if diff := cmp.Diff([]string{two}, s.copies()); diff != "" {
+		t.Errorf("copies (-want +got)\n%s", diff)
+	}
+}
+
+// A history that cannot be read is begun anew: the next versions have one again.
+func TestDamagedHistories(t *testing.T) {
+	s := &site{t, t.TempDir(), t.TempDir()}
+	s.install("one")
+	s.healthy()
+	file := filepath.Join(s.state, "versions.json")
+	if err := os.WriteFile(file, []byte(`{"version": "x", "healthy": "`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	one := s.healthy()
+	r, _ := s.begin()
+	if r.history.Healthy != one || r.history.Previous != "" {
+		t.Errorf("%+v, want the installed one healthy", r.history)
+	}
+	// One that is no file at all keeps nobody from serving.
+	if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	r, path := s.begin()
+	if path != s.dir || !r.began.IsZero() {
+		t.Errorf("serves %s, with a start in %+v", path, r.history)
+	}
+}
+
+// What makes a version one that does not work when it is loaded.
+func TestWhatIsJudged(t *testing.T) {
+	row := []byte(`{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[1]}]}`)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	answers := infer.HandlerFunc(func(context.Context, *infer.Request) (*infer.Response, error) { return &infer.Response{}, nil })
+	fails := infer.HandlerFunc(func(context.Context, *infer.Request) (*infer.Response, error) {
+		return nil, fault.New(fault.Internal, "test", "", "told to")
+	})
+	for _, c := range []struct {
+		name    string
+		ctx     context.Context
+		handler infer.Handler
+		request recorded.Request
+		refused bool
+	}{
+		{"it answers", t.Context(), answers, recorded.Request{Body: row}, false},
+		{"it answers as recorded", t.Context(), answers, recorded.Request{Body: row, Want: &recorded.Want{}}, false},
+		{"an output is missing", t.Context(), answers, recorded.Request{Body: row, Want: &recorded.Want{Outputs: []tensor.Tensor{{Name: "y", Type: tensor.FP32}}}}, true},
+		{"it fails", t.Context(), fails, recorded.Request{Body: row}, true},
+		{"it is told to end meanwhile", ended, fails, recorded.Request{Body: row}, false},
+		{"a request that is none", t.Context(), answers, recorded.Request{Body: []byte("{")}, true},
+	} {
+		s := &site{t, t.TempDir(), t.TempDir()}
+		s.install("one")
+		one := s.healthy()
+		s.install("two")
+		r, _ := s.begin()
+		f := &Function{Function: &app.Function{Handler: c.handler}, Requests: []recorded.Request{c.request}}
+		if err := r.loaded(c.ctx, f); (err != nil) != c.refused || r.history.Refused != c.refused {
+			t.Errorf("%s: %v, refused: %t; want %t", c.name, err, r.history.Refused, c.refused)
+		}
+		if _, path := s.begin(); (path == r.copyOf(one)) != c.refused {
+			t.Errorf("%s: the next start serves %s", c.name, path)
+		}
+	}
+}
+
+// A version that cannot be copied whole is served, and nothing gives way to it.
+func TestVersionsThatCannotBeCopied(t *testing.T) {
+	s := &site{t, t.TempDir(), t.TempDir()}
+	s.install("one")
+	if err := os.Remove(filepath.Join(s.dir, "m.onnx")); err != nil {
+		t.Fatal(err)
+	}
+	s.healthy()
+	if got := s.copies(); got != nil {
+		t.Errorf("%v are left of the try", got)
+	}
+	if r, path := s.begin(); path != s.dir || r.history.Healthy != "" {
+		t.Errorf("serves %s, %+v", path, r.history)
+	}
+}
