@@ -17,8 +17,8 @@ import (
 // newer one.
 const GLibC = "2.28"
 
-// zigVersion is the one that scripts/zig.lock pins.
-const zigVersion = "0.17.1"
+// ZigVersion is the one that scripts/zig.lock pins.
+const ZigVersion = "0.17.1"
 
 // machines are the architectures that functions are built for, as C calls them.
 var machines = map[string]string{"amd64": "x86_64", "arm64": "aarch64"}
@@ -120,7 +120,7 @@ func (o *Options) toolchain(arch string) ([]string, error) {
 		"CGO_CFLAGS=-O2 -g0", "CGO_CXXFLAGS=-O2 -g0", "CGO_CPPFLAGS=", "CGO_LDFLAGS=-O2 -s",
 	}
 	home := filepath.Join(o.Cache, "zig")
-	zig := filepath.Join(home, zigVersion, "zig")
+	zig := filepath.Join(home, ZigVersion, "zig")
 	if _, err := os.Stat(zig); err == nil {
 		target := fmt.Sprintf("-target %s-linux-gnu.%s", machine, GLibC)
 		cache := filepath.Join(home, "cache")
