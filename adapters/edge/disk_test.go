@@ -234,6 +234,36 @@ func TestDisksThatFailWhileAnswersAreSent(t *testing.T) {
 		}
 	})
 
+	// One that is too old and cannot be removed is tried again, at its time.
+	dir = t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		q, err := edge.OpenQueue(&edge.QueueOptions{Dir: dir, MaxAge: time.Minute, Forward: func(context.Context, string, []byte) error {
+			n++
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+		put(t, q, "a", "b")
+		file := filepath.Join(dir, "0000000000000000-a")
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		blocked(t, file)
+		<-time.After(time.Hour) // of the bubble's clock
+		if s := run(t, q, time.Minute); s.Waiting != 2 || n != 0 {
+			t.Errorf("%+v, sent %d times; want nothing sent that is too old", s, n)
+		}
+		if err := os.RemoveAll(file); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(edge.Stats{Aged: 2}, run(t, q, time.Minute)); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	})
+
 	// An answer that was taken but cannot be removed is sent again.
 	dir = t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

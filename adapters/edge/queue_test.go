@@ -103,6 +103,11 @@ func TestAnswersAreSentOnInTheirOrder(t *testing.T) {
 	if diff := cmp.Diff([]string{"b=of b", "a=of a", "c=of c", "empty="}, r.got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
+	put(t, q, "a") // what was sent on may come again
+	if q.Len() != 1 {
+		t.Errorf("%d answers wait, want the new one", q.Len())
+	}
+	drain(t, q, r)
 	q.Close()
 	if q = open(t, &edge.QueueOptions{Dir: dir}); q.Len() != 0 {
 		t.Errorf("%d answers wait after they were sent on", q.Len())
@@ -355,6 +360,9 @@ func TestAnswersAreSentOnAsEvents(t *testing.T) {
 	}
 	if err := post(t.Context(), "x\n", nil); fault.CodeOf(err) != fault.BadConfig {
 		t.Errorf("an event that is none: %v", err)
+	}
+	if _, err := edge.Post("https://x/y", "/s"); err != nil {
+		t.Error(err)
 	}
 	for _, address := range []string{"", "ftp://x/y", "https://", "::", "http:///x"} {
 		if _, err := edge.Post(address, "/s"); fault.CodeOf(err) != fault.BadConfig {
