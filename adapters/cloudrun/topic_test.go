@@ -24,7 +24,9 @@ type pubsub struct {
 	server *httptest.Server
 	status int // of publish; 0 is 200
 	reply  string
-	lives  int // seconds of a token
+	lives  int    // seconds of a token
+	meta   string // what the metadata server says instead of a token
+	denies int    // its status instead; 0 is 200
 
 	mu        sync.Mutex
 	tokens    int
@@ -50,6 +52,11 @@ func newPubSub(t *testing.T) *pubsub {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.tokens++
+		if p.meta != "" || p.denies != 0 {
+			w.WriteHeader(max(p.denies, http.StatusOK))
+			_, _ = io.WriteString(w, p.meta)
+			return
+		}
 		fmt.Fprintf(w, `{"access_token":"t%d","expires_in":%d,"token_type":"Bearer"}`, p.tokens, p.lives)
 	})
 	mux.HandleFunc("POST /v1/", func(w http.ResponseWriter, r *http.Request) {
@@ -153,9 +160,11 @@ func TestTopicsFailures(t *testing.T) {
 		reply  string
 		want   fault.Code
 	}{
-		{"may not", t.Context(), 403, `{"error":{}}`, fault.Denied},
-		{"no such topic", t.Context(), 404, `{"error":{}}`, fault.Denied},
-		{"busy", t.Context(), 503, "", fault.Unavailable},
+		{"who is that", t.Context(), 401, `{"messageIds":["1"]}`, fault.Denied},
+		{"may not", t.Context(), 403, `{"messageIds":["1"]}`, fault.Denied},
+		{"no such topic", t.Context(), 404, `{"messageIds":["1"]}`, fault.Denied},
+		{"busy", t.Context(), 503, `{"messageIds":["1"]}`, fault.Unavailable},
+		{"two ids", t.Context(), 200, `{"messageIds":["1","2"]}`, fault.Unavailable},
 		{"no id", t.Context(), 200, `{}`, fault.Unavailable},
 		{"no JSON", t.Context(), 200, `<html>`, fault.Unavailable},
 		{"no time", ended, 200, "", fault.Unavailable},
@@ -164,6 +173,17 @@ func TestTopicsFailures(t *testing.T) {
 		p.status, p.reply = c.status, c.reply
 		if err := p.topic().Aside(c.ctx, &trigger.Item{Key: "k"}, io.EOF); fault.CodeOf(err) != c.want {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+	for _, c := range []struct {
+		status int
+		said   string
+		want   fault.Code
+	}{{0, `{"expires_in":3600}`, fault.Unavailable}, {0, `<html>`, fault.Unavailable}, {403, "", fault.Denied}, {500, `{"access_token":"t"}`, fault.Unavailable}} {
+		p := newPubSub(t)
+		p.denies, p.meta = c.status, c.said
+		if err := p.topic().Aside(t.Context(), &trigger.Item{Key: "k"}, io.EOF); fault.CodeOf(err) != c.want || len(p.published) > 0 {
+			t.Errorf("no token, %d %s: %v and %d published, want %v", c.status, c.said, err, len(p.published), c.want)
 		}
 	}
 	none := cloudrun.NewTopic("t", &cloudrun.TopicOptions{Endpoint: "http://127.0.0.1:0", Metadata: "http://127.0.0.1:0"})
