@@ -27,6 +27,8 @@ func TestWhatCountsAgainstAVersion(t *testing.T) {
 		{"three crashes", []start{{0, "a", crash}, {time.Minute, "a", crash}, {time.Minute, "a", crash}}, true},
 		{"two crashes", []start{{0, "a", crash}, {time.Minute, "a", crash}}, false},
 		{"three in eleven minutes", []start{{0, "a", crash}, {5 * time.Minute, "a", crash}, {6 * time.Minute, "a", crash}}, false},
+		{"three in ten minutes", []start{{0, "a", crash}, {5 * time.Minute, "a", crash}, {5 * time.Minute, "a", crash}}, false},
+		{"three in a second less", []start{{0, "a", crash}, {5 * time.Minute, "a", crash}, {5*time.Minute - time.Second, "a", crash}}, true},
 		{"three times without power", []start{{0, "a", crash}, {0, "b", crash}, {0, "c", crash}}, false},
 		{"one that was stopped", []start{{0, "a", crash}, {0, "a", nil}, {0, "a", crash}}, false},
 		{"a port that was taken", []start{{0, "a", crash}, {0, "a", fault.New(fault.Usage, "", "", "x")}, {0, "a", crash}}, false},

@@ -13,6 +13,7 @@ import (
 
 	"godwit.dev/internal/app"
 	"godwit.dev/internal/recorded"
+	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/tensor"
@@ -110,20 +111,20 @@ func TestDamagedHistories(t *testing.T) {
 	s.install("one")
 	s.healthy()
 	file := filepath.Join(s.state, "versions.json")
-	if err := os.WriteFile(file, []byte(`{"version": "x", "healthy": "`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	one := s.healthy()
-	r, _ := s.begin()
-	if r.history.Healthy != one || r.history.Previous != "" {
-		t.Errorf("%+v, want the installed one healthy", r.history)
+	for _, damaged := range []string{`{"version": "x", "healthy": "`, `{"version": "x", "healthy": "y", "starts": 5}`} {
+		if err := os.WriteFile(file, []byte(damaged), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		one := s.healthy()
+		if r, _ := s.begin(); r.history.Healthy != one || r.history.Previous != "" {
+			t.Errorf("after %s: %+v, want the installed one healthy", damaged, r.history)
+		}
 	}
 	// One that is no file at all keeps nobody from serving.
 	if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	r, path := s.begin()
-	if path != s.dir || !r.began.IsZero() {
+	if r, path := s.begin(); path != s.dir || !r.began.IsZero() {
 		t.Errorf("serves %s, with a start in %+v", path, r.history)
 	}
 }
@@ -179,5 +180,24 @@ func TestVersionsThatCannotBeCopied(t *testing.T) {
 	}
 	if r, path := s.begin(); path != s.dir || r.history.Healthy != "" {
 		t.Errorf("serves %s, %+v", path, r.history)
+	}
+}
+
+// Weights that lie beside a model are part of its version, and of its copy.
+func TestExternalDataIsPartOfAVersion(t *testing.T) {
+	path := testmodels.Tiny().ExternalFile(t, "tiny")
+	s := &site{t, filepath.Dir(path), t.TempDir()}
+	if err := os.WriteFile(filepath.Join(s.dir, "godwit.yaml"), []byte("model: tiny.onnx\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	one := s.healthy()
+	if _, err := os.Stat(filepath.Join(s.state, "versions", one, "tiny.bin")); err != nil {
+		t.Errorf("the copy has no weights: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "tiny.bin"), []byte("others"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if two := s.healthy(); two == one {
+		t.Error("other weights are the same version")
 	}
 }
