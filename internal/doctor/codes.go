@@ -43,6 +43,7 @@ func Codes() []Code {
 		{"entrypoint", "an image whose entrypoint is missing or not in it", Shown},
 		{"architecture", "a program or library for another processor or word size", Shown},
 		{"elf-damaged", "a library that is cut off, or is something else", Shown},
+		{"elf-unread", "a program or library without section headers, which is not followed", Told},
 		{"glibc", "symbol versions newer than the base's glibc", Shown},
 		{"glibc-unknown", "a base whose glibc nobody states", Told},
 		{"libstdcxx", "symbol versions newer than the C++ library that is found", Shown},

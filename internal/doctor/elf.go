@@ -26,6 +26,7 @@ type object struct {
 	needs   []version
 	defs    map[string]bool // versions that it defines; empty if it has none
 	dynamic bool
+	unread  bool // it is dynamic, but has no sections to read that by
 }
 
 // version is a symbol version that must be found in a file.
@@ -109,7 +110,7 @@ func parseObject(file fs.File) (o *object, err error) {
 			o.interp = string(bytes.TrimRight(b, "\x00"))
 		}
 	}
-	if !o.dynamic {
+	if o.unread = o.dynamic && f.SectionByType(elf.SHT_DYNAMIC) == nil; !o.dynamic || o.unread {
 		return o, nil
 	}
 	if err := o.links(f); err != nil {
@@ -185,6 +186,10 @@ func (e *exam) binaries(context.Context) error {
 			}
 		}
 		e.objects[f.path] = o
+		if o.unread {
+			e.add(Finding{Code: "elf-unread", Level: Unknown, Where: f.path, What: f.path + " has no section headers.",
+				Why: "What it needs was not looked at.", Do: "Strip it with strip, which leaves them."})
+		}
 		if want := machines[e.arch]; o.class != elf.ELFCLASS64 || o.machine != want {
 			e.add(Finding{Code: "architecture", Level: Error, Where: f.path,
 				What: fmt.Sprintf("%s is for %s; the function runs on linux/%s.", f.path, archOf(o), e.arch),

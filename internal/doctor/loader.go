@@ -239,16 +239,16 @@ func (l *loader) versions(p process, at string, o *object) {
 		}
 		short[n.file] = append(short[n.file], n.name)
 	}
+	var base []string
 	for _, file := range slices.Sorted(maps.Keys(short)) {
 		names := short[file]
-		slices.SortFunc(names, func(a, b string) int { return data.Compare(number(a), number(b)) })
 		if have := p[file]; have.base {
-			l.glibc(at, names)
-			continue
+			base = append(base, names...)
 		} else {
-			l.version(at, file, have, names[len(names)-1])
+			l.version(at, file, have, slices.MaxFunc(names, func(a, b string) int { return data.Compare(number(a), number(b)) }))
 		}
 	}
+	l.glibc(at, base)
 }
 
 func (l *loader) version(at, file string, have *loaded, name string) {
@@ -266,7 +266,7 @@ func (l *loader) version(at, file string, have *loaded, name string) {
 	l.once(f, where+" "+file)
 }
 
-// glibc compares what is needed, sorted, with what is known of the base's glibc.
+// glibc compares what is needed with what is known of the base's glibc.
 func (l *loader) glibc(at string, names []string) {
 	need := ""
 	for _, n := range names {

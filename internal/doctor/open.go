@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"godwit.dev/internal/pack"
@@ -162,6 +163,13 @@ func text(err error) string {
 		return strings.TrimSuffix(err.Error(), ".")
 	}
 	return strings.TrimSuffix(e.Err.Error(), ".")
+}
+
+// plain is an error's text without the lines of the file that it shows.
+func plain(err error) string {
+	lines := strings.Split(text(err), "\n")
+	lines = slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, " | ") || strings.TrimSpace(l) == "" })
+	return strings.TrimSuffix(strings.Join(lines, "; "), ".")
 }
 
 // entry is one entry of an archive, as it is written there.

@@ -100,6 +100,9 @@ func (e *exam) requests(context.Context) error {
 
 // stale answers were recorded from another model.
 func (e *exam) stale(model string, all []recorded.Request) {
+	if !slices.ContainsFunc(all, func(r recorded.Request) bool { return r.Want != nil && r.Want.ModelDigest != "" }) {
+		return
+	}
 	digests := map[string]bool{}
 	for i := range e.r.Models {
 		o := &e.r.Models[i]

@@ -31,10 +31,13 @@ type target struct {
 
 // base is the system in words.
 func (t *target) base() string {
-	if t.system.Name == "" || strings.HasPrefix(t.system.Name, "the ") {
-		return strings.Replace(t.system.Name, " own", "'s base", 1)
+	switch t.system.Name {
+	case "":
+		return "the platform's system"
+	case "the device's own":
+		return "the device"
 	}
-	return t.system.Name
+	return strings.Replace(t.system.Name, "'s own", "'s base", 1)
 }
 
 // describe reads the spec, and what it asks of the platform.
@@ -42,7 +45,7 @@ func (e *exam) describe(name string) {
 	e.t = target{name: name, program: "fn-server", kinds: []Kind{Image}}
 	s, err := e.load()
 	if err != nil {
-		e.add(Finding{Code: "spec", Level: Error, Where: spec.FileName, What: "godwit.yaml cannot be used: " + text(err) + ".",
+		e.add(Finding{Code: "spec", Level: Error, Where: spec.FileName, What: "godwit.yaml cannot be used: " + plain(err) + ".",
 			Why: "The function does not start with it, and packaging refuses it.", Do: hint(err, "Correct it; docs/spec.md has every key.")})
 	}
 	e.spec = s
@@ -52,7 +55,7 @@ func (e *exam) describe(name string) {
 		if !slices.Contains(targets.Names(), name) {
 			with, err := withTarget(s, name)
 			if err != nil {
-				e.add(Finding{Code: "spec-target", Level: Error, Where: "targets." + name, What: fmt.Sprintf("godwit.yaml has no targets.%s, and its defaults do not fit: %s.", name, text(err)),
+				e.add(Finding{Code: "spec-target", Level: Error, Where: "targets." + name, What: fmt.Sprintf("godwit.yaml has no targets.%s, and its defaults do not fit: %s.", name, plain(err)),
 					Why: "The function refuses to start there.", Do: hint(err, "Add the target.")})
 			} else {
 				targets = &with.Targets
