@@ -36,6 +36,10 @@ build: onnxruntime ## Build the binaries into bin/.
 functions: ## Build what functions are packaged from into bin/linux-ARCH, for every glibc from 2.28 on (ARCH="amd64 arm64").
 	@scripts/functions.sh $(ARCH)
 
+.PHONY: dist
+dist: ## Make dist/godwit-VERSION-OS.tar.gz, with which nobody needs Go; the same commit gives the same bytes.
+	@scripts/dist.sh
+
 .PHONY: onnxruntime
 onnxruntime: ## Fetch the pinned ONNX Runtime into the user's cache, once.
 	@scripts/onnxruntime.sh >/dev/null

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Puts the pinned libstdc++.so.6 and libgcc_s.so.1 into the user's cache and prints their folder, the only line on stdout.
+# Puts the pinned libstdc++.so.6 and libgcc_s.so.1, and their copyright, into the user's cache and prints the folder,
+# the only line on stdout.
 #   libstdcxx.sh --platform linux-amd64|linux-arm64
 # apt fetches the packages from the mirrors that this machine knows; root is not needed, and nothing is installed.
-# Without apt: put the two files of libstdcxx.lock's packages into that folder yourself.
+# Without apt: put the files of libstdcxx.lock's packages into that folder yourself.
 set -eu
 
 say() { echo "libstdcxx: $*" >&2; }
@@ -27,7 +28,7 @@ trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
 while read -r on package deb want member; do
 	[ "$on" = "$2" ] || continue
-	case $member in *libstdc++*) name=libstdc++.so.6 ;; *) name=${member##*/} ;; esac
+	name=${member##*/} && name=${name%.0.28} # the name that programs ask for
 	[ ! -f "$dir/$name" ] || case $(sum "$dir/$name") in "$want "*) continue ;; esac
 	fetch "$package" "$deb" || die "want ${package##*/} (sha256 $deb), which no Debian mirror of this machine's apt gave;" \
 		"put its $member into $dir as $name"

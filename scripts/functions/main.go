@@ -2,7 +2,7 @@
 // Linux on one architecture: the binaries, and the libraries that they load.
 // scripts/functions.sh fetches the libraries and the compiler and calls it.
 //
-//	functions -arch amd64 -out bin/linux-amd64 -version V -handler DIR LIBRARY...
+//	functions -arch amd64 -out bin/linux-amd64 -version V -programs P,P -handler DIR LIBRARY...
 //	functions -check FOLDER...     only looks at the files
 //
 // It fails when a file there asks for a newer glibc than handlerbuild.GLibC.
@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"godwit.dev/internal/handlerbuild"
@@ -39,6 +40,7 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	out := flags.String("out", "", "the folder to make")
 	version := flags.String("version", "", "what the binaries say that they are")
 	handler := flags.String("handler", "", "folder of a handler that is compiled in")
+	programs := flags.String("programs", "fn-lambda,fn-server", "what to build; also godwit, without a handler")
 	check := flags.Bool("check", false, "only look at the files in the folders that the arguments name")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -71,7 +73,8 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 		}
 	}
 	err = handlerbuild.Functions(ctx, *handler, *arch, *out, handlerbuild.Options{
-		Source: source, Cache: filepath.Join(cache, "godwit"), Stderr: os.Stderr, Version: *version,
+		Source: source, Cache: filepath.Join(cache, "godwit"), Stderr: os.Stderr,
+		Programs: strings.Split(*programs, ","), Version: *version,
 	})
 	if err != nil {
 		return err
