@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -17,6 +18,7 @@ import (
 
 	"godwit.dev/infra/spec"
 	"godwit.dev/internal/app"
+	"godwit.dev/internal/handlerbuild"
 	"godwit.dev/internal/pack"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
@@ -58,7 +60,8 @@ godwit.lock, beside godwit.yaml, gets the digests of the base, ONNX Runtime, the
 models and the package. It belongs into version control.
 
 The programs are taken from linux-ARCH/ beside godwit, as its archive has them;
-without that, on Linux, this machine's own are taken.
+without that, on Linux, this machine's own are taken. A function with a handler
+of its own gets programs that are compiled for it, which needs Go.
 
 Exit codes: 0 made, 2 wrong usage, 11 a model that cannot be packaged.`,
 		Example: `  godwit package fraud/ --target awslambda -o fraud.zip
@@ -106,10 +109,11 @@ func (p *program) pack(ctx context.Context, path string, o *packageOptions) erro
 	w := &work{options: o, spec: s, lock: lock, trees: map[string]*pack.Tree{}}
 	var unpacked int64
 	for _, a := range architectures(o, s) {
-		built, err := p.built(a, s)
+		built, clean, err := p.built(ctx, a, dir, o.target, s)
 		if err != nil {
 			return err
 		}
+		defer clean()
 		t, err := pack.Contents(ctx, path, &pack.Options{Target: o.target, Built: built})
 		if err != nil {
 			return err
@@ -188,24 +192,37 @@ func architectures(o *packageOptions, s *spec.Spec) []string {
 }
 
 // built finds the programs for an architecture: beside godwit as its archive
-// has them, else what this machine has.
-func (p *program) built(arch string, s *spec.Spec) (*pack.Built, error) {
+// has them, else what this machine has. With a handler they are compiled, and
+// clean removes them.
+func (p *program) built(ctx context.Context, arch, dir, target string, s *spec.Spec) (_ *pack.Built, clean func(), err error) {
+	clean = func() {}
 	if arch != "amd64" && arch != "arm64" {
-		return nil, fault.New(fault.Usage, "", "--arch", "want amd64 or arm64, got %q", arch)
+		return nil, clean, fault.New(fault.Usage, "", "--arch", "want amd64 or arm64, got %q", arch)
 	}
-	if s.Handler != "" {
-		return nil, fault.New(fault.Unsupported, "", "handler", "a function with Go of its own cannot be packaged yet, got %q", s.Handler)
+	home := filepath.Dir(p.Executable)
+	built, err := pack.FindBuilt(home, arch)
+	if err != nil && runtime.GOOS == "linux" && runtime.GOARCH == arch && p.Executable != "" {
+		// Without a library there is nothing to package either; what is really
+		// wanted is the whole folder.
+		if library, missing := p.library(); missing == nil {
+			built, err = pack.HostBuilt(home, arch, library)
+		}
 	}
-	dir := filepath.Dir(p.Executable)
-	built, err := pack.FindBuilt(dir, arch)
-	if err == nil || runtime.GOOS != "linux" || runtime.GOARCH != arch || p.Executable == "" {
-		return built, err
+	if err != nil || s.Handler == "" {
+		return built, clean, err
 	}
-	library, missing := p.library()
-	if missing != nil {
-		return nil, err // what is really wanted
+	out, err := os.MkdirTemp(p.Getenv("TMPDIR"), "godwit-functions-*")
+	if err != nil {
+		return nil, clean, fault.New(fault.Internal, "", s.Handler, "%w", err)
 	}
-	return pack.HostBuilt(dir, arch, library)
+	clean = func() { os.RemoveAll(out) }
+	kind := kindOf(target)
+	stop := p.working("compiling " + s.Handler + " for linux/" + arch)
+	err = handlerbuild.Functions(ctx, filepath.Join(dir, filepath.FromSlash(s.Handler)), arch, out,
+		handlerbuild.Options{Source: p.source(), Cache: p.CacheDir, Stderr: p.Stderr, Programs: []string{kind}, Version: app.Version()})
+	stop()
+	built.Lambda, built.Server = filepath.Join(out, "fn-lambda"), filepath.Join(out, "fn-server")
+	return built, clean, err
 }
 
 // withinBudget compares with what the spec allows.
