@@ -5,8 +5,10 @@ import (
 	"context"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -16,22 +18,40 @@ import (
 	"godwit.dev/runtime/fault"
 )
 
-// Rootfs makes a base of the files in the folder root: an OCI layout in out
-// with one layer, for linux and arch, that runs as ImageUser. What differs
+// Rootfs makes a base of the files in folders, by architecture ("amd64",
+// "arm64"): an OCI layout in out, of images with one layer that run as ImageUser. What differs
 // between machines and users does not get in: owners are root, modes one of
 // two, times zero, hard links files of their own; only tmp may be written to by
 // all. Errors: BadConfig for devices, pipes and sockets, and what cannot be
 // read; Internal about out.
-func Rootfs(ctx context.Context, root, arch, out string, opts *WriteOptions) (*Artifact, error) {
-	if arch != "amd64" && arch != "arm64" {
-		return nil, fault.New(fault.BadConfig, "pack.Rootfs", arch, "want amd64 or arm64, got %q", arch)
-	}
+func Rootfs(ctx context.Context, roots map[string]string, out string, opts *WriteOptions) (*Artifact, error) {
 	blobs, err := NewBlobs("")
 	if err != nil {
 		return nil, err
 	}
 	o := &OCI{blobs: blobs}
 	defer o.Close()
+	if len(roots) == 0 {
+		return nil, fault.New(fault.BadConfig, "pack.Rootfs", out, "want a folder for at least one architecture, got none")
+	}
+	for _, arch := range slices.Sorted(maps.Keys(roots)) {
+		if arch != "amd64" && arch != "arm64" {
+			return nil, fault.New(fault.BadConfig, "pack.Rootfs", arch, "want amd64 or arm64, got %q", arch)
+		}
+		img, err := rootImage(ctx, blobs, roots[arch], arch)
+		if err != nil {
+			return nil, err
+		}
+		o.images = append(o.images, platformImage{arch, img})
+	}
+	if err := o.finish(); err != nil {
+		return nil, err
+	}
+	return o.WriteLayout(ctx, out, opts)
+}
+
+// rootImage is the image of the files in root.
+func rootImage(ctx context.Context, blobs *Blobs, root, arch string) (v1.Image, error) {
 	l, err := blobs.write(func(w io.Writer) error {
 		t := tar.NewWriter(w)
 		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error { // in order of names
@@ -70,11 +90,7 @@ func Rootfs(ctx context.Context, root, arch, out string, opts *WriteOptions) (*A
 	if img, err = mutate.ConfigFile(img, config); err != nil {
 		return nil, fault.New(fault.Internal, "pack.Rootfs", root, "%w", err)
 	}
-	o.images, o.Added = []platformImage{{arch, img}}, l.size
-	if err := o.finish(); err != nil {
-		return nil, err
-	}
-	return o.WriteLayout(ctx, out, opts)
+	return img, nil
 }
 
 // addEntry writes one entry of a root file system.

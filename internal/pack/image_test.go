@@ -44,7 +44,7 @@ func baseDir(t testing.TB, arch string) string {
 	if err := os.Symlink("libc.so.6", filepath.Join(root, "lib/libc.so")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pack.Rootfs(t.Context(), root, arch, out, nil); err != nil {
+	if _, err := pack.Rootfs(t.Context(), map[string]string{arch: root}, out, nil); err != nil {
 		t.Fatal(err)
 	}
 	return out
@@ -347,7 +347,7 @@ func packHere(dir string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if _, err := pack.Rootfs(ctx, filepath.Join(dir, "root"), "amd64", filepath.Join(dir, "base"), nil); err != nil {
+	if _, err := pack.Rootfs(ctx, map[string]string{"amd64": filepath.Join(dir, "root")}, filepath.Join(dir, "base"), nil); err != nil {
 		return fail(err)
 	}
 	base, err := pack.OpenBase(ctx, "oci:"+filepath.Join(dir, "base"), nil)

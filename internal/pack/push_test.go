@@ -285,7 +285,7 @@ func tagged(t *testing.T, host, other string) string {
 	t.Helper()
 	root, out := t.TempDir(), filepath.Join(t.TempDir(), "base")
 	put(t, root, "etc/x", other, 0o644)
-	if _, err := pack.Rootfs(t.Context(), root, "amd64", out, nil); err != nil {
+	if _, err := pack.Rootfs(t.Context(), map[string]string{"amd64": root}, out, nil); err != nil {
 		t.Fatal(err)
 	}
 	img := only(t, readLayout(t, out))

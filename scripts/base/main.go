@@ -1,20 +1,26 @@
-// Command base makes an OCI layout of a root file system; scripts/base.sh runs it.
+// Command base makes an OCI layout of root file systems; scripts/base.sh runs it.
 package main
 
 import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"godwit.dev/internal/pack"
 )
 
 func main() {
-	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "base ROOT amd64|arm64 OUT")
+	if len(os.Args) < 3 {
+		fmt.Fprintln(os.Stderr, "base OUT ARCH=ROOT...")
 		os.Exit(2)
 	}
-	made, err := pack.Rootfs(context.Background(), os.Args[1], os.Args[2], os.Args[3], nil)
+	roots := map[string]string{}
+	for _, arg := range os.Args[2:] {
+		arch, root, _ := strings.Cut(arg, "=")
+		roots[arch] = root
+	}
+	made, err := pack.Rootfs(context.Background(), roots, os.Args[1], nil)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "base:", err)
 		os.Exit(1)
