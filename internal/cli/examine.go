@@ -13,23 +13,14 @@ import (
 )
 
 // examine is doctor for a target.
-func (p *program) examine(ctx context.Context, path, target, arch string) (err error) {
+func (p *program) examine(ctx context.Context, path, target, arch string) error {
 	if !slices.Contains(spec.TargetNames(), target) {
 		return fault.New(fault.Usage, "", "--target", "want one of %s, got %q", strings.Join(spec.TargetNames(), ", "), target)
 	}
 	if arch != "" && arch != "amd64" && arch != "arm64" {
 		return fault.New(fault.Usage, "", "--arch", "want amd64 or arm64, got %q", arch)
 	}
-	a, err := doctor.Open(path, arch)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if closed := a.Close(); err == nil && closed != nil {
-			err = fault.New(fault.Internal, "", path, "%w", closed)
-		}
-	}()
-	r, err := doctor.Examine(ctx, a, &doctor.Options{Target: target})
+	r, err := examination(ctx, path, target, arch)
 	if err != nil {
 		return err
 	}
@@ -43,6 +34,20 @@ func (p *program) examine(ctx context.Context, path, target, arch string) (err e
 			WithHint("The findings above say what to do.")
 	}
 	return nil
+}
+
+// examination opens what is at path and examines it.
+func examination(ctx context.Context, path, target, arch string) (_ *doctor.Report, err error) {
+	a, err := doctor.Open(path, arch)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if closed := a.Close(); err == nil && closed != nil {
+			err = fault.New(fault.Internal, "", path, "%w", closed)
+		}
+	}()
+	return doctor.Examine(ctx, a, &doctor.Options{Target: target})
 }
 
 func printExamination(w io.Writer, r *doctor.Report) {
@@ -77,8 +82,17 @@ func printExamination(w io.Writer, r *doctor.Report) {
 	}
 	t.print(w, "    ")
 
+	printFindings(w, r, doctor.Error, doctor.Warning, doctor.Unknown, doctor.Note)
+	fmt.Fprintf(w, "\n  %s, %s, %d not known, %s.\n", plural(r.Count(doctor.Error), "error"), plural(r.Count(doctor.Warning), "warning"), r.Count(doctor.Unknown), plural(r.Count(doctor.Note), "note"))
+}
+
+// printFindings prints the findings of these levels.
+func printFindings(w io.Writer, r *doctor.Report, levels ...doctor.Level) {
 	for i := range r.Findings {
 		f := &r.Findings[i]
+		if !slices.Contains(levels, f.Level) {
+			continue
+		}
 		where := ""
 		if f.Where != "" {
 			where = ", " + f.Where
@@ -90,5 +104,4 @@ func printExamination(w io.Writer, r *doctor.Report) {
 		}
 		fmt.Fprintf(w, "    (%s%s)\n", f.Code, where)
 	}
-	fmt.Fprintf(w, "\n  %s, %s, %d not known, %s.\n", plural(r.Count(doctor.Error), "error"), plural(r.Count(doctor.Warning), "warning"), r.Count(doctor.Unknown), plural(r.Count(doctor.Note), "note"))
 }

@@ -18,6 +18,7 @@ import (
 
 	"godwit.dev/infra/spec"
 	"godwit.dev/internal/app"
+	"godwit.dev/internal/doctor"
 	"godwit.dev/internal/handlerbuild"
 	"godwit.dev/internal/pack"
 	"godwit.dev/runtime/driver"
@@ -28,6 +29,7 @@ type packageOptions struct {
 	target, out, base string
 	arch              []string
 	push, update      bool
+	unexamined        bool
 }
 
 func (p *program) newPackage() *cobra.Command {
@@ -59,11 +61,15 @@ reference to deploy.
 godwit.lock, beside godwit.yaml, gets the digests of the base, ONNX Runtime, the
 models and the package. It belongs into version control.
 
+Before it is given out, or pushed, it is examined as godwit doctor does: an error
+fails it, warnings are printed.
+
 The programs are taken from linux-ARCH/ beside godwit, as its archive has them;
 without that, on Linux, this machine's own are taken. A function with a handler
 of its own gets programs that are compiled for it, which needs Go.
 
-Exit codes: 0 made, 2 wrong usage, 11 a model that cannot be packaged.`,
+Exit codes: 0 made, 2 wrong usage, 5 over budget, 11 what would fail on the
+target.`,
 		Example: `  godwit package fraud/ --target awslambda -o fraud.zip
   godwit package fraud/ --target azurefunctions -o app/
   godwit package fraud/ --target cloudrun --push`,
@@ -76,6 +82,7 @@ Exit codes: 0 made, 2 wrong usage, 11 a model that cannot be packaged.`,
 	f.StringSliceVar(&o.arch, "arch", nil, "amd64 or arm64 (default: what godwit.yaml says, else this machine's)")
 	f.StringVar(&o.base, "base", "", "the base of an image: a reference, or oci:DIR (default "+pack.DefaultBase+")")
 	f.BoolVar(&o.update, "update-base", false, "take what the base's tag means now, and pin that")
+	f.BoolVar(&o.unexamined, "no-doctor", false, "give it out unexamined")
 	f.BoolVar(&o.push, "push", false, "send the image to the repository in godwit.yaml")
 	return cmd
 }
@@ -106,7 +113,7 @@ func (p *program) pack(ctx context.Context, path string, o *packageOptions) erro
 	if err != nil {
 		return err
 	}
-	w := &work{options: o, spec: s, lock: lock, trees: map[string]*pack.Tree{}}
+	w := &work{p: p, options: o, spec: s, lock: lock, trees: map[string]*pack.Tree{}}
 	var unpacked int64
 	for _, a := range architectures(o, s) {
 		built, clean, err := p.built(ctx, a, dir, o.target, s)
@@ -133,6 +140,11 @@ func (p *program) pack(ctx context.Context, path string, o *packageOptions) erro
 	bar.end()
 	if err != nil {
 		return err
+	}
+	if !o.push && !o.unexamined {
+		if err := w.examine(ctx, o.out); err != nil {
+			return err
+		}
 	}
 	lock.Made(o.target, a, w.arch, w.pushed)
 	if path == dir { // a lone model has no folder of its own
@@ -163,6 +175,7 @@ func (p *program) pack(ctx context.Context, path string, o *packageOptions) erro
 
 // work is one package being made.
 type work struct {
+	p        *program
 	options  *packageOptions
 	spec     *spec.Spec
 	lock     *pack.Lock
@@ -293,6 +306,9 @@ func image(ctx context.Context, w *work) (*pack.Artifact, error) {
 	w.notes = append(w.notes, fmt.Sprintf("%s above the base %s", sizeText(img.Added), base.Ref))
 	switch {
 	case w.options.push:
+		if err := w.examineFirst(ctx, img); err != nil {
+			return nil, err
+		}
 		a, err := img.Push(ctx, w.spec.Image, nil)
 		if err == nil {
 			w.pushed = w.spec.Image
@@ -302,6 +318,42 @@ func image(ctx context.Context, w *work) (*pack.Artifact, error) {
 		return img.WriteTar(ctx, w.options.out, nil)
 	}
 	return img.WriteLayout(ctx, w.options.out, nil)
+}
+
+// examineFirst examines an image that is to be pushed: what a registry has, others
+// may have taken already.
+func (w *work) examineFirst(ctx context.Context, img *pack.OCI) error {
+	if w.options.unexamined {
+		return nil
+	}
+	dir, err := os.MkdirTemp(w.p.Getenv("TMPDIR"), "godwit-image-*")
+	if err != nil {
+		return fault.New(fault.Internal, "", w.options.target, "%w", err)
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, w.spec.Name+".tar")
+	if _, err := img.WriteTar(ctx, file, nil); err != nil {
+		return err
+	}
+	return w.examine(ctx, file)
+}
+
+// examine says what would fail on the target, and fails for it.
+func (w *work) examine(ctx context.Context, path string) error {
+	for _, arch := range w.arch {
+		r, err := examination(ctx, path, w.options.target, arch)
+		if err != nil {
+			return err
+		}
+		if !w.p.json && !w.p.quiet {
+			printFindings(w.p.Stderr, r, doctor.Error, doctor.Warning)
+		}
+		if n := r.Count(doctor.Error); n > 0 {
+			return fault.New(fault.BadModel, "", path, "%s would fail on %s", plural(n, "thing"), w.options.target).
+				WithHint("godwit doctor %s --target %s says what to do; --no-doctor gives it out all the same.", path, w.options.target)
+		}
+	}
+	return nil
 }
 
 // formOf is what the target takes and the output's name asks for; it sets the
