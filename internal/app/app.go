@@ -37,8 +37,11 @@ type Options struct {
 	Observers []predict.Observer
 	Logger    *slog.Logger   // nil discards
 	Sink      telemetry.Sink // nil discards
-	Quota     quota.Quota    // the zero value means one CPU
-	Timeout   time.Duration  // per request; 0 leaves it to the caller
+	// Phase is told how long the parts of the start took that are inside of
+	// loading: those of driver.Setup.Start, and "digest". nil: nobody is.
+	Phase   func(phase string, took time.Duration)
+	Quota   quota.Quota   // the zero value means one CPU
+	Timeout time.Duration // per request; 0 leaves it to the caller
 	// Single says that requests come one at a time, as on a command line: then
 	// nothing is tried that only many at once gain from.
 	Single bool
@@ -247,7 +250,12 @@ func (f *Function) launch(ctx context.Context, m *spec.Model, i *inspected) (*in
 	if o.Optimized, o.Unpacked = i.graph.Optimized, i.graph.Unpacked; i.baked != nil || i.parcel != nil {
 		o.Digest = "" // every load compares the package's files with its manifest
 	}
-	o.DigestOf = func() (string, error) { return i.sum(m) }
+	o.DigestOf = func() (string, error) {
+		if f.opts.Phase != nil {
+			defer func(begun time.Time) { f.opts.Phase("digest", time.Since(begun)) }(time.Now())
+		}
+		return i.sum(m)
+	}
 	var why string
 	o.IntraOp, o.Runs, why = f.threads(m, i.graph)
 	o.NoArena = i.graph.Lean

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
@@ -22,12 +23,13 @@ type Process struct {
 	Getenv               func(string) string
 	Stdin                io.Reader
 	Stdout, Stderr       io.Writer
-	Executable, CacheDir string // paths of the binary and of Godwit's cache; "" when unknown
+	Executable, CacheDir string    // paths of the binary and of Godwit's cache; "" when unknown
+	Begun                time.Time // when the program's own code began; zero when unknown
 }
 
 // OS is this process.
 func OS() Process {
-	p := Process{Args: os.Args[1:], Getenv: os.Getenv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	p := Process{Args: os.Args[1:], Getenv: os.Getenv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Begun: time.Now()}
 	p.Executable, _ = os.Executable()
 	if cache, err := os.UserCacheDir(); err == nil {
 		p.CacheDir = filepath.Join(cache, "godwit")
@@ -115,6 +117,7 @@ func (p *Process) Isolate(path, mode string, engine driver.NewEngine, o *Options
 	if mode != "" && mode != "on" && mode != "off" {
 		return nil, false, fault.New(fault.Usage, "", "--isolate", "want on or off, got %q", mode).WithHint("godwit serve --help")
 	}
+	p.reportStart(o)
 	i := &Isolation{Mode: mode, Info: engine(p.Setup(nil)).Info()}
 	if p.Executable != "" {
 		i.Command = []string{p.Executable, workerCommand}
@@ -122,7 +125,9 @@ func (p *Process) Isolate(path, mode string, engine driver.NewEngine, o *Options
 	i.Env = p.Passed()
 	worker, err := Isolate(path, o, i)
 	if worker == nil && err == nil {
-		eng := engine(p.Setup(o.Logger))
+		setup := p.Setup(o.Logger)
+		setup.Start = o.Phase
+		eng := engine(setup)
 		Prepare(eng)
 		return eng, false, nil
 	}

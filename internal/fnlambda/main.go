@@ -104,7 +104,7 @@ func start(ctx context.Context, p *app.Process, parts Parts) (*app.Function, *aw
 	}
 	warming := time.Now()
 	warm(ctx, f, requests, log)
-	metrics.Start("warmup", time.Since(warming))
+	open.Sink.Start("warmup", time.Since(warming))
 	callers, err := f.Authorizer(p.Getenv)
 	if err != nil {
 		return nil, nil, err
@@ -121,7 +121,7 @@ func start(ctx context.Context, p *app.Process, parts Parts) (*app.Function, *aw
 	if names := f.ModelNames(); len(names) == 1 {
 		o.Model = names[0]
 	}
-	metrics.Start("ready", time.Since(begun))
+	open.Sink.Start("ready", time.Since(begun))
 	return f, awslambda.New(f.Server(routes), f.Events(), o), nil
 }
 

@@ -101,9 +101,10 @@ func ServerOptions(l *spec.Limits) httpserve.Options {
 // Serve opens the function, listens, and answers until ctx ends; then it drains.
 // It is ready when the models are loaded, and listens when Options.Start says.
 func Serve(ctx context.Context, o *Options) error {
+	begun := time.Now()
 	metrics := prom.New(nil)
 	open := &app.Options{
-		Target: o.Target, Logger: o.Log, Sink: metrics, Wrap: o.Wrap, Provider: o.Provider,
+		Target: o.Target, Logger: o.Log, Sink: metrics, Phase: metrics.Start, Wrap: o.Wrap, Provider: o.Provider,
 		Output: o.Process.Getenv("GODWIT_OUTPUT"),
 	}
 	if o.Life != nil {
@@ -166,6 +167,7 @@ func Serve(ctx context.Context, o *Options) error {
 		options.Metrics = metrics.Handler()
 	}
 	started := newGate()
+	started.then = func() { open.Sink.Start("ready", time.Since(begun)) }
 	routes.Ready = started.check
 	f.API = f.Server(routes)
 	var h http.Handler // nil is the API
@@ -252,11 +254,19 @@ func (o *Options) load(ctx context.Context, f *Function) error {
 }
 
 // gate opens once.
-type gate struct{ opened chan struct{} }
+type gate struct {
+	opened chan struct{}
+	then   func() // told when it has opened; nil: nobody is
+}
 
-func newGate() *gate { return &gate{make(chan struct{})} }
+func newGate() *gate { return &gate{opened: make(chan struct{})} }
 
-func (g *gate) open() { close(g.opened) }
+func (g *gate) open() {
+	close(g.opened)
+	if g.then != nil {
+		g.then()
+	}
+}
 
 // check is nil when the gate is open.
 func (g *gate) check() error {

@@ -6,6 +6,7 @@ package driver
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"godwit.dev/runtime/tensor"
 )
@@ -145,6 +146,10 @@ type Setup struct {
 	LibraryDirs []string     // folders to look in, best first: lib/ beside the binary
 	CacheDir    string       // Godwit's folder in the user's cache
 	Logger      *slog.Logger // for what the native library reports; nil discards it
+	// Start, if not nil, is told how long the parts of the engine's start took,
+	// as they end, from several goroutines: "library" and "environment" once a
+	// process, "session" for each model.
+	Start func(phase string, took time.Duration)
 }
 
 // NewEngine makes an engine. Binaries hand theirs to the command line, tests hand in memengine's.

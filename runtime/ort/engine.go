@@ -11,6 +11,7 @@ import (
 	"context"
 	"os"
 	"strings"
+	"time"
 	"unsafe"
 
 	binding "github.com/yalue/onnxruntime_go"
@@ -97,6 +98,7 @@ func (e *engine) open(ctx context.Context, path string, opts *driver.Options, mo
 	}
 	var msg *C.char
 	var raw *C.OrtSession
+	begun := time.Now()
 	code := C.gw_session_open(lib, cpath, (*C.OrtSessionOptions)(pointer), &raw, &msg)
 	if native {
 		C.gw_signals_restore()
@@ -104,6 +106,7 @@ func (e *engine) open(ctx context.Context, path string, opts *driver.Options, mo
 	if code != C.ORT_OK {
 		return nil, openError(path, int(code), takeString(msg))
 	}
+	phase(e.setup, "session", begun)
 	s := &session{lib: lib, raw: raw, log: e.setup.Logger, native: native}
 	s.guard.Store(native)
 	if err := s.describe(path, opts); err != nil {

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 	"unsafe"
 
 	binding "github.com/yalue/onnxruntime_go"
@@ -65,17 +66,29 @@ func open(setup *driver.Setup) (*C.gw_library, error) {
 	defer C.free(unsafe.Pointer(cpath))
 	lib := (*C.gw_library)(C.calloc(1, C.sizeof_gw_library))
 	var msg *C.char
+	begun := time.Now()
 	if code := C.gw_library_open(cpath, lib, &msg); code != C.ORT_OK {
 		C.free(unsafe.Pointer(lib))
 		return nil, fault.New(fault.Runtime, "ort.Open", path, "%s", takeString(msg)).
 			WithHint("Run `make onnxruntime` for ONNX Runtime %s, or set GODWIT_ONNXRUNTIME to its shared library.", versions[0])
 	}
+	begun = phase(setup, "library", begun)
 	binding.SetSharedLibraryPath(path)
 	if err := binding.InitializeEnvironment(); err != nil {
 		return nil, fault.New(fault.Runtime, "ort.Open", path, "%w", err)
 	}
+	phase(setup, "environment", begun)
 	library.path, library.c = path, lib
 	return lib, nil
+}
+
+// phase says how long a part of the start took, and returns when it ended.
+func phase(setup *driver.Setup, name string, begun time.Time) time.Time {
+	now := time.Now()
+	if setup.Start != nil {
+		setup.Start(name, now.Sub(begun))
+	}
+	return now
 }
 
 func find(setup *driver.Setup) (string, error) {
