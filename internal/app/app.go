@@ -78,6 +78,7 @@ type Function struct {
 	eng    driver.Engine
 	source string  // what Open was given
 	parcel *parcel // nil for a folder that was not packaged; under swap's turn
+	late   late
 	swap   *swap
 	guard  *guard
 	pace   atomic.Pointer[pace]
@@ -137,6 +138,9 @@ func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
 		Wrap: f.opts.Wrap, Observers: f.opts.Observers, Logger: f.opts.Logger, Timeout: f.opts.Timeout,
 		Cache: f.cacheBytes, Sink: f.opts.Sink,
 	})
+	if f.parcel != nil && f.opts.Single {
+		f.Handler = f.late.before(f.Handler)
+	}
 	return f, nil
 }
 
@@ -255,6 +259,11 @@ func (f *Function) launch(ctx context.Context, m *spec.Model, i *inspected) (*in
 			defer func(begun time.Time) { f.opts.Phase("digest", time.Since(begun)) }(time.Now())
 		}
 		return i.sum(m)
+	}
+	if i.baked != nil && f.opts.Single {
+		sum := o.DigestOf
+		o.Digest, o.DigestOf = i.digest, nil
+		f.late.begin(func() error { _, err := sum(); return err })
 	}
 	var why string
 	o.IntraOp, o.Runs, why = f.threads(m, i.graph)

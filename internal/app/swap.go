@@ -356,6 +356,7 @@ func (f *Function) unloadBusy(ctx context.Context) {
 // ended; ctx bounds that.
 func (f *Function) Close(ctx context.Context) error {
 	f.swap.once.Do(func() { close(f.swap.closed) })
+	defer f.late.wait()
 	f.guard.stop()
 	f.pace.Load().stop()
 	err := f.Models.Close(ctx)

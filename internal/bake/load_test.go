@@ -234,6 +234,23 @@ func TestChangedPackagesAreRefused(t *testing.T) {
 			if _, err := f.Models.Lookup("small", ""); err == nil {
 				t.Error("it serves all the same")
 			}
+			requests, err := recorded.Load(dir)
+			if err != nil {
+				return
+			}
+			// Where one request is all, files are compared until it is answered.
+			once, err := app.Open(dir, drivertest.ONNXRuntime(t), &app.Options{Single: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer once.Close(context.Background())
+			if err = once.Load(t.Context()); err == nil {
+				req, _ := requests[0].Decode()
+				_, err = once.Handler.Infer(t.Context(), req)
+			}
+			if fault.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("one request: %v (%v), want %v with %q", err, fault.CodeOf(err), c.code, c.want)
+			}
 		})
 	}
 }

@@ -57,6 +57,8 @@ var goals = []goal{
 	{8, "batching never hurts", neverHurtsGoal},
 	{9, "cache hit", cacheGoal},
 	{10, "cold start", coldGoal},
+	{11, "cold start, baked", bakedGoal},
+	{13, "peak memory, baked", peakGoal},
 	{21, "allocations", allocGoal},
 	{0, "adapters", adaptersGoal},
 }
@@ -142,7 +144,7 @@ func choose(only string) ([]goal, error) {
 		n, err := strconv.Atoi(strings.Replace(strings.TrimSpace(word), "adapters", "0", 1))
 		i := slices.IndexFunc(goals, func(g goal) bool { return g.number == n })
 		if err != nil || i < 0 {
-			return nil, fmt.Errorf("want goals from 1 to 10, 21 or adapters, got %q", word)
+			return nil, fmt.Errorf("want goals from 1 to 11, 13, 21 or adapters, got %q", word)
 		}
 		chosen = append(chosen, goals[i])
 	}
