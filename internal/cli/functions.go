@@ -126,7 +126,12 @@ func (s *source) serves(target string) bool {
 	case s.has("host.json"):
 		return target == "azurefunctions"
 	}
-	return target == "awslambda" || target == "edge"
+	return target == "awslambda" || target == "edge" // which have different programs
+}
+
+// served are those targets that s is for.
+func (s *source) served(targets []string) []string {
+	return slices.DeleteFunc(slices.Clone(targets), func(name string) bool { return !s.serves(name) })
 }
 
 func (s *source) has(name string) bool {

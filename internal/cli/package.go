@@ -30,6 +30,7 @@ type packageOptions struct {
 	arch              []string
 	push, update      bool
 	unexamined        bool
+	unbaked           bool
 }
 
 func (p *program) newPackage() *cobra.Command {
@@ -61,6 +62,10 @@ reference to deploy.
 godwit.lock, beside godwit.yaml, gets the digests of the base, ONNX Runtime, the
 models and the package. It belongs into version control.
 
+Models are baked: their graph is optimised now and not at every start, and stored
+in the form that loads fastest. What was baked answers the recorded requests as
+recorded, or the model is packaged as it is, and why is said.
+
 Before it is given out, or pushed, it is examined as godwit doctor does: an error
 fails it, warnings are printed.
 
@@ -82,6 +87,7 @@ target.`,
 	f.StringSliceVar(&o.arch, "arch", nil, "amd64 or arm64 (default: what godwit.yaml says, else this machine's)")
 	f.StringVar(&o.base, "base", "", "the base of an image: a reference, or oci:DIR (default "+pack.DefaultBase+")")
 	f.BoolVar(&o.update, "update-base", false, "take what the base's tag means now, and pin that")
+	f.BoolVar(&o.unbaked, "no-bake", false, "package the models as they are")
 	f.BoolVar(&o.unexamined, "no-doctor", false, "give it out unexamined")
 	f.BoolVar(&o.push, "push", false, "send the image to the repository in godwit.yaml")
 	return cmd
@@ -121,7 +127,16 @@ func (p *program) pack(ctx context.Context, path string, o *packageOptions) erro
 			return err
 		}
 		defer clean()
-		t, err := pack.Contents(ctx, path, &pack.Options{Target: o.target, Built: built})
+		tmp, err := os.MkdirTemp(p.Getenv("TMPDIR"), "godwit-baked-*")
+		if err != nil {
+			return fault.New(fault.Internal, "", path, "%w", err)
+		}
+		defer os.RemoveAll(tmp)
+		forms, err := w.bake(ctx, dir, tmp, built)
+		if err != nil {
+			return err
+		}
+		t, err := pack.Contents(ctx, path, &pack.Options{Target: o.target, Built: built, Forms: forms})
 		if err != nil {
 			return err
 		}

@@ -82,7 +82,12 @@ func (p *program) verify(ctx context.Context, args []string, o *verifyOptions) e
 		return err
 	}
 	if len(o.targets) == 0 {
-		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !from.serves(name) })
+		if names = from.served(names); len(names) == 0 {
+			names = from.served(emulate.Targets())
+		}
+		if len(names) == 0 {
+			return fault.New(fault.Usage, "", path, "want a package with a function's program, got none of them")
+		}
 	}
 	said := map[string]*tail{}
 	var targets []verify.Target
