@@ -32,7 +32,7 @@ for arch; do
 	printf '%s\n' root:x:0: nogroup:x:65534: nonroot:x:65532: >"$root/etc/group"
 	echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
 	find "$root" -type d -name gconv -prune -exec rm -rf {} +
-	rm -rf "$root"/usr/bin "$root"/usr/sbin "$root"/etc/update-motd.d "$root"/usr/share/gcc "$root"/usr/share/gdb "$root"/usr/share/doc/*/examples \
+	rm -rf "${root:?}"/usr/bin "$root"/usr/sbin "$root"/etc/update-motd.d "$root"/usr/share/gcc "$root"/usr/share/gdb "$root"/usr/share/doc/*/examples \
 		"$root"/usr/share/man "$root"/usr/share/lintian "$root"/usr/share/bug "$root"/usr/share/zoneinfo/right
 	find "$root/usr/share/doc" ! -name copyright ! -type d -delete
 done
