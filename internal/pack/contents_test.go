@@ -62,7 +62,7 @@ func TestContents(t *testing.T) {
 		"awslambda":      {"bootstrap", "digits.onnx", "godwit.manifest.json", "godwit.yaml", "lib/libonnxruntime.so.1.31.1", "lib/libstdc++.so.6"},
 		"cloudrun":       {"digits.onnx", "fn-server", "godwit.manifest.json", "godwit.yaml", "lib/libonnxruntime.so.1.31.1", "lib/libstdc++.so.6"},
 		"azurefunctions": {"digits.onnx", "fn-server", "godwit.manifest.json", "godwit.yaml", "host.json", "http/function.json", "lib/libonnxruntime.so.1.31.1", "lib/libstdc++.so.6"},
-		"edge":           {"digits.onnx", "digits.service", "fn-server", "godwit.manifest.json", "godwit.yaml", "lib/libonnxruntime.so.1.31.1", "lib/libstdc++.so.6"},
+		"edge":           {"digits.onnx", "fn-server", "godwit-digits.service", "godwit.manifest.json", "godwit.yaml", "lib/libonnxruntime.so.1.31.1", "lib/libstdc++.so.6"},
 	} {
 		tree, err := Contents(t.Context(), copied(t, "digits"), &Options{Target: target, Built: built(t)})
 		if err != nil {
@@ -239,6 +239,36 @@ func TestTimeSpan(t *testing.T) {
 	for seconds, want := range map[int]string{90: "00:01:30", 86400: "1.00:00:00", 93784: "1.02:03:04"} {
 		if got := timeSpan(time.Duration(seconds) * time.Second); got != want {
 			t.Errorf("%ds: want %s, got %s", seconds, want, got)
+		}
+	}
+}
+
+// The unit is the one of docs/edge.md, which a real systemd has run, but for
+// where the program and its function are.
+func TestUnitIsTheDocumentedOne(t *testing.T) {
+	text, err := os.ReadFile("../../docs/edge.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```ini\n")
+	want, _, _ := strings.Cut(rest, "```")
+	want = strings.Replace(want, "/opt/godwit/bin/fn-server", "/opt/godwit/digits/fn-server", 1)
+	want = strings.Replace(want, "Environment=GODWIT_FUNCTION=/opt/godwit/digits\n", "", 1)
+	dir := copied(t, "digits")
+	if err := os.WriteFile(filepath.Join(dir, spec.FileName), []byte("name: digits\nmodel: digits.onnx\ntargets: {edge: {memory: 1GiB, cpu: 1.5}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := Contents(t.Context(), dir, &Options{Target: "edge", Built: built(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range tree.Files {
+		if f.Path != "godwit-digits.service" {
+			continue
+		}
+		got := strings.Replace(string(f.Data), "MemoryMax=1073741824\nCPUQuota=150%\n", "MemoryMax=1G\n", 1)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
 }

@@ -2,44 +2,66 @@ package pack
 
 import "fmt"
 
-// edge adds the unit by which systemd runs the folder from /opt/NAME, as a
+// edge adds the unit by which systemd runs the folder from /opt/godwit/NAME, as a
 // user that it makes for it, on a file system that it cannot write to but for
-// its own state. Restarts are not counted: a version that does not work is
-// taken back by the program itself, which counts them.
+// its own state. docs/edge.md says what each line is for, and has the same ones.
 func (c *contents) edge() error {
+	device := ""
+	if c.provider("edge") == "" {
+		device = "PrivateDevices=yes\n" // a GPU is a device
+	}
 	unit := fmt.Sprintf(`[Unit]
-Description=%[1]s, served by Godwit
-After=network.target
+Description=Godwit: %[1]s
+# A device has nobody to start a unit again that systemd has given up.
 StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-NotifyAccess=main
+ExecStart=/opt/godwit/%[1]s/fn-server
 Environment=GODWIT_TARGET=edge
-ExecStart=/opt/%[1]s/fn-server
-ExecReload=/bin/kill -HUP $MAINPID
-WatchdogSec=30
+Environment=GODWIT_OUTPUT=%%S/godwit/%[1]s
+StateDirectory=godwit/%[1]s
 Restart=always
-RestartSec=1
-TimeoutStartSec=300
-TimeoutStopSec=40
+RestartSec=2
+WatchdogSec=30
+TimeoutStartSec=5min
+TimeoutStopSec=30
+KillMode=mixed
+%[2]s
 DynamicUser=yes
-StateDirectory=%[1]s
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
+%[3]sProtectKernelTunables=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 NoNewPrivileges=yes
 CapabilityBoundingSet=
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-`, c.spec.Name)
+
+[Install]
+WantedBy=multi-user.target
+`, c.spec.Name, c.limits(), device)
+	return c.tree.Add(File{Path: "godwit-" + c.spec.Name + ".service", Part: Spec, Data: []byte(unit)})
+}
+
+// limits are what targets.edge gives the process.
+func (c *contents) limits() string {
+	var lines string
 	if e := c.spec.Targets.Edge; e != nil {
 		if e.Memory > 0 {
-			unit += fmt.Sprintf("MemoryMax=%d\n", e.Memory)
+			lines += fmt.Sprintf("MemoryMax=%d\n", e.Memory)
 		}
 		if e.CPU > 0 { // thousandths
-			unit += fmt.Sprintf("CPUQuota=%d%%\n", (int64(e.CPU)+9)/10)
+			lines += fmt.Sprintf("CPUQuota=%d%%\n", (int64(e.CPU)+9)/10)
 		}
 	}
-	unit += "\n[Install]\nWantedBy=multi-user.target\n"
-	return c.tree.Add(File{Path: c.spec.Name + ".service", Part: Spec, Data: []byte(unit)})
+	return lines
+}
+
+// provider is a target's execution provider, "" for the CPU.
+func (c *contents) provider(target string) string {
+	if t := c.spec.Targets.Common(target); t != nil && t.Provider != "cpu" {
+		return t.Provider
+	}
+	return ""
 }
