@@ -22,10 +22,10 @@ func Codes() []Code {
 	return []Code{
 		{"archive", "an archive that cannot be unpacked", Shown},
 		{"package-kind", "a zip, folder or image where the platform takes another", Document},
-		{"platform", "a package for another operating system or processor", Shown},
+		{"platform", "a package for another operating system or processor", Document},
 		{"not-packaged", "a function folder or model: programs and libraries are still to come", Told},
 		{"duplicate", "an archive with one name twice", Shown},
-		{"case-collision", "names that differ in case alone", Shown},
+		{"case-collision", "names that differ in case alone", Document},
 		{"link-escapes", "a link, or an entry of an archive, that leads out of the package", Shown},
 		{"special-file", "a pipe, socket or device", Shown},
 		{"world-writable", "a file or folder that everybody may write to", Told},
@@ -40,7 +40,7 @@ func Codes() []Code {
 		{"exec-format", "a program that is neither ELF nor a script, or a script with line ends of Windows", Shown},
 		{"interpreter", "a program whose dynamic linker is not in the base", Shown},
 		{"interpreter-unknown", "a script instead of a program", Told},
-		{"entrypoint", "an image whose entrypoint is missing or not in it", Shown},
+		{"entrypoint", "an image whose entrypoint is missing or not in it", Document},
 		{"architecture", "a program or library for another processor or word size", Shown},
 		{"elf-damaged", "a library that is cut off, or is something else", Shown},
 		{"elf-unread", "a program or library without section headers, which is not followed", Told},
@@ -49,7 +49,7 @@ func Codes() []Code {
 		{"libstdcxx", "symbol versions newer than the C++ library that is found", Shown},
 		{"symbol-version", "symbol versions that another needed library does not have", Shown},
 		{"library-missing", "a needed library that is found nowhere", Shown},
-		{"library-unknown", "a needed library that no document says the base has", Told},
+		{"library-unknown", "a needed library that no document says the base has", Shown},
 		{"libc-packaged", "parts of glibc in the package", Told},
 
 		{"runtime-missing", "no ONNX Runtime in lib/", Shown},
@@ -57,7 +57,7 @@ func Codes() []Code {
 		{"runtime-unknown", "an ONNX Runtime that was not measured", Told},
 		{"baked-runtime", "baked models of another ONNX Runtime than the packaged one", Document},
 		{"gpu-libraries", "a GPU provider without its libraries", Shown},
-		{"gpu-beside", "a GPU provider in another folder than ONNX Runtime", Shown},
+		{"gpu-beside", "a GPU provider in another folder than ONNX Runtime", Document},
 		{"gpu-unused", "a GPU provider that is not asked for", Told},
 		{"driver", "a library of the machine's driver, whose version is not documented", Told},
 
@@ -107,7 +107,7 @@ func Codes() []Code {
 		{"auth-platform", "auth: platform where there is no platform", Shown},
 		{"secret-in-env", "a secret's value in the package", Told},
 		{"reserved-env", "an image that sets the platform's variables, or ours", Shown},
-		{"root-user", "an image that runs as root", Shown},
+		{"root-user", "an image that runs as root", Told},
 		{"shell", "an image with a shell", Told},
 		{"azure-host", "a host.json or function.json that does not fit the package", Document},
 

@@ -143,7 +143,7 @@ func faults() []fault {
 		{name: "a newer IR version", folder: true, spoil: put("m.onnx", ir.Bytes(), 0o644), want: "ir-version", does: "14"},
 		{name: "a newer opset", spoil: put("m.onnx", opset.Bytes(), 0o644), want: "opset", does: "1.31.1"},
 		{name: "a newer opset of ai.onnx.ml", spoil: put("m.onnx", ml.Bytes(), 0o644), want: "opset", does: "ai.onnx.ml 6"},
-		{name: "ONNX Runtime's format of another version", spoil: put("m.onnx", ortModel("4"), 0o644), want: "ort-version", does: `"4"`, where: "m.onnx"},
+		{name: "ONNX Runtime's format of another version", spoil: put("m.onnx", ortModel("7"), 0o644), want: "ort-version", does: `"7"`, where: "m.onnx"},
 		{name: "custom operators", folder: true, spoil: put("m.onnx", testmodels.CustomOp().Bytes(), 0o644), want: "custom-ops"},
 		{name: "data files that are not there", folder: true, spoil: put("m.onnx", external.Bytes(), 0o644), want: "external-data"},
 		{name: "data files that are too short", folder: true, spoil: func(t *testing.T, dir string) {

@@ -42,7 +42,7 @@ func base(t testing.TB, files map[string][]byte) *pack.Base {
 		}
 	}
 	out := filepath.Join(t.TempDir(), "base")
-	if _, err := pack.Rootfs(context.Background(), root, "amd64", out, nil); err != nil {
+	if _, err := pack.Rootfs(context.Background(), map[string]string{"amd64": root}, out, nil); err != nil {
 		t.Fatal(err)
 	}
 	b, err := pack.OpenBase(context.Background(), "oci:"+out, nil)

@@ -196,8 +196,8 @@ func (e *exam) ortFormat(p string) {
 	switch {
 	case err != nil:
 		e.add(Finding{Code: "model-damaged", Level: Error, Where: p, What: fmt.Sprintf("%s is damaged: %s.", p, text(err)), Why: "ONNX Runtime refuses to load it.", Do: "Make it again."})
-	case numErr != nil || n < data.ORTFormatLeast || n > data.ORTFormatMost:
-		e.add(Finding{Code: "ort-version", Level: Error, Where: p, What: fmt.Sprintf("%s is of version %q of ONNX Runtime's own format; versions %d to %d can be read.", p, v, data.ORTFormatLeast, data.ORTFormatMost),
+	case numErr != nil || n > data.ORTFormat:
+		e.add(Finding{Code: "ort-version", Level: Error, Where: p, What: fmt.Sprintf("%s is of version %q of ONNX Runtime's own format; it reads up to %d.", p, v, data.ORTFormat),
 			Why: "ONNX Runtime refuses to load it.", Do: "Make it again with the packaged version of ONNX Runtime."})
 	}
 }
