@@ -1,6 +1,8 @@
 package spec
 
-// NoMeshHint is what to do about auth: platform on Knative without a mesh.
+// NoMeshHint is what to do about auth: platform on Knative without a mesh, which
+// is refused where it is served or rendered: a spec that is served here, or on
+// other targets, need not know of it.
 const NoMeshHint = "Name the mesh under targets.knative (mesh: istio), have callers checked with auth: key or auth: jwt, or say auth: none if everybody may call."
 
 // Knative is one Knative service, with Eventing for batch. Field names are the
@@ -95,13 +97,9 @@ func (t *Knative) setDefaults(d *defaults) {
 	set(d, "mesh", &t.Mesh, "none")
 }
 
-func (t *Knative) check(d *decoder, path string, s *Spec) {
+func (t *Knative) check(d *decoder, path string, _ *Spec) {
 	t.checkCommon(d, path, t.GPU > 0, "gpu: 1")
 	at := func(k string) (place, string) { p := join(path, k); return d.where(p), p }
-	if s.Auth.Mode == "platform" && t.Mesh == "none" {
-		at, p := at("mesh")
-		d.add(at, p, NoMeshHint, "auth: platform needs a mesh or gateway that checks callers, as Knative checks none")
-	}
 	if kpa := t.Metric == "concurrency" || t.Metric == "rps"; kpa != (t.Class == "kpa") {
 		at, p := at("metric")
 		want := "concurrency or rps"
