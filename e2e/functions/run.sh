@@ -56,7 +56,7 @@ fi
 if want old; then
 	old=$(old_root bullseye)
 	rm -rf "$old/godwit" && cp -r bin/linux-amd64 "$old/godwit" && cp -r examples/digits/. "$old/godwit/"
-	chroot "$old" ldd --version | head -n 1
+	chroot "$old" ldd --version | sed -n 1p
 	answers examples/digits unshare --mount bash -c 'mount -t proc proc "$1/proc" &&
 		exec env -i GODWIT_TARGET=cloudrun PORT=18321 /usr/sbin/chroot "$1" /godwit/fn-server' - "$old"
 	rm -rf "$old/godwit"
@@ -89,7 +89,7 @@ if want same; then
 	mount --bind -o ro "$modcache" "$new/root/go"
 	version=$(git describe --tags --always --dirty)
 	cp bin/linux-amd64/lib/* "$new/somewhere/"
-	chroot "$new" ldd --version | head -n 1
+	chroot "$new" ldd --version | sed -n 1p
 	# Nothing of an earlier build is used but modules as they were published.
 	env -i HOME=/nowhere TZ=Asia/Tokyo GOMODCACHE=/root/go GOPROXY=off XDG_CACHE_HOME=/cache GOCACHE=/somewhere/cache CGO_ENABLED=0 \
 		PATH=/usr/local/go/bin:/usr/bin:/bin chroot "$new" /bin/sh -c 'umask 077
