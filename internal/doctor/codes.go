@@ -88,7 +88,7 @@ func Codes() []Code {
 		{"maps", "sequences of maps, as of scikit-learn's classifiers", Told},
 		{"defaults", "inputs with a constant value", Told},
 		{"no-batch", "requests that cannot share a run", Told},
-		{"float16", "16-bit floats", Told},
+		{"float16", "floats of 16 bits", Told},
 		{"strings", "strings", Told},
 		{"unranked", "shapes that are not known", Told},
 

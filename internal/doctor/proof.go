@@ -149,6 +149,9 @@ func (e *exam) access(context.Context) error {
 	case e.spec.Auth.Mode == "platform" && e.t.name == "edge" && e.t.public != "":
 		e.add(Finding{Code: "auth-platform", Level: Error, Where: "auth", What: fmt.Sprintf("auth: platform with %s: on a device there is no platform that checks callers.", e.t.public),
 			Why: "The function refuses to start.", Do: "Listen on 127.0.0.1, use auth: key or jwt, or say auth: none if everybody may call."})
+	case e.spec.Auth.Mode == "platform" && e.t.name == "knative" && (e.spec.Targets.Knative == nil || e.spec.Targets.Knative.Mesh == "none"):
+		e.add(Finding{Code: "auth-platform", Level: Error, Where: "auth", What: "auth: platform without a mesh: Knative itself checks no callers.",
+			Why: "The function refuses to start.", Do: spec.NoMeshHint})
 	}
 	if e.t.common != nil && len(e.t.common.Env) > 0 {
 		for name, value := range e.t.common.Env {

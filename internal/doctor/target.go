@@ -92,11 +92,8 @@ func (e *exam) load() (*spec.Spec, error) {
 // anything else about it.
 func withTarget(s *spec.Spec, name string) (*spec.Spec, error) {
 	auth := s.Auth.Mode
-	if auth != "none" {
-		auth = "platform" // the others say more than their mode, and fit everywhere
-	}
-	if s.Auth.Mode == "key" || s.Auth.Mode == "jwt" {
-		auth = "none"
+	if auth == "jwt" {
+		auth = "key" // which says no more than its mode, and fits where tokens do
 	}
 	return spec.Parse(spec.FileName, fmt.Appendf(nil, "model: m.onnx\nauth: %s\ntargets: {%s: {}}\n", auth, name))
 }
