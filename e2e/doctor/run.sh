@@ -154,7 +154,7 @@ fails spec edge "a key that there is not" "unknown key" serves
 fresh edge && printf 'model: digits.onnx\ntargets: {awslambda: {env: {AWS_REGION: x}}}\n' >p/godwit.yaml
 fails spec edge "a variable that the platform sets" "AWS_REGION" serves
 fresh edge && printf 'model: digits.onnx\n' >p/godwit.yaml
-fails spec-target knative "auth: platform on Knative without a mesh" "mesh" serves knative
+fails auth-platform knative "auth: platform on Knative without a mesh" "mesh" serves knative
 fresh edge && printf 'model: digits.onnx\ntargets: {edge: {architecture: amd64, listen: "0.0.0.0:18080"}}\n' >p/godwit.yaml
 fails auth-platform edge "auth: platform on a device" "platform" serves edge
 fresh edge && cp models/complex.onnx p/digits.onnx && rm -r p/requests

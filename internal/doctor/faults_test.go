@@ -190,7 +190,7 @@ func faults() []fault {
 		{name: "a key that there is not", spoil: put("godwit.yaml", []byte("modle: m.onnx\n"), 0o644), want: "spec", does: "modle"},
 		{name: "a variable of the platform's", spoil: put("godwit.yaml", []byte("model: m.onnx\ntargets: {awslambda: {env: {AWS_REGION: x}}}\n"), 0o644), want: "spec", does: "AWS_REGION"},
 		{name: "a target whose defaults do not fit", target: "sagemaker", folder: true, spoil: put("godwit.yaml", []byte("model: m.onnx\nauth: key\n"), 0o644), want: "spec-target", does: "key"},
-		{name: "Knative without a mesh", target: "knative", spec: "targets: {knative: {}}\n", spoil: remove(), want: "auth-platform", does: "mesh"},
+		{name: "Knative without a mesh", target: "knative", folder: true, spoil: remove(), want: "auth-platform", does: "mesh"},
 		{name: "everybody may call", spoil: put("godwit.yaml", []byte("model: m.onnx\nauth: none\ntargets: {awslambda: {api: url}}\n"), 0o644), want: "public", level: doctor.Warning},
 		{name: "a device without a platform", target: "edge", spec: "targets: {edge: {architecture: amd64, listen: \"0.0.0.0:8080\", memory: 1GiB}}\n", spoil: remove(), want: "auth-platform"},
 		{name: "a secret in godwit.yaml", spoil: put("godwit.yaml", []byte("model: m.onnx\ntargets: {awslambda: {env: {DB_PASSWORD: hunter2}}}\n"), 0o644), want: "secret-in-env", level: doctor.Warning},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"godwit.dev/infra/spec"
 	"godwit.dev/internal/recorded"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/manifest"
