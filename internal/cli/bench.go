@@ -29,12 +29,13 @@ type benchOptions struct {
 	arrivals string
 	headers  []string
 	auth     string
+	cold     coldOptions
 }
 
 func (p *program) newBench() *cobra.Command {
 	var o benchOptions
 	cmd := &cobra.Command{
-		Use:     "bench URL|DIR",
+		Use:     "bench URL|DIR|PACKAGE",
 		GroupID: "measure",
 		Short:   "Put load on a server and measure what its callers see",
 		Long: `bench sends requests to any server of the Open Inference Protocol v2 at URL, or
@@ -54,15 +55,27 @@ over JSON. On one machine client and server share the processors.
 signature for AWS is made before the load and holds for five minutes, which
 bounds --warmup and --duration together.
 
-Exit codes: 0 all answered, 1 some were not, 8 the server does not let the
-caller in, 9 nobody answers there, 13 the
-client cannot keep up with --rate, 14 a protocol's answers differ from JSON's.`,
+` + coldHelp + `
+
+Exit codes: 0 all answered, 1 some were not, 5 a start is over the budget, 8 the
+server does not let the caller in, 9 nobody answers there, 13 the client cannot
+keep up with --rate, 14 a protocol's answers differ from JSON's, or from the
+recorded ones.`,
 		Example: `  godwit bench fraud/
   godwit bench http://localhost:8080 --rate 500 --duration 30s
   godwit bench http://localhost:8080 --protocol grpc --connections 4 --json
-  godwit bench https://abc.lambda-url.eu-west-1.on.aws --model fraud --rate 20`,
+  godwit bench https://abc.lambda-url.eu-west-1.on.aws --model fraud --rate 20
+  godwit bench --cold fraud.zip`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return p.bench(cmd.Context(), args[0], &o) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.cold.check(cmd); err != nil {
+				return err
+			}
+			if o.cold.on {
+				return p.benchCold(cmd.Context(), args[0], &o.cold)
+			}
+			return p.bench(cmd.Context(), args[0], &o)
+		},
 	}
 	f := cmd.Flags()
 	f.Float64Var(&o.load.Rate, "rate", 0, "requests that arrive in a second (default: closed loop)")
@@ -78,6 +91,7 @@ client cannot keep up with --rate, 14 a protocol's answers differ from JSON's.`,
 	f.StringArrayVar(&o.headers, "header", nil, "header to send with every request, 'NAME: VALUE'; may be repeated")
 	f.IntVar(&o.load.Payloads, "payloads", 64, "how many different requests to send")
 	f.Uint64Var(&o.load.Seed, "seed", 1, "of arrivals and made-up values")
+	o.cold.flags(cmd)
 	return cmd
 }
 
