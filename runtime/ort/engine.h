@@ -38,6 +38,8 @@ static inline int gw_failed(const OrtApi *api, OrtStatus *status, char **error) 
 void gw_reserve(int kilobytes, int used);
 
 int gw_library_open(const char *path, gw_library *lib, char **error);
+// Makes the environment of an opened library, with what every session shares.
+int gw_library_start(gw_library *lib, char **error);
 
 // Messages that ONNX Runtime logs go into a bounded ring, which Go drains: a
 // callback into Go from inside a run would cost every run the preparation for it.

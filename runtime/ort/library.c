@@ -92,6 +92,10 @@ int gw_library_open(const char *path, gw_library *lib, char **error) {
     *error = strdup(text);
     return ORT_NOT_IMPLEMENTED;
   }
+  return ORT_OK;
+}
+
+int gw_library_start(gw_library *lib, char **error) {
   const OrtApi *api = lib->api;
   int code;
   if ((code = gw_failed(api, api->CreateEnvWithCustomLogger(gw_log, NULL, ORT_LOGGING_LEVEL_WARNING, "godwit", &lib->env), error)) ||

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -66,13 +67,20 @@ func open(setup *driver.Setup) (*C.gw_library, error) {
 	defer C.free(unsafe.Pointer(cpath))
 	lib := (*C.gw_library)(C.calloc(1, C.sizeof_gw_library))
 	var msg *C.char
+	// The memory that is reserved with the library is the thread's.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	begun := time.Now()
-	if code := C.gw_library_open(cpath, lib, &msg); code != C.ORT_OK {
+	code := C.gw_library_open(cpath, lib, &msg)
+	if code == C.ORT_OK {
+		begun = phase(setup, "library", begun)
+		code = C.gw_library_start(lib, &msg)
+	}
+	if code != C.ORT_OK {
 		C.free(unsafe.Pointer(lib))
 		return nil, fault.New(fault.Runtime, "ort.Open", path, "%s", takeString(msg)).
 			WithHint("Run `make onnxruntime` for ONNX Runtime %s, or set GODWIT_ONNXRUNTIME to its shared library.", versions[0])
 	}
-	begun = phase(setup, "library", begun)
 	binding.SetSharedLibraryPath(path)
 	if err := binding.InitializeEnvironment(); err != nil {
 		return nil, fault.New(fault.Runtime, "ort.Open", path, "%w", err)
