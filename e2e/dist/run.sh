@@ -25,6 +25,7 @@ serve "$work/user/digits" env -i HOME="$work/user/home" PATH=/usr/bin:/bin
 as_user ./godwit predict "http://$address" "$work/user/digits/requests/digits/1.json"
 grep -q "$PWD/linux-amd64/lib/libstdc++.so.6" "/proc/$server/maps" || { echo "want the archive's own C++ library" >&2 && exit 1; }
 for arch in amd64 arm64; do
+	sed -i "s/awslambda: {[^}]*}/awslambda: {architecture: $arch}/" "$work/user/digits/godwit.yaml"
 	as_user ./godwit package "$work/user/digits" --target awslambda --arch $arch -o "$work/user/$arch.zip" --quiet
 	ls -l "$work/user/$arch.zip"
 done
