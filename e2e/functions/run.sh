@@ -82,7 +82,7 @@ if want same; then
 	new=$(old_root trixie)
 	trap 'umount "$new"/root/go "$new"/usr/local/go 2>/dev/null || :; finish' EXIT
 	rm -rf "$new/somewhere" && mkdir -p "$new/somewhere/else" "$new/root/go" "$new/usr/local/go" "$new/cache/godwit/zig"
-	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$new/somewhere/else"
+	git ls-files -z --cached --others --exclude-standard | xargs -0 cp -P --parents -t "$new/somewhere/else"
 	zig=$(scripts/zig.sh)
 	[ -d "$new/cache/godwit/zig/$(basename "$(dirname "$zig")")" ] || cp -r "$(dirname "$zig")" "$new/cache/godwit/zig/"
 	mount --bind -o ro "$goroot" "$new/usr/local/go"
