@@ -451,6 +451,32 @@ func TestImageStreamsWeights(t *testing.T) {
 	}
 }
 
+// The archive is in one order, its folders come before what is in them, and nothing in it is of here or now.
+func TestImageArchive(t *testing.T) {
+	f, err := os.Open(writeTar(t, image(t, openBase(t, baseDir(t, "amd64")), tree(t, t.TempDir(), nil), nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var names []string
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.ModTime.Unix() != 0 || h.Uid != 0 || h.Gid != 0 || h.Uname+h.Gname != "" || h.Mode != map[byte]int64{tar.TypeDir: 0o755, tar.TypeReg: 0o644}[h.Typeflag] {
+			t.Errorf("want neither time nor owner and a fixed mode, got %+v", h)
+		}
+		names = append(names, h.Name)
+	}
+	if len(names) != 2+5+2+2 || !slices.IsSorted(names) || names[0] != "blobs/" || names[1] != "blobs/sha256/" {
+		t.Errorf("want two folders, seven blobs, index.json and oci-layout in order, got %q", names)
+	}
+}
+
 func TestImageOfTwoArchitectures(t *testing.T) {
 	// The base of two platforms is an index in a layout.
 	index := mutate.AppendManifests(empty.Index, addendum(t, baseDir(t, "amd64"), "amd64"), addendum(t, baseDir(t, "arm64"), "arm64"))

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -261,7 +263,7 @@ func TestPushGivesUp(t *testing.T) {
 	}
 }
 
-// keeper is a registry that says it has every manifest, but another one.
+// A registry that says it has the manifest, but another one.
 func TestPushSeesWhatTheRegistryKeeps(t *testing.T) {
 	host := serveRegistry(t, func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -275,8 +277,8 @@ func TestPushSeesWhatTheRegistryKeeps(t *testing.T) {
 		})
 	})
 	o := image(t, openBase(t, baseDir(t, "amd64")), tree(t, t.TempDir(), nil), nil)
-	if _, err := o.Push(t.Context(), host+"/acme/digits:v1", &pack.PushOptions{Registry: reach(t)}); err == nil {
-		t.Error("want an error where the registry keeps something else, got none")
+	if _, err := o.Push(t.Context(), host+"/acme/digits:v1", &pack.PushOptions{Registry: reach(t)}); fault.CodeOf(err) != fault.Unavailable || !strings.Contains(fault.Of(err).Hint, "keep") {
+		t.Errorf("want an error where the registry keeps something else, got %v", err)
 	}
 }
 
@@ -359,6 +361,15 @@ func TestBaseIsPinned(t *testing.T) {
 	config, err := img.ConfigFile()
 	if err != nil {
 		t.Fatal(err)
+	}
+	m, err := img.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, l := range append(m.Layers, m.Config) {
+		if want := []types.MediaType{types.OCILayer, types.OCIConfigJSON}[i/len(m.Layers)]; l.MediaType != want {
+			t.Errorf("layer %d: want %s, got %s", i, want, l.MediaType)
+		}
 	}
 	if config.Config.User != "65532:65532" || config.Config.Cmd != nil || config.Config.Labels["maintainer"] != "" {
 		t.Errorf("want nothing of the base but its environment, got %+v", config.Config)
@@ -479,4 +490,74 @@ func TestBaseThatGoesAway(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); len(left) > 0 {
 		t.Errorf("want no half archive, got %q", left)
 	}
+}
+
+// A base whose configuration names fewer layers than it has is refused.
+func TestBaseThatContradictsItself(t *testing.T) {
+	img := only(t, readLayout(t, baseDir(t, "amd64")))
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = config.DeepCopy()
+	config.RootFS.DiffIDs = nil
+	if img, err = mutate.ConfigFile(img, config); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "base")
+	if _, err := layout.Write(dir, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img})); err != nil {
+		t.Fatal(err)
+	}
+	_, err = pack.Image(t.Context(), openBase(t, dir), map[string]*pack.Tree{"amd64": tree(t, t.TempDir(), nil)}, nil)
+	if fault.CodeOf(err) != fault.BadConfig || !strings.Contains(err.Error(), "want 0 layers") {
+		t.Errorf("want bad_config, got %v", err)
+	}
+}
+
+// counting is a transport that counts requests.
+type counting struct {
+	http.RoundTripper
+	n atomic.Int64
+}
+
+func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.n.Add(1)
+	return c.RoundTripper.RoundTrip(r)
+}
+
+// Bases are reached as registries are pushed to: by the given transport, with docker's credentials.
+func TestBaseWithDockersCredentials(t *testing.T) {
+	var open atomic.Bool
+	open.Store(true)
+	host := serveRegistry(t, func(h http.Handler) http.Handler {
+		locked := basic(h)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if open.Load() {
+				h.ServeHTTP(w, r)
+			} else {
+				locked.ServeHTTP(w, r)
+			}
+		})
+	})
+	want := tagged(t, host, "x")
+	open.Store(false)
+	dir := t.TempDir()
+	t.Setenv("DOCKER_CONFIG", dir)
+	t.Setenv("HOME", dir)
+	t.Setenv("XDG_RUNTIME_DIR", dir)
+	o := reach(t)
+	c := &counting{RoundTripper: o.Transport}
+	o.Transport = c
+	if _, err := pack.OpenBase(t.Context(), host+"/base:nonroot", &pack.BaseOptions{Registry: o}); fault.CodeOf(err) != fault.Unauthenticated {
+		t.Errorf("want unauthenticated, got %v", err)
+	}
+	if c.n.Load() == 0 {
+		t.Error("want the transport used, got no request by it")
+	}
+	put(t, dir, "config.json", fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, host, base64.StdEncoding.EncodeToString([]byte("acme:s3cret"))), 0o600)
+	b, err := pack.OpenBase(t.Context(), host+"/base:nonroot", &pack.BaseOptions{Registry: o})
+	if err != nil || b.Digest != want {
+		t.Fatalf("want %s, got %+v (%v)", want, b, err)
+	}
+	only(t, read(t, writeTar(t, image(t, b, tree(t, t.TempDir(), nil), nil))))
 }
