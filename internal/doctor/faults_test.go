@@ -328,6 +328,48 @@ func zipped(t *testing.T, dir string) string {
 	return file
 }
 
+// Forms that packaging made of a model are judged by the same measures.
+func TestBaked(t *testing.T) {
+	blocked := testmodels.AddSub()
+	blocked.Graph.Nodes = slices.Clone(blocked.Graph.Nodes)
+	blocked.Graph.Nodes[0].Domain = "com.microsoft.nchwc"
+	external, _ := testmodels.Small().Externalize("m.bin")
+	for _, c := range []struct {
+		name, format string
+		form         []byte
+		want         string // an error; "" is none
+	}{
+		{"a good one", "onnx", testmodels.AddSub().Bytes(), ""},
+		{"a good one in ONNX Runtime's format", "ort", ortModel("6"), ""},
+		{"of a newer format", "ort", ortModel("7"), "ort-version"},
+		{"in a format that it has not", "ort", testmodels.AddSub().Bytes(), "model-damaged"},
+		{"cut off", "onnx", testmodels.AddSub().Bytes()[:100], "model-damaged"},
+		{"for one kind of CPU", "onnx", blocked.Bytes(), "cpu-specific"},
+		{"without its data", "onnx", external.Bytes(), "external-data"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			form := pack.Form{Baked: manifest.Baked{Path: "m.extended." + c.format, Format: c.format, Level: "extended"}}
+			form.Files = []pack.File{{Path: form.Baked.Path, Part: pack.Weights, Data: c.form}}
+			o := &pack.Options{Target: "awslambda", Built: built(t), Forms: map[string][]pack.Form{"m/1": {form}}}
+			tree, err := pack.Contents(t.Context(), function(t, testmodels.AddSub(), ""), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(t.TempDir(), "fn.zip")
+			if _, err := pack.Zip(t.Context(), tree, file, nil); err != nil {
+				t.Fatal(err)
+			}
+			r := examine(t, file, "awslambda")
+			if c.want == "" && r.Count(doctor.Error)+r.Count(doctor.Warning) > 0 || c.want != "" && (find(r, c.want) == nil || find(r, c.want).Level != doctor.Error) {
+				t.Errorf("want the error %q, got %+v", c.want, r.Findings)
+			}
+			if !r.Models[0].Baked || r.Models[0].Path != form.Baked.Path {
+				t.Errorf("want the baked form told, got %+v", r.Models)
+			}
+		})
+	}
+}
+
 // Archives whose names lie are told before anything is unpacked.
 func TestArchives(t *testing.T) {
 	for _, c := range []struct {

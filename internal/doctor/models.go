@@ -177,6 +177,14 @@ func (e *exam) baked(m *spec.Model, entry *manifest.Model) {
 			e.add(Finding{Code: "model-damaged", Level: Error, Where: b.Path, What: fmt.Sprintf("The baked form of model %s cannot be read: %s.", m.Name, text(err)), Why: "The function does not start with it.", Do: "Make the package again."})
 		} else {
 			e.versions(b.Path, read)
+			if err := read.CheckExternal(filepath.Dir(filepath.Join(e.a.Dir, filepath.FromSlash(b.Path)))); err != nil {
+				e.add(Finding{Code: "external-data", Level: Error, Where: b.Path, What: text(err) + ".", Why: "ONNX Runtime cannot load the model without these bytes.", Do: "Make the package again."})
+			}
+			for _, x := range read.Unusual() {
+				if x.Code == "cpu-specific" && b.Level == "extended" {
+					e.add(Finding{Code: x.Code, Level: Error, Where: b.Path, What: x.What, Why: x.Why, Do: "Make the package again; a form of level extended must not have them."})
+				}
+			}
 			if i == 0 {
 				one.read, one.Inputs, one.Outputs = read, values(read.Inputs), values(read.Outputs)
 			}
