@@ -43,7 +43,7 @@ func Contents(ctx context.Context, function string, o *Options) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &contents{ctx: ctx, dir: dir, spec: s, o: o, tree: &Tree{}}
+	c := &contents{ctx: ctx, dir: dir, spec: s, o: o, tree: &Tree{}, read: map[string]*onnx.Model{}}
 	m := &manifest.Manifest{Version: manifest.Version, Function: s.Name, Godwit: app.Version(), Platform: "linux/" + o.Built.Arch,
 		Files: []manifest.File{}, Models: []manifest.Model{}}
 	if err := errors.Join(c.program(&m.Runtime), c.models(m), c.description(function), c.requests(), c.platform()); err != nil {
@@ -59,8 +59,20 @@ func Contents(ctx context.Context, function string, o *Options) (*Tree, error) {
 		}
 		m.Files = append(m.Files, f)
 	}
-	text, err := m.Append(nil)
+	text, err := c.sbom(m)
 	if err != nil {
+		return nil, err
+	}
+	bill := File{Path: SBOMName, Part: Spec, Data: text}
+	entry, err := bill.digest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.tree.Add(bill); err != nil {
+		return nil, err
+	}
+	m.Files = append(m.Files, entry)
+	if text, err = m.Append(nil); err != nil {
 		return nil, err
 	}
 	return c.tree, c.tree.Add(File{Path: manifest.Name, Part: Spec, Data: text})
@@ -72,7 +84,8 @@ type contents struct {
 	spec    *spec.Spec
 	o       *Options
 	tree    *Tree
-	library string // ONNX Runtime's path in the package
+	library string                 // ONNX Runtime's path in the package
+	read    map[string]*onnx.Model // by "NAME/VERSION"
 }
 
 // program adds the binary and its libraries.
@@ -116,6 +129,7 @@ func (c *contents) models(m *manifest.Manifest) error {
 				WithHint("The files are not those that godwit.yaml names; restore them, or write the new digest there.")
 		}
 		entry := manifest.Model{Name: one.Name, Version: one.Version, Path: path.Clean(one.Path), Digest: digest}
+		c.read[one.Name+"/"+one.Version] = read
 		forms := c.o.Forms[one.Name+"/"+one.Version]
 		for _, form := range forms {
 			entry.Baked = append(entry.Baked, form.Baked)
@@ -137,11 +151,7 @@ func (c *contents) models(m *manifest.Manifest) error {
 
 // model adds a model's files, once where several versions share them.
 func (c *contents) model(file string, m *onnx.Model) error {
-	files := map[string]bool{file: true}
-	for _, e := range m.External {
-		files[path.Join(path.Dir(file), e.Location)] = true
-	}
-	for f := range files {
+	for _, f := range modelFiles(file, m) {
 		if c.has(f) {
 			continue
 		}
