@@ -92,7 +92,7 @@ if want same; then
 	chroot "$new" ldd --version | sed -n 1p
 	# Nothing of an earlier build is used but modules as they were published.
 	env -i HOME=/nowhere TZ=Asia/Tokyo GOMODCACHE=/root/go GOPROXY=off XDG_CACHE_HOME=/cache GOCACHE=/somewhere/cache CGO_ENABLED=0 \
-		PATH=/usr/local/go/bin:/usr/bin:/bin chroot "$new" /bin/sh -c 'umask 077
+		PATH=/usr/local/go/bin:/usr/bin:/bin /usr/sbin/chroot "$new" /bin/sh -c 'umask 077
 		if command -v cc gcc clang; then exit 1; fi
 		cd /somewhere/else && exec go run ./scripts/functions -arch amd64 -out /somewhere/out -version "$0" ../lib*' "$version"
 	(cd bin/linux-amd64 && find . -type f ! -name godwit -exec sha256sum {} +) | (cd "$new/somewhere/out" && sha256sum -c)
