@@ -3,6 +3,8 @@ package fnserver_test
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -58,6 +60,13 @@ func (told) Open(ctx context.Context, path string, o *driver.Options) (driver.Se
 			later = strings.Contains(string(yaml), "# answers wrongly")
 		}
 		if later {
+			if _, rest, ok := strings.Cut(string(yaml), "# when nobody listens on "); ok {
+				address, _, _ := strings.Cut(rest, "\n")
+				if c, err := net.Dial("tcp", address); err == nil {
+					_, _ = io.Copy(io.Discard, c)
+					c.Close()
+				}
+			}
 			sum, _ := tensor.View[float32](&out[0])
 			sum[0]++
 		}
@@ -164,9 +173,17 @@ func TestVersionsThatDoNotWorkAreTakenBack(t *testing.T) {
 	m.install("1", "works")
 	m.want("the healthy one again", m.starts(1), "1")
 
-	// This one answers well before it serves. It ends by itself.
-	m.install("3", "answers wrongly once it serves\n# and for a while")
+	// This one answers well before it serves. It ends by itself, once it has been
+	// asked for its version.
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.install("3", "answers wrongly once it serves\n# and for a while\n# when nobody listens on "+ln.Addr().String())
 	i, version := m.start()
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
 	m.want("one that is found out later", []string{version}, "3")
 	<-i.Done()
 	m.want("one that was found out", m.starts(2), "1", "1")
