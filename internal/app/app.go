@@ -19,6 +19,7 @@ import (
 	"godwit.dev/functions/batch"
 	"godwit.dev/functions/predict"
 	"godwit.dev/infra/spec"
+	"godwit.dev/internal/fetch"
 	"godwit.dev/internal/recorded"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
@@ -60,6 +61,8 @@ type Options struct {
 	// Answers gets the answers to deliveries that the spec's batch.output has got;
 	// nil: nothing else gets them.
 	Answers batch.Sink
+	// Fetch brings models behind URLs here; nil: there are none.
+	Fetch *fetch.Fetcher
 	// Output is the folder that a relative batch.output is in; default the
 	// function's on this machine and on a device, and none on a platform, where
 	// nobody would ever find what is in it.
@@ -74,14 +77,15 @@ type Function struct {
 	// Handler answers requests. Until Load has ended it says that models load.
 	Handler infer.Handler
 
-	opts   Options
-	eng    driver.Engine
-	source string  // what Open was given
-	parcel *parcel // nil for a folder that was not packaged; under swap's turn
-	late   late
-	swap   *swap
-	guard  *guard
-	pace   atomic.Pointer[pace]
+	opts    Options
+	eng     driver.Engine
+	source  string  // what Open was given
+	parcel  *parcel // nil for a folder that was not packaged; under swap's turn
+	late    late
+	swap    *swap
+	guard   *guard
+	fetched fetched
+	pace    atomic.Pointer[pace]
 }
 
 // Prepare begins what of eng's start needs no model: a native library takes
@@ -229,7 +233,7 @@ func (f *Function) open(ctx context.Context, m *spec.Model) (*infer.Model, error
 		}
 		return f.openBaked(ctx, m, forms)
 	}
-	path, err := f.ModelPath(m)
+	path, err := f.ModelPath(ctx, m)
 	if err != nil {
 		return nil, err
 	}
@@ -286,15 +290,6 @@ func (f *Function) launch(ctx context.Context, m *spec.Model, i *inspected) (*in
 	}
 	f.opts.Logger.InfoContext(ctx, "threads", "model", m.Name, "version", m.Version, "threads", o.IntraOp, "runs", o.Runs, "why", why)
 	return loaded, nil
-}
-
-// ModelPath is where a model's file lies on disk.
-func (f *Function) ModelPath(m *spec.Model) (string, error) {
-	if strings.Contains(m.Path, "://") {
-		return "", fault.New(fault.Unsupported, "app.Load", m.Path, "models behind a URL cannot be loaded yet").
-			WithHint("Download the file beside godwit.yaml and name it there.")
-	}
-	return filepath.Join(f.Dir, filepath.FromSlash(m.Path)), nil
 }
 
 // provider is what the options say, else what the target's block says.

@@ -222,7 +222,7 @@ func (f *Function) answers(ctx context.Context, loaded *infer.Model) error {
 
 // inspect is what Reload looks at of m: its files as they are, or the form of
 // it that is right on every processor, with the digest of the model.
-func (f *Function) inspect(m *spec.Model) (*inspected, error) {
+func (f *Function) inspect(ctx context.Context, m *spec.Model) (*inspected, error) {
 	forms, err := f.forms(m)
 	if err != nil {
 		return nil, err
@@ -234,7 +234,7 @@ func (f *Function) inspect(m *spec.Model) (*inspected, error) {
 		}
 		return f.inspectBaked(b, 0)
 	}
-	path, err := f.ModelPath(m)
+	path, err := f.ModelPath(ctx, m)
 	if err != nil {
 		return nil, err
 	}

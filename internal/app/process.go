@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"godwit.dev/internal/fetch"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/isolate"
@@ -118,6 +119,9 @@ func (p *Process) Isolate(path, mode string, engine driver.NewEngine, o *Options
 		return nil, false, fault.New(fault.Usage, "", "--isolate", "want on or off, got %q", mode).WithHint("godwit serve --help")
 	}
 	p.reportStart(o)
+	if o.Fetch == nil {
+		o.Fetch = fetch.New(p.FetchOptions(o.Logger))
+	}
 	i := &Isolation{Mode: mode, Info: engine(p.Setup(nil)).Info()}
 	if p.Executable != "" {
 		i.Command = []string{p.Executable, workerCommand}

@@ -165,6 +165,7 @@ func (f *Function) reload(ctx context.Context, names []string) ([]Change, error)
 		changes = append(changes, Change{Model: m.Name, Version: m.Version, What: "removed"})
 	}
 	f.guard.relimit()
+	f.fetched.keep(f.models())
 	return changes, errors.Join(problems...)
 }
 
@@ -218,7 +219,7 @@ func (f *Function) renew(ctx context.Context, m *spec.Model, requests []recorded
 		c.What, c.Err = "refused", err
 		return c
 	}
-	i, err := f.inspect(m)
+	i, err := f.inspect(ctx, m)
 	if fault.CodeOf(err) == fault.NotFound { // which callers would take for a model that there is not
 		err = fault.New(fault.BadModel, "app.Reload", m.Path, "want a model file, got none")
 	}
@@ -356,6 +357,7 @@ func (f *Function) unloadBusy(ctx context.Context) {
 // ended; ctx bounds that.
 func (f *Function) Close(ctx context.Context) error {
 	f.swap.once.Do(func() { close(f.swap.closed) })
+	defer f.fetched.keep(nil)
 	defer f.late.wait()
 	f.guard.stop()
 	f.pace.Load().stop()

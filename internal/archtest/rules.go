@@ -33,7 +33,7 @@ var (
 	portable = join(core, "runtime/codec", "runtime/rows", "runtime/store", "runtime/manifest", "runtime/telemetry")
 	platform = join(portable, "adapters/oip", "adapters/httpserve")
 	conform  = []string{"adapters/adaptertest", "adapters/oip", "adapters/httpserve", "internal/emulate", "internal/emulatetest"}
-	joined   = join(portable, "functions", "adapters", "infra", "internal/emulate", "internal/recorded", "internal/samples")
+	joined   = join(portable, "functions", "adapters", "infra", "internal/emulate", "internal/recorded", "internal/samples", "internal/fetch")
 
 	// aids are what every test may import: engines to run against, and helpers
 	// that import nothing above the runtime.
@@ -81,6 +81,7 @@ var rows = []row{
 	{folder: "internal/client", may: portable},       // the protocol from the caller's side
 	{folder: "internal/handlerbuild", may: portable}, // compiles a user's handler by running go
 	{folder: "internal/page", may: portable},         // the static page of GET /
+	{folder: "internal/fetch", may: []string{"runtime/fault"}}, // every function binary links it
 	{folder: "internal/app", may: join(joined, "runtime/isolate")},
 	{folder: "internal/fnserver", may: join(joined, "internal/app")},
 	{folder: "internal/fnlambda", may: join(joined, "internal/app")},

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/term"
 
 	"godwit.dev/internal/app"
+	"godwit.dev/internal/fetch"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/telemetry"
 )
@@ -33,7 +34,7 @@ func (p *program) open(ctx context.Context, dir string) (*app.Function, error) {
 	log := p.logger(slog.LevelWarn)
 	eng := p.engine(log)
 	app.Prepare(eng)
-	f, err := app.Open(dir, eng, &app.Options{Logger: log, Wrap: p.Wrap, Quota: p.Quota(), Single: true})
+	f, err := app.Open(dir, eng, &app.Options{Logger: log, Wrap: p.Wrap, Quota: p.Quota(), Single: true, Fetch: fetch.New(p.FetchOptions(log))})
 	if err != nil {
 		return nil, err
 	}
