@@ -15,7 +15,6 @@ import (
 // headers, names and versions, and no code.
 type binary64 struct {
 	arch    elf.Machine // 0 is amd64
-	class   elf.Class   // 0 is 64 bits
 	program bool        // has an interpreter: glibc's, unless it is named
 	interp  string
 	soname  string
@@ -116,8 +115,7 @@ func (b binary64) bytes() []byte {
 	shoff := at + uint64(body.Len())
 
 	var out bytes.Buffer
-	class := elf.ELFCLASS64
-	ident := [16]byte{0x7f, 'E', 'L', 'F', byte(class), 1, 1}
+	ident := [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), 1, 1}
 	if err := binary.Write(&out, le, elf.Header64{Ident: ident, Type: uint16(elf.ET_DYN), Machine: uint16(b.arch), Version: 1, Phoff: 64, Shoff: shoff,
 		Ehsize: 64, Phentsize: 56, Phnum: phnum, Shentsize: 64, Shnum: uint16(len(sections)), Shstrndx: 1}); err != nil {
 		panic(err)
