@@ -29,20 +29,30 @@ func timeout(t *testing.T, start Start, _ *Caps) {
 		} else if conn == nil {
 			t.Fatalf("want a request that begins within %v, got %v, %v", limit, code, err)
 		}
-		if got := reason(t, conn); !strings.HasPrefix(got, "context ") {
+		got := reason(t, conn)
+		<-done
+		if (got == "" || code == fault.Internal) && limit < patience { // the platform ended it before it could say so
+			continue
+		} else if !strings.HasPrefix(got, "context ") {
 			t.Errorf("want a context that ended, got %q", got)
 		}
-		<-done
 		if err != nil || code != fault.DeadlineExceeded {
 			t.Errorf("want deadline_exceeded, got %v, %v", code, err)
 		}
-		// A request that a busy machine makes late is no failure of the adapter's.
-		for range 5 {
+		// A request that a busy machine makes late is no failure of the adapter's,
+		// nor one that comes before the platform knows that the last is over.
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for over := time.After(patience); ; {
 			if err = ask(t.Context(), c, "BYTES", false, ""); err == nil {
 				return
 			}
+			select {
+			case <-tick.C:
+			case <-over:
+				t.Fatalf("the next request: %v", err)
+			}
 		}
-		t.Fatalf("the next request: %v", err)
 	}
 }
 
