@@ -69,6 +69,9 @@ recorded, or the model is packaged as it is, and why is said.
 Before it is given out, or pushed, it is examined as godwit doctor does: an error
 fails it, warnings are printed.
 
+A target whose provider is cuda gets an image with ONNX Runtime for CUDA 13, which
+scripts/onnxruntime-gpu.sh fetches, on NVIDIA's base.
+
 The programs are taken from linux-ARCH/ beside godwit, as its archive has them;
 without that, on Linux, this machine's own are taken. A function with a handler
 of its own gets programs that are compiled for it, which needs Go.
@@ -127,6 +130,9 @@ func (p *program) pack(ctx context.Context, path string, o *packageOptions) erro
 			return err
 		}
 		defer clean()
+		if err := w.onGPU(ctx, built); err != nil {
+			return err
+		}
 		tmp, err := os.MkdirTemp(p.Getenv("TMPDIR"), "godwit-baked-*")
 		if err != nil {
 			return fault.New(fault.Internal, "", path, "%w", err)
@@ -198,9 +204,10 @@ type work struct {
 	trees    map[string]*pack.Tree // by architecture
 	progress func(int64)
 
-	added  int64    // compressed bytes of an image above its base
-	pushed string   // the repository; "" for none
-	notes  []string // what its user should know
+	cuda   *pack.CUDA // for a GPU; else nil
+	added  int64      // compressed bytes of an image above its base
+	pushed string     // the repository; "" for none
+	notes  []string   // what its user should know
 }
 
 // architectures are those asked for, else the target's, else this machine's.
@@ -301,7 +308,11 @@ var (
 
 // image makes an image of all trees, and writes or pushes it.
 func image(ctx context.Context, w *work) (*pack.Artifact, error) {
-	base, err := pack.OpenBase(ctx, w.options.base, &pack.BaseOptions{Lock: w.lock, Update: w.options.update})
+	ref := w.options.base
+	if ref == "" && w.cuda != nil {
+		ref = w.cuda.Base
+	}
+	base, err := pack.OpenBase(ctx, ref, &pack.BaseOptions{Lock: w.lock, Update: w.options.update})
 	if err != nil {
 		return nil, err
 	}
@@ -311,6 +322,14 @@ func image(ctx context.Context, w *work) (*pack.Artifact, error) {
 	o := &pack.ImageOptions{Labels: map[string]string{"org.opencontainers.image.title": w.spec.Name}, Progress: w.progress}
 	if w.options.target == "awslambda" {
 		o.Program = "fn-lambda"
+	}
+	if w.cuda != nil {
+		for _, t := range w.trees {
+			if err := w.cuda.Check(t); err != nil {
+				return nil, err
+			}
+		}
+		o = w.cuda.Image(o)
 	}
 	img, err := pack.Image(ctx, base, w.trees, o)
 	if err != nil {
@@ -333,6 +352,27 @@ func image(ctx context.Context, w *work) (*pack.Artifact, error) {
 		return img.WriteTar(ctx, w.options.out, nil)
 	}
 	return img.WriteLayout(ctx, w.options.out, nil)
+}
+
+// onGPU puts the build of ONNX Runtime that the target's provider wants into
+// built: from linux-ARCH/cuda13/ beside godwit, else from the user's cache.
+func (w *work) onGPU(ctx context.Context, built *pack.Built) error {
+	switch provider := w.provider(); {
+	case provider == "":
+		return nil
+	case provider != "cuda":
+		return fault.New(fault.Unsupported, "", "provider", "want cpu or cuda, of which there are packages, got %q", provider).
+			WithHint("Make an image of your own around fn-server, with a build of ONNX Runtime that has the provider.")
+	case w.options.target == "edge":
+		return fault.New(fault.Unsupported, "", "provider", "want the device's own ONNX Runtime for %q, of which there is no package", provider).
+			WithHint("Package with provider: cpu, and name the device's library in GODWIT_ONNXRUNTIME.")
+	}
+	w.cuda = pack.CUDA13()
+	dir := filepath.Join(filepath.Dir(w.p.Executable), "linux-"+built.Arch, w.cuda.Name)
+	if _, err := os.Stat(dir); err != nil {
+		dir = filepath.Join(w.p.CacheDir, "onnxruntime", w.cuda.Version, "linux-"+built.Arch+"-"+w.cuda.Name)
+	}
+	return w.cuda.Take(ctx, built, dir)
 }
 
 // examineFirst examines an image that is to be pushed: what a registry has, others
