@@ -157,6 +157,13 @@ func Run(ctx context.Context, s *Subject, opts *Options) (*Report, error) {
 	return r, nil
 }
 
+// Start starts the function once, kills it when it has answered, and returns how
+// long it took until then. Errors: as Run's.
+func (s *Subject) Start(ctx context.Context) (time.Duration, error) {
+	one, err := s.start(ctx)
+	return one.total, err
+}
+
 // start starts the function once, and kills it when it has answered.
 func (s *Subject) start(ctx context.Context) (one start, err error) {
 	req, err := s.Request.Decode()

@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/random"
 
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/ort"
@@ -226,5 +229,48 @@ func TestAnswersAreCompared(t *testing.T) {
 		if sameAnswer(body, wrong) == nil {
 			t.Errorf("%v: want an error", wrong)
 		}
+	}
+}
+
+// On a base without layers all of an image's layers are counted, each once.
+func TestLayersOf(t *testing.T) {
+	dir, err := emptyBase(filepath.Join(t.TempDir(), "image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := layersOf(dir); n != 0 || err != nil {
+		t.Errorf("want no bytes in the base, got %d, %v", n, err)
+	}
+	img, err := random.Image(1000, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := layout.Write(filepath.Join(t.TempDir(), "two"), empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.AppendImage(img); err != nil {
+		t.Fatal(err)
+	}
+	var want int64
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range layers {
+		n, err := one.Size()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want += n
+	}
+	if n, err := layersOf(string(l)); n != want || n < 3000 || err != nil {
+		t.Errorf("want %d bytes, got %d, %v", want, n, err)
+	}
+	if err := l.AppendImage(img); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := layersOf(string(l)); err == nil {
+		t.Error("want an error for more than one image")
 	}
 }

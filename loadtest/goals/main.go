@@ -58,7 +58,9 @@ var goals = []goal{
 	{9, "cache hit", cacheGoal},
 	{10, "cold start", coldGoal},
 	{11, "cold start, baked", bakedGoal},
+	{12, "cold start against Node and Python", peersGoal},
 	{13, "peak memory, baked", peakGoal},
+	{19, "sizes", sizesGoal},
 	{21, "allocations", allocGoal},
 	{0, "adapters", adaptersGoal},
 }
@@ -144,7 +146,7 @@ func choose(only string) ([]goal, error) {
 		n, err := strconv.Atoi(strings.Replace(strings.TrimSpace(word), "adapters", "0", 1))
 		i := slices.IndexFunc(goals, func(g goal) bool { return g.number == n })
 		if err != nil || i < 0 {
-			return nil, fmt.Errorf("want goals from 1 to 11, 13, 21 or adapters, got %q", word)
+			return nil, fmt.Errorf("want goals from 1 to 13, 19, 21 or adapters, got %q", word)
 		}
 		chosen = append(chosen, goals[i])
 	}
