@@ -40,7 +40,7 @@ func Codes() []Code {
 		{"exec-format", "a program that is neither ELF nor a script, or a script with line ends of Windows", Shown},
 		{"interpreter", "a program whose dynamic linker is not in the base", Shown},
 		{"interpreter-unknown", "a script instead of a program", Told},
-		{"entrypoint", "an image whose entrypoint is missing or not in it", Document},
+		{"entrypoint", "an image whose entrypoint is missing or not in it", Shown},
 		{"architecture", "a program or library for another processor or word size", Shown},
 		{"elf-damaged", "a library that is cut off, or is something else", Shown},
 		{"elf-unread", "a program or library without section headers, which is not followed", Told},
@@ -101,7 +101,7 @@ func Codes() []Code {
 		{"stale-answers", "answers that were recorded from another model", Told},
 
 		{"spec", "a godwit.yaml that cannot be used", Shown},
-		{"spec-target", "a target that is not in godwit.yaml and whose defaults do not fit", Shown},
+		{"spec-target", "a target that is not in godwit.yaml and whose defaults do not fit", Document},
 		{"no-target", "a target that is not in godwit.yaml", Told},
 		{"public", "auth: none on a public address", Told},
 		{"auth-platform", "auth: platform where there is no platform", Shown},
