@@ -95,6 +95,22 @@ func TestPeak(t *testing.T) {
 	if err != nil || own < 1<<20 {
 		t.Fatalf("want more than 1 MiB, got %d, %v", own, err)
 	}
+	if own > 1<<30 { // an address space of this size is no memory
+		t.Errorf("want what is resident, got %d", own)
+	}
+	const more = 128 << 20
+	m, err := unix.Mmap(-1, 0, int(own)+more, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Munmap(m); err != nil {
+		t.Fatal(err)
+	}
+	if peak, err := Peak(os.Getpid()); err != nil || peak < own+more {
+		t.Errorf("want at least %d of memory that was given back, got %d, %v", own+more, peak, err)
+	} else {
+		own = peak
+	}
 	child := exec.Command("cat")
 	in, err := child.StdinPipe()
 	if err != nil {

@@ -48,6 +48,11 @@ func TestSplit(t *testing.T) {
 			map[string]int{"exec": 1, "ready": 2, "answer": 3, "session": 5, "load": 2, "first_run": 1},
 		},
 		{
+			"what is reported from before the first line is exec",
+			[]interval{at("main", 5, 5), at("session", 2, 8), at("ready", 5, 10)}, 10, 12,
+			map[string]int{"exec": 5, "session": 3, "ready": 2, "answer": 2},
+		},
+		{
 			"a clock that was set",
 			[]interval{at("main", -50, -50), at("session", -40, 5), at("load", 20, 900), at("ready", 0, 900)}, 25, 30,
 			map[string]int{"session": 5, "ready": 15, "load": 10},
@@ -113,6 +118,12 @@ func TestLogIsBounded(t *testing.T) {
 	}
 	if got := len(l.Last()); got > maxRest*(maxLine+1) {
 		t.Errorf("want at most %d bytes, got %d", maxRest*(maxLine+1), got)
+	}
+	for i := range 100 {
+		fmt.Fprintln(&l, i)
+	}
+	if got := string(l.Last()); strings.Count(got, "\n") != maxRest || !strings.HasPrefix(got, "80\n") || !strings.HasSuffix(got, "99\n") {
+		t.Errorf("want the last %d lines, got %q", maxRest, got)
 	}
 	if got := len(l.take()); got != maxParts {
 		t.Errorf("want %d phases, got %d", maxParts, got)
