@@ -123,6 +123,11 @@ func (p *program) pack(ctx context.Context, path string, o *packageOptions) erro
 		return err
 	}
 	w := &work{p: p, options: o, spec: s, lock: lock, trees: map[string]*pack.Tree{}}
+	returned, err := w.fetch(ctx)
+	defer returned()
+	if err != nil {
+		return err
+	}
 	var unpacked int64
 	for _, a := range architectures(o, s) {
 		built, clean, err := p.built(ctx, a, dir, o.target, s)
@@ -142,7 +147,7 @@ func (p *program) pack(ctx context.Context, path string, o *packageOptions) erro
 		if err != nil {
 			return err
 		}
-		t, err := pack.Contents(ctx, path, &pack.Options{Target: o.target, Built: built, Forms: forms})
+		t, err := pack.Contents(ctx, path, &pack.Options{Target: o.target, Built: built, Forms: forms, Fetched: w.fetched})
 		if err != nil {
 			return err
 		}
@@ -202,6 +207,7 @@ type work struct {
 	lock     *pack.Lock
 	arch     []string
 	trees    map[string]*pack.Tree // by architecture
+	fetched  map[string]string     // files of models behind URLs, by "NAME/VERSION"
 	progress func(int64)
 
 	cuda   *pack.CUDA // for a GPU; else nil

@@ -60,7 +60,7 @@ const progress = 1 << 20
 // download brings the model into the cache.
 func (c *cache) download(ctx context.Context, at *location, sum string) (err error) {
 	d := &download{c: c, at: at, sum: sum}
-	if d.store, err = c.f.store(ctx, at); err != nil {
+	if d.store, err = c.f.store(at, sum); err != nil {
 		return err
 	}
 	if err := d.open(ctx); err != nil {
@@ -209,7 +209,7 @@ func (d *download) ask(ctx context.Context) (*http.Response, error) {
 	for range 3 {
 		req, err := d.store.request(ctx)
 		if err != nil {
-			return nil, err
+			return nil, failure(ctx, err)
 		}
 		req.Header.Set("Accept-Encoding", "identity") // the digest is of the bytes as they are
 		req.Header.Set("User-Agent", "godwit")

@@ -41,10 +41,10 @@ type Options struct {
 	Attempts int
 	TLS      *tls.Config   // nil: the system's authorities
 	Resolver *net.Resolver // nil: the system's
-	// OCI finds the blob of an oci:// reference (without its scheme) and the
-	// transport that the registry takes, above the one that it is given, over which
-	// it has to ask all it asks. nil: oci:// is refused.
-	OCI func(ctx context.Context, ref string, over http.RoundTripper) (blob string, t http.RoundTripper, err error)
+	// OCI finds the blob with the SHA-256 sum of an artifact, by its reference
+	// without the scheme, and the transport that the registry takes, above the one
+	// that it is given, over which it has to ask all it asks. nil: oci:// is refused.
+	OCI func(ctx context.Context, ref, sum string, over http.RoundTripper) (blob string, t http.RoundTripper, err error)
 }
 
 func (o *Options) withDefaults() Options {

@@ -47,6 +47,13 @@ func parse(text string) (*location, error) {
 			return bad("want a path without control characters")
 		}
 	}
+	if u.Scheme != "https" {
+		for part := range strings.SplitSeq(u.Path, "/") {
+			if part == "." || part == ".." { // which some servers take for another bucket
+				return bad("want a path without . and ..")
+			}
+		}
+	}
 	switch u.Scheme {
 	case "https", "oci":
 		err = checkHost(u)

@@ -26,6 +26,17 @@ type Options struct {
 	// Forms are the baked forms of models, by "NAME/VERSION"; a model with forms
 	// is not in the package itself.
 	Forms map[string][]Form
+	// Fetched are the files of models behind URLs, by "NAME/VERSION".
+	Fetched map[string]string
+}
+
+// ModelPath is where a model's file lies in a package: where the spec says, and
+// one behind a URL below a name that its digest makes its own.
+func ModelPath(m *spec.Model) string {
+	if app.Remote(m) {
+		return "models/" + m.SHA256 + ".onnx"
+	}
+	return path.Clean(m.Path)
 }
 
 // Form is a baked form of a model and its files.
@@ -111,11 +122,12 @@ func (c *contents) program(r *manifest.Runtime) error {
 func (c *contents) models(m *manifest.Manifest) error {
 	for i := range c.spec.Models {
 		one := &c.spec.Models[i]
-		if strings.Contains(one.Path, "://") {
-			return fault.New(fault.Unsupported, "pack.Contents", one.Path, "models behind a URL cannot be packaged yet").
-				WithHint("Download the file beside godwit.yaml and name it there.")
-		}
 		file := filepath.Join(c.dir, filepath.FromSlash(one.Path))
+		if app.Remote(one) {
+			if file = c.o.Fetched[one.Name+"/"+one.Version]; file == "" {
+				return fault.New(fault.Internal, "pack.Contents", one.Name, "want the model fetched, got no file")
+			}
+		}
 		read, err := onnx.Read(file, nil)
 		if err != nil {
 			return err
@@ -128,19 +140,31 @@ func (c *contents) models(m *manifest.Manifest) error {
 			return fault.New(fault.BadModel, "pack.Contents", one.Path, "want sha256:%s as godwit.yaml says, got %s", one.SHA256, digest).
 				WithHint("The files are not those that godwit.yaml names; restore them, or write the new digest there.")
 		}
-		entry := manifest.Model{Name: one.Name, Version: one.Version, Path: path.Clean(one.Path), Digest: digest}
+		entry := manifest.Model{Name: one.Name, Version: one.Version, Path: ModelPath(one), Digest: digest}
 		c.read[one.Name+"/"+one.Version] = read
 		forms := c.o.Forms[one.Name+"/"+one.Version]
 		for _, form := range forms {
 			entry.Baked = append(entry.Baked, form.Baked)
 			for _, f := range form.Files {
+				if c.has(f.Path) {
+					continue // versions of one file have one form
+				}
 				if err := c.tree.Add(f); err != nil {
 					return err
 				}
 			}
 		}
 		if len(forms) == 0 {
-			if err := c.model(entry.Path, read); err != nil {
+			if app.Remote(one) { // in one file, or its digest would be another
+				if c.has(entry.Path) {
+					err = nil
+				} else {
+					err = c.tree.Add(File{Path: entry.Path, Part: Weights, From: file})
+				}
+			} else {
+				err = c.model(entry.Path, read)
+			}
+			if err != nil {
 				return err
 			}
 		}
