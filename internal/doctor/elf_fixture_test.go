@@ -19,6 +19,7 @@ type binary64 struct {
 	interp  string
 	soname  string
 	needed  []string
+	rpath   string
 	runpath string
 	needs   map[string][]string // versions by file
 	defs    []string
@@ -48,6 +49,9 @@ func (b binary64) bytes() []byte {
 	}
 	if b.soname != "" {
 		tag(elf.DT_SONAME, uint64(name(b.soname)))
+	}
+	if b.rpath != "" {
+		tag(elf.DT_RPATH, uint64(name(b.rpath)))
 	}
 	if b.runpath != "" {
 		tag(elf.DT_RUNPATH, uint64(name(b.runpath)))

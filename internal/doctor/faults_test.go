@@ -328,6 +328,52 @@ func zipped(t *testing.T, dir string) string {
 	return file
 }
 
+// Libraries are looked up where the dynamic linker does, and nowhere else. want
+// are the files that miss one.
+func TestSearch(t *testing.T) {
+	t.Parallel()
+	lib := func(name, rpath, runpath string, needed ...string) []byte {
+		return binary64{soname: name, rpath: rpath, runpath: runpath, needed: append(needed, "libc.so.6")}.bytes()
+	}
+	newest := program()
+	newest.needs = map[string][]string{"libc.so.6": {"GLIBC_2.34"}}
+	for _, c := range []struct {
+		name  string
+		files map[string][]byte
+		want  []string
+	}{
+		{"the base's newest glibc", map[string][]byte{"bootstrap": newest.bytes()}, nil},
+		{"lib/, where Lambda looks", map[string][]byte{"x/liba.so": lib("liba.so", "", "", "libb.so"), "lib/libb.so": lib("libb.so", "", "")}, nil},
+		{"nowhere else", map[string][]byte{"x/liba.so": lib("liba.so", "", "", "libb.so"), "x/libb.so": lib("libb.so", "", "")}, []string{"x/liba.so"}},
+		{"RPATH", map[string][]byte{"x/liba.so": lib("liba.so", "$ORIGIN/d", "", "libb.so"), "x/d/libb.so": lib("libb.so", "", "")}, nil},
+		{"RUNPATH", map[string][]byte{"x/liba.so": lib("liba.so", "", "/nowhere:$ORIGIN/d", "libb.so"), "x/d/libb.so": lib("libb.so", "", "")}, nil},
+		{"RPATH counts only without RUNPATH", map[string][]byte{"x/liba.so": lib("liba.so", "$ORIGIN/d", "$ORIGIN/e", "libb.so"), "x/d/libb.so": lib("libb.so", "", "")}, []string{"x/liba.so"}},
+		{"RUNPATH is for its own library alone", map[string][]byte{"x/liba.so": lib("liba.so", "", "$ORIGIN/d", "libb.so"),
+			"x/d/libb.so": lib("libb.so", "", "", "libc1.so"), "x/d/libc1.so": lib("libc1.so", "", "")}, []string{"x/d/libb.so"}},
+		{"files for other processors are passed over", map[string][]byte{"x/liba.so": lib("liba.so", "", "$ORIGIN/d:$ORIGIN/e", "libb.so"),
+			"x/d/libb.so": binary64{arch: elf.EM_AARCH64, soname: "libb.so"}.bytes()}, []string{"x/liba.so"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, "bootstrap", program().bytes(), 0o755)
+			write(t, dir, "godwit.yaml", []byte("model: m.onnx\n"), 0o644)
+			for name, b := range c.files {
+				write(t, dir, name, b, 0o755)
+			}
+			var got []string
+			for _, f := range examine(t, dir, "awslambda").Findings {
+				if f.Code == "library-missing" || f.Code == "glibc" || f.Code == "glibc-unknown" {
+					got = append(got, f.Where)
+				}
+			}
+			slices.Sort(got)
+			if got = slices.Compact(got); !slices.Equal(got, c.want) {
+				t.Errorf("want a library missing for %q, got %q", c.want, got)
+			}
+		})
+	}
+}
+
 // Forms that packaging made of a model are judged by the same measures.
 func TestBaked(t *testing.T) {
 	blocked := testmodels.AddSub()
