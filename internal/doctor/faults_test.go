@@ -203,6 +203,7 @@ func faults() []fault {
 		{name: "too little memory", folder: true, spec: "targets: {awslambda: {memory: 128MiB}}\n", spoil: heavy(64 << 20), want: "memory"},
 		{name: "perhaps too little memory", folder: true, spec: "targets: {awslambda: {memory: 180MiB}}\n", spoil: heavy(64 << 20), want: "memory", level: doctor.Warning},
 		{name: "requests beyond the platform's", model: wide, folder: true, spoil: remove(), want: "body-limit", does: "awslambda takes 6 MB", also: []string{"response-limit", "requests"}},
+		{name: "binary requests that base64 makes too large", model: testmodels.Identity(onnx.Float, 1, 1250000), folder: true, spoil: remove("requests"), want: "body-limit", level: doctor.Warning, does: "Every request of m has 6.4 MiB in binary and base64"},
 		{name: "requests beyond our own", folder: true, spoil: put("godwit.yaml", []byte("model: m.onnx\nlimits: {body: 1KiB}\n"), 0o644), model: testmodels.Identity(onnx.Float, 4096), want: "body-limit", where: "limits.body"},
 		{name: "longer than the platform waits", folder: true, spoil: put("godwit.yaml", []byte("model: m.onnx\nlimits: {request: 5m}\ntargets: {sagemaker: {}}\n"), 0o644), target: "sagemaker", want: "time-limit", level: doctor.Warning},
 		{name: "files beyond 250 MiB", unzipped: true, spoil: sparse("data.bin", 251<<20), want: "size-unpacked", does: "250.0 MiB"},

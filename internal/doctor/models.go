@@ -43,6 +43,15 @@ func (e *exam) models(context.Context) error {
 	}
 	for i := range e.spec.Models {
 		m := &e.spec.Models[i]
+		var entry *manifest.Model
+		if e.a.Manifest != nil {
+			entry = e.a.Manifest.Model(m.Name, m.Version)
+		}
+		if strings.Contains(m.Path, "://") && entry != nil { // fetched when it was packaged
+			packed := *m
+			packed.Path = entry.Path
+			m = &packed
+		}
 		if strings.Contains(m.Path, "://") {
 			if m.SHA256 == "" {
 				e.add(Finding{Code: "model-unpinned", Level: Error, Where: m.Path, What: fmt.Sprintf("Model %s has no sha256.", m.Name), Why: "A file from elsewhere is not loaded without its digest.", Do: "Add sha256."})
@@ -50,10 +59,6 @@ func (e *exam) models(context.Context) error {
 			e.add(Finding{Code: "model-remote", Level: Unknown, Where: m.Path, What: fmt.Sprintf("Model %s is loaded from elsewhere when the function starts.", m.Name),
 				Why: "Whether it is there, readable and fits cannot be seen from here.", Do: "Examine the file itself, too."})
 			continue
-		}
-		var entry *manifest.Model
-		if e.a.Manifest != nil {
-			entry = e.a.Manifest.Model(m.Name, m.Version)
 		}
 		if entry != nil && len(entry.Baked) > 0 {
 			e.baked(m, entry)
