@@ -110,7 +110,8 @@ func (u *unpacker) file(name string, mode fs.FileMode, size, packed int64, r io.
 	}
 	n, err := io.Copy(w, io.LimitReader(r, size+1))
 	u.bytes += n
-	if err = errors.Join(err, w.Close()); err != nil {
+	// Who examines it reads the package's modes, whatever this process's umask is.
+	if err = errors.Join(err, w.Chmod(mode.Perm()&0o755), w.Close()); err != nil {
 		return u.refuse(name, "%w", err)
 	}
 	if n != size {
