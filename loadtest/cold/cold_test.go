@@ -113,6 +113,9 @@ func TestRun(t *testing.T) {
 	want := []string{"0/7 warm", "1/7 evicted", "2/7 warm", "3/7 evicted", "4/7 warm", "5/7 evicted", "6/7 warm"}
 	if r.Evicted != nil {
 		states = append(states, r.Evicted)
+		if c := r.Cache; !c.Proven() || c.Size <= int64(len(s.Request.Body)) {
+			t.Errorf("want the proof that the files had left memory, got %+v", c)
+		}
 	} else { // a folder for temporary files without a disk, or no Linux
 		if want = []string{"0/7 warm", "1/4 warm", "2/4 warm", "3/4 warm"}; r.Unproven == "" {
 			t.Error("want starts from the disk, or why there are none")
