@@ -3,6 +3,7 @@ package fetch
 import (
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"godwit.dev/runtime/fault"
@@ -108,6 +109,11 @@ func checkHost(u *url.URL) error {
 	host := u.Hostname()
 	wrong := func() error {
 		return fault.New(fault.BadConfig, "", "", "want a host name, or an address in its usual form, got %q", host)
+	}
+	if port := u.Port(); strings.HasSuffix(u.Host, ":") || port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return fault.New(fault.BadConfig, "", "", "want a port from 1 to 65535, got %q", port)
+		}
 	}
 	if strings.HasPrefix(u.Host, "[") {
 		if a, err := netip.ParseAddr(host); err != nil || !a.Is6() || a.Zone() != "" {
