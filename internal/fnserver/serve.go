@@ -167,7 +167,7 @@ func Serve(ctx context.Context, o *Options) error {
 		options.Metrics = metrics.Handler()
 	}
 	started := newGate()
-	started.then = func() { open.Sink.Start("ready", time.Since(begun)) }
+	started.first = func() { open.Sink.Start("ready", time.Since(begun)) }
 	routes.Ready = started.check
 	f.API = f.Server(routes)
 	var h http.Handler // nil is the API
@@ -256,16 +256,16 @@ func (o *Options) load(ctx context.Context, f *Function) error {
 // gate opens once.
 type gate struct {
 	opened chan struct{}
-	then   func() // told when it has opened; nil: nobody is
+	first  func() // told right before it opens; nil: nobody is
 }
 
 func newGate() *gate { return &gate{opened: make(chan struct{})} }
 
 func (g *gate) open() {
-	close(g.opened)
-	if g.then != nil {
-		g.then()
+	if g.first != nil {
+		g.first()
 	}
+	close(g.opened)
 }
 
 // check is nil when the gate is open.

@@ -27,7 +27,8 @@ type Sink interface {
 	// Inference records one answer of a model.
 	Inference(InferenceEvent)
 	// Start records how long one phase of the process's start took: "load",
-	// "warmup", "listen". Phases are a small fixed set.
+	// "warmup", "ready", and inside of loading "library", "environment",
+	// "session" and "digest". Phases are a small fixed set.
 	Start(phase string, took time.Duration)
 	// Cache records what a model's response cache holds, and whether answers
 	// were found in it.
