@@ -40,6 +40,46 @@ deb() {
 	apt-get install -qq -y --no-install-recommends "$@" >&2 || { apt-get update -qq >&2 && apt-get install -qq -y --no-install-recommends "$@" >&2; }
 }
 
+# old_root SUITE: a root file system of that Debian without a C++ library, in the cache; prints its folder. Only root can.
+old_root() {
+	local dir=$cache/root-$1
+	if [ ! -f "$dir/.ready" ]; then
+		command -v debootstrap >/dev/null || deb debootstrap
+		rm -rf "$dir"
+		debootstrap --variant=minbase "$1" "$dir" >"$work/debootstrap.log" 2>&1 || { tail "$work/debootstrap.log" >&2 && return 1; }
+		rm -f "$dir"/usr/lib/*/libstdc++.so.6* # packages have their own
+		touch "$dir/.ready"
+	fi
+	echo "$dir"
+}
+
+# runtime_interface_emulator: AWS's own, which aws-sam-cli's wheel carries, in the cache; prints its path.
+runtime_interface_emulator() {
+	local version=1.170.0 arch python rie
+	arch=$(uname -m | sed 's/aarch64/arm64/')
+	rie=$cache/rie-$version/aws-lambda-rie
+	if [ ! -x "$rie" ]; then
+		python=$(venv rie "$here/rie/requirements.txt")
+		"$python" -m pip download --quiet --disable-pip-version-check --no-deps --dest "$work/wheel" "aws-sam-cli==$version" >&2
+		"$python" -m zipfile -e "$work"/wheel/*.whl "$work/sam"
+		mkdir -p "$(dirname "$rie")"
+		install -m 755 "$work/sam/samcli/local/rapid/aws-lambda-rie-$arch" "$rie"
+	fi
+	echo "$rie"
+}
+
+# memory_group BYTES: a new control group with that much memory and no swap; prints its folder, which its user removes. Only root can.
+memory_group() {
+	local group=/sys/fs/cgroup limit=memory.max swap
+	[ ! -d "$group/memory" ] || group=$group/memory limit=memory.limit_in_bytes
+	group=$(mktemp -d "$group/godwit-e2e.XXXXXX") || { echo "want to make a control group in /sys/fs/cgroup: run as root" >&2 && return 1; }
+	echo "$1" >"$group/$limit"
+	for swap in memory.swap.max:0 "memory.memsw.limit_in_bytes:$1"; do # what is swapped out would hide how much there is
+		[ ! -w "$group/${swap%%:*}" ] || echo "${swap#*:}" >"$group/${swap%%:*}" || :
+	done
+	echo "$group"
+}
+
 # serve DIR [COMMAND...]: starts bin/godwit (or GODWIT) on a free port, by COMMAND if given; sets $address and $server (its pid).
 serve() {
 	local dir=$1 log=$work/serve.$#.$RANDOM

@@ -12,18 +12,6 @@ make --no-print-directory functions ARCH='amd64 arm64'
 go build -o "$work/client" ./e2e/podman
 goroot=$(go env GOROOT) modcache=$(go env GOMODCACHE)
 
-# old_root SUITE: a root file system of that Debian, in the cache; prints its folder.
-old_root() {
-	local dir=$cache/root-$1
-	if [ ! -f "$dir/.ready" ]; then
-		command -v debootstrap >/dev/null || deb debootstrap
-		rm -rf "$dir"
-		debootstrap --variant=minbase "$1" "$dir" >"$work/debootstrap.log" 2>&1 || { tail "$work/debootstrap.log" >&2 && return 1; }
-		rm -f "$dir"/usr/lib/*/libstdc++.so.6* # the package has its own
-		touch "$dir/.ready"
-	fi
-	echo "$dir"
-}
 # answers FUNCTION COMMAND...: fn-server, started by the command on port 18321 of its own loopback, gives the recorded answers.
 answers() {
 	local function=$1 log=$work/server.log

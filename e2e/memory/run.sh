@@ -9,18 +9,9 @@
 source "$(dirname "$0")/../lib.sh"
 
 limit=$((${LIMIT_MIB:-512} << 20)) flood=${SECONDS_OF_FLOOD:-20} rows=${ROWS:-500}
-group=/sys/fs/cgroup/$(basename "$(mktemp -u godwit-e2e.XXXXXX)") limit_file=memory.max
-if [ -d /sys/fs/cgroup/memory ]; then
-	group=/sys/fs/cgroup/memory/${group##*/} limit_file=memory.limit_in_bytes
-fi
-mkdir "$group" || { echo "want to make a control group in /sys/fs/cgroup: run as root" >&2 && exit 1; }
+group=$(memory_group "$limit")
 ballast=$(mktemp /dev/shm/godwit-e2e.XXXXXX)
 trap 'rm -f "$ballast"; finish; rmdir "$group"' EXIT
-echo "$limit" >"$group/$limit_file"
-# Memory that is swapped out would hide how much there is.
-for swap in memory.swap.max:0 memory.memsw.limit_in_bytes:$limit; do
-	[ ! -w "$group/${swap%%:*}" ] || echo "${swap#*:}" >"$group/${swap%%:*}" || :
-done
 serve "$root/examples/digits" sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group"
 
 used() { cat "$group/memory.current" "$group/memory.usage_in_bytes" 2>/dev/null; }
