@@ -130,7 +130,7 @@ func Run(ctx context.Context, s *Subject, opts *Options) (*Report, error) {
 			if r.Cache.worst(&e); err != nil {
 				r.Unproven = err.Error()
 			} else if !e.Proven() {
-				r.Unproven = fmt.Sprintf("%d of %d bytes stayed in memory: the file system may be one that has no disk", e.Left, e.Size)
+				r.Unproven = fmt.Sprintf("%d of %d bytes stayed in memory, as on a file system that has no disk; TMPDIR may name a folder on another", e.Left, e.Size)
 			}
 			if r.Unproven == "" {
 				step(Evicted)
