@@ -29,7 +29,7 @@ mount -t tmpfs -o mode=1777,size=512m,nosuid,nodev tmpfs "$at/tmp"
 ) >"$log" 2>&1 &
 emulator=$!
 fail() { tail -n 30 "$log" >&2 && echo "$@" >&2 && exit 1; }
-answers=$("$client" -function "$function" -rie 127.0.0.1:8080) || fail "$(basename "$task") under AWS's emulator"
+answers=$("$client" -function "$function" -rie 127.0.0.1:8080 2>&1) || fail "$(basename "$task") under AWS's emulator: $answers"
 pid=
 for process in "$at"/proc/[0-9]*; do
 	case $(readlink "$process/exe") in */var/task/bootstrap) pid=$process ;; esac
@@ -44,7 +44,9 @@ reach=$(ip -brief link | awk '{print $1}')
 for library in libonnxruntime libstdc++ libgcc_s; do
 	grep -q "/var/task/lib/$library" "$pid/maps" || fail "want the package's own $library, got" "$(awk '/\.so/ {print $6}' "$pid/maps" | sort -u)"
 done
+peak=$(cat "$group/memory.max_usage_in_bytes" "$group/memory.peak" 2>/dev/null || :)
+[ "${peak:-1}" != 0 ] || fail "want its memory counted, got none in $group"
 grep -q ' oom_kill [1-9]\|^oom_kill [1-9]' "$group"/memory.events "$group"/memory.oom_control 2>/dev/null && fail "want no kill for want of memory"
 libc=$(chroot "$at" ldd --version | awk 'NR == 1 {print $NF}')
-echo "$(basename "$task") under AWS's emulator, glibc $libc: $answers; peak $(awk '/^VmHWM:/ {print $2}' "$pid/status") kB"
+echo "$(basename "$task") under AWS's emulator, glibc $libc: $answers; at most $(awk '/^VmHWM:/ {print $2}' "$pid/status") kB of its own and $((${peak:-0} >> 10)) kB of both counted"
 kill "$emulator" && wait "$emulator" || :
