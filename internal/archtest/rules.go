@@ -88,11 +88,12 @@ var rows = []row{
 	{folder: "internal/verify", may: joined},
 	{folder: "internal/pack", may: join(joined, "internal/app")},
 	{folder: "internal/bake", may: join(joined, "internal/app")},
+	{folder: "internal/oms", may: []string{"runtime/fault"}},
 	{folder: "internal/doctor", may: join(joined, "internal/app", "internal/pack")},
 	{folder: "internal/loadtest", may: join(joined, "internal/app")},
 	{folder: "loadtest", may: join(joined, "internal/app")},
 	{folder: "loadtest/goals", may: everything}, // a maintenance program: the engine against a C loop
-	{folder: "internal/cli", may: join(joined, "internal/app", "internal/fnserver", "internal/fnlambda", "internal/verify", "internal/pack", "internal/bake", "internal/doctor", "internal/loadtest", "loadtest",
+	{folder: "internal/cli", may: join(joined, "internal/app", "internal/fnserver", "internal/fnlambda", "internal/verify", "internal/pack", "internal/bake", "internal/doctor", "internal/oms", "internal/loadtest", "loadtest",
 		"internal/client", "internal/handlerbuild", "internal/page")},
 	{folder: "internal/golden"},
 	{folder: "internal/archtest"},
