@@ -67,11 +67,20 @@ func (w *work) bakeModel(ctx context.Context, eng driver.Engine, dir, out string
 		return nil, fault.New(fault.Internal, "", m.Path, "%w", err)
 	}
 	stop := w.p.working("baking " + m.Name)
-	made, err := bake.Model(ctx, eng, filepath.Join(dir, filepath.FromSlash(m.Path)), out, &bake.Options{
-		Name: m.Name, Path: m.Path, Provider: w.provider(), Requests: requests,
-		Cold: w.options.target == "awslambda",
-	})
-	stop()
+	defer stop()
+	file := filepath.Join(dir, filepath.FromSlash(m.Path))
+	o := bake.Options{Name: m.Name, Path: m.Path, Provider: w.provider(), Requests: requests,
+		Cold: w.options.target == "awslambda" && len(w.spec.Triggers) == 0} // deliveries bring many rows
+	made, err := bake.Model(ctx, eng, file, out, &o)
+	if w.spec.Handler != "" && fault.CodeOf(err) == fault.Invalid {
+		// What is recorded suits the handler, and this model gets something else of it.
+		again := filepath.Join(out, "again") // bake wants files that are not there
+		if err := os.Mkdir(again, 0o755); err != nil {
+			return nil, fault.New(fault.Internal, "", m.Path, "%w", err)
+		}
+		o.Requests = nil
+		made, err = bake.Model(ctx, eng, file, again, &o)
+	}
 	if err != nil {
 		return nil, err
 	}
