@@ -17,7 +17,7 @@ import (
 )
 
 func (p *program) newDoctor() *cobra.Command {
-	var target, arch string
+	var target, arch, trust string
 	c := &cobra.Command{
 		Use:     "doctor PACKAGE|DIR|MODEL",
 		GroupID: "ship",
@@ -39,6 +39,9 @@ Exit codes: 0 no error was found, 11 one was.`,
   godwit doctor fraud.onnx`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := mustBeSigned(c.Context(), args[0], trust); err != nil {
+				return err
+			}
 			if target == "" && arch == "" {
 				return p.doctor(args[0])
 			}
@@ -47,6 +50,7 @@ Exit codes: 0 no error was found, 11 one was.`,
 	}
 	c.Flags().StringVar(&target, "target", "", "the platform that it is for")
 	c.Flags().StringVar(&arch, "arch", "", "the processor, for an image of several: amd64 or arm64")
+	c.Flags().StringVar(&trust, "trust", "", "first check its signature by these public keys or certificates")
 	return c
 }
 

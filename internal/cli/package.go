@@ -27,6 +27,7 @@ import (
 
 type packageOptions struct {
 	target, out, base string
+	key               string
 	arch              []string
 	push, update      bool
 	unexamined        bool
@@ -92,6 +93,7 @@ target.`,
 	f.BoolVar(&o.update, "update-base", false, "take what the base's tag means now, and pin that")
 	f.BoolVar(&o.unbaked, "no-bake", false, "package the models as they are")
 	f.BoolVar(&o.unexamined, "no-doctor", false, "give it out unexamined")
+	f.StringVar(&o.key, "sign", "", "sign the package with this private key, as godwit sign does, into OUT.sig")
 	f.BoolVar(&o.push, "push", false, "send the image to the repository in godwit.yaml")
 	return cmd
 }
@@ -177,6 +179,13 @@ func (p *program) pack(ctx context.Context, path string, o *packageOptions) erro
 		if err := lock.Write(dir); err != nil {
 			return err
 		}
+	}
+	if o.key != "" && withinBudget(s, a, w.added) == nil {
+		sig := &signOptions{key: o.key, signature: signatureOf(a.Path)}
+		if _, err := signWith(ctx, a.Path, sig); err != nil {
+			return err
+		}
+		w.notes = append(w.notes, "Signed: "+sig.signature)
 	}
 	took := time.Since(begun).Seconds()
 	switch {
@@ -435,6 +444,9 @@ func formOf(o *packageOptions, s *spec.Spec) (form, error) {
 	switch {
 	case o.push && !isImage:
 		return form{}, fault.New(fault.Usage, "", "--push", "want a target that takes an image, got %q", o.target)
+	case o.push && o.key != "":
+		return form{}, fault.New(fault.Usage, "", "--sign", "want a package in a file or folder to sign, got --push").
+			WithHint("Sign the image in its registry, by its digest.")
 	case o.push && s.Image == "":
 		return form{}, fault.New(fault.Usage, "", "--push", "want the repository in godwit.yaml, got none").WithHint("Add image: REGISTRY/NAME to godwit.yaml.")
 	case o.push && o.out != "":

@@ -121,6 +121,15 @@ func checkSignature(ctx context.Context, path string, o *signOptions) (*oms.Veri
 	return oms.Verify(ctx, path, o.signature, trust, &oms.VerifyOptions{Ignore: o.ignore, Unsigned: o.unsigned})
 }
 
+// mustBeSigned checks the signature beside path where there is somebody to trust.
+func mustBeSigned(ctx context.Context, path, trust string) error {
+	if trust == "" {
+		return nil
+	}
+	_, err := checkSignature(ctx, path, &signOptions{trust: trust, signature: signatureOf(path)})
+	return err
+}
+
 func pemFile(path string) ([]byte, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -17,7 +17,10 @@ import (
 	"godwit.dev/runtime/fault"
 )
 
-type verifyOptions struct{ targets []string }
+type verifyOptions struct {
+	targets []string
+	trust   string
+}
 
 func (p *program) newVerify() *cobra.Command {
 	var o verifyOptions
@@ -40,6 +43,9 @@ framework the vendor's library around the function, protocol ours alone.
 Of a package, as godwit package makes it, its own program is started, with the
 libraries and the models that are in it.
 
+With --trust its signature, PATH.sig, is checked first, as godwit sign does, and
+nothing of it is started unless somebody who is trusted made it.
+
 Without --target these are the targets of godwit.yaml, or all if it names none, as
 far as a package is for them.
 
@@ -51,12 +57,16 @@ Exit codes: 0 all answers are as recorded, 2 wrong usage, 14 one is not.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return p.verify(cmd.Context(), args, &o) },
 	}
 	cmd.Flags().StringSliceVar(&o.targets, "target", nil, "only these targets, separated by commas")
+	cmd.Flags().StringVar(&o.trust, "trust", "", "first check its signature by these public keys or certificates")
 	return cmd
 }
 
 func (p *program) verify(ctx context.Context, args []string, o *verifyOptions) error {
 	path, err := p.function(args)
 	if err != nil {
+		return err
+	}
+	if err := mustBeSigned(ctx, path, o.trust); err != nil {
 		return err
 	}
 	from, err := p.openSource(path)
