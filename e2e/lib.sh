@@ -97,3 +97,18 @@ serve() {
 	echo "the server for $dir is not ready after 60 s" >&2
 	return 1
 }
+
+# with_podman: the array podman, with storage and state in $work: the machine's images and settings stay out of it, and
+# so does what podman does for others meanwhile. Its containers end with the script.
+with_podman() {
+	local own=(podman --root "$work/storage" --runroot "$work/state" --tmpdir "$work/libpod" --runtime runc --cgroup-manager cgroupfs)
+	podman=("${own[@]}")
+	if ! "${podman[@]}" info >/dev/null 2>"$work/podman.err"; then
+		cat "$work/podman.err" >&2
+		unmount_podman
+		rm -rf "$work/storage" "$work/state" "$work/libpod"
+		podman=("${own[@]}" --storage-driver vfs) # slow, and works on every file system
+	fi
+	trap '"${podman[@]}" rm --all --force --time 0 >/dev/null 2>&1 || :; unmount_podman; finish' EXIT
+}
+unmount_podman() { umount "$work/storage/overlay" 2>/dev/null || :; }

@@ -216,8 +216,7 @@ rmdir "$group"
 echo "== images under podman with runc"
 base=$cache/base-amd64
 [ -f "$base/index.json" ] || "$root/scripts/base.sh" "$base" amd64 >/dev/null
-podman=(podman --root "$work/storage" --runroot "$work/state" --runtime runc --cgroup-manager cgroupfs)
-"${podman[@]}" info >/dev/null 2>&1 || podman+=(--storage-driver vfs) # slow, and works on every file system
+with_podman
 cp -r "$root/examples/digits" function
 "$godwit" package function --target cloudrun --arch amd64 --base "oci:$base" -o server.tar --quiet >/dev/null
 sed -i 's/awslambda: {}/awslambda: {package: image}/' function/godwit.yaml
@@ -242,7 +241,6 @@ json.dump(index, open('image/index.json', 'w'))
 PY
 	tar -cf image.tar -C image .
 }
-trap '"${podman[@]}" rm --all --force --time 0 >/dev/null 2>&1 || :; umount "$work"/storage/overlay 2>/dev/null || :; finish' EXIT
 contain() { # TAR [OPTION...]
 	local tar=$1 image
 	shift

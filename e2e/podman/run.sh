@@ -29,12 +29,9 @@ done < <(tar -tvf "$work/cloudrun.tar" | awk '$6 ~ /^blobs\/sha256\/./ {print $3
 echo "image $digest: $added bytes above its base"
 [ $added -le 60000000 ] || { echo "want at most 60000000 bytes above the base, got $added" >&2 && exit 1; }
 
-# The storage is a folder of our own, so the machine's images and settings stay out of it.
-podman=(podman --root "$work/storage" --runroot "$work/state" --runtime runc --cgroup-manager cgroupfs)
-"${podman[@]}" info >/dev/null 2>&1 || podman+=(--storage-driver vfs) # slow, and works on every file system
+with_podman
 locked=(--read-only --read-only-tmpfs=false --cap-drop all --security-opt no-new-privileges --memory 512m --cpus 1
 	--ulimit nofile=1024:1024 --ulimit nproc=1024:1024)
-trap '"${podman[@]}" rm --all --force --time 0 >/dev/null 2>&1 || :; finish' EXIT
 load() { "${podman[@]}" load --quiet --input "$1" | sed -n 's/^Loaded image: //p'; }
 server=$(load "$work/cloudrun.tar")
 lambda=$(load "$work/awslambda.tar")
