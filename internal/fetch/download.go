@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -250,6 +251,9 @@ func failure(ctx context.Context, err error) error {
 	var u *url.Error
 	if errors.As(err, &u) { // whose text has the whole URL
 		err = u.Err
+	}
+	if dns := (*net.DNSError)(nil); errors.As(err, &dns) && dns.IsNotFound {
+		return fault.New(fault.BadConfig, "fetch.Get", "", "want a host that there is, got %q", quoted(dns.Name))
 	}
 	var cert *tls.CertificateVerificationError
 	if errors.As(err, &cert) {
