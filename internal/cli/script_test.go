@@ -2,6 +2,11 @@ package cli_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
@@ -74,6 +79,7 @@ func TestScripts(t *testing.T) {
 			"freeport":  freePort,
 			"waitready": waitReady,
 			"match":     match,
+			"newkey":    newKey,
 		},
 		RequireExplicitExec: true,
 	})
@@ -120,6 +126,18 @@ func waitReady(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s is not ready after a minute: %v", args[0], err)
 		}
 	}
+}
+
+// newKey PRIVATE PUBLIC makes a pair of keys that sign, in PEM.
+func newKey(ts *testscript.TestScript, _ bool, args []string) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	private, err := x509.MarshalECPrivateKey(key)
+	ts.Check(err)
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private}), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o600))
 }
 
 // match REGEXP FILE: as grep, but the pattern may span lines.
