@@ -95,17 +95,11 @@ func (w *work) bakeModel(ctx context.Context, eng driver.Engine, dir, out string
 	return forms, nil
 }
 
-// provider is where the package's models run. An image is the same for all
-// targets that take one, so a GPU of one of them counts for all.
+// provider is where the package's models run; "" is the CPU. Targets that take an
+// image and run on the same kind of processor share one.
 func (w *work) provider() string {
-	targets := []string{w.options.target}
-	if !slices.Contains([]string{"awslambda", "azurefunctions", "edge"}, w.options.target) {
-		targets = []string{"cloudrun", "knative", "sagemaker", "vertexai", "azureml"}
-	}
-	for _, t := range targets {
-		if c := w.spec.Targets.Common(t); c != nil && c.Provider != "cpu" && c.Provider != "" {
-			return c.Provider
-		}
+	if c := w.spec.Targets.Common(w.options.target); c != nil && c.Provider != "cpu" {
+		return c.Provider
 	}
 	return ""
 }
