@@ -31,7 +31,7 @@ func timeout(t *testing.T, start Start, _ *Caps) {
 		}
 		got := reason(t, conn)
 		<-done
-		if (got == "" || code == fault.Internal) && limit < patience { // the platform ended it before it could say so
+		if (got == "" || code == fault.Internal) && limit < patience/4 { // the platform ended it before it could say so
 			continue
 		} else if !strings.HasPrefix(got, "context ") {
 			t.Errorf("want a context that ended, got %q", got)
