@@ -55,7 +55,7 @@ func printExamination(w io.Writer, r *doctor.Report) {
 	if r.Packed > 0 {
 		size = sizeText(r.Packed) + ", unpacked " + size
 	}
-	fmt.Fprintf(w, "%s, a %s for %s on %s, %s\n", r.Artifact, r.Kind, r.Target, r.Platform, size)
+	fmt.Fprintf(w, "%s: %s for %s on %s, %s\n", r.Artifact, r.Kind, r.Target, r.Platform, size)
 	t := newTable("", "")
 	t.rows = nil
 	if r.Runtime != "" {

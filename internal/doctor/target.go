@@ -242,7 +242,7 @@ func (e *exam) shape(context.Context) error {
 		e.add(Finding{Code: "not-packaged", Level: Unknown, What: fmt.Sprintf("This is a %s, not a package.", e.a.Kind),
 			Why: "Programs, libraries and sizes cannot be judged before they are there.", Do: fmt.Sprintf("Run `godwit package --target %s`, then doctor again.", e.t.name)})
 	case !slices.Contains(e.t.kinds, e.a.Kind) && (e.a.Kind != Folder || e.a.Manifest != nil || e.t.kinds[0] == Image):
-		e.add(Finding{Code: "package-kind", Level: Error, What: fmt.Sprintf("The package is a %s; %s takes a %s.", e.a.Kind, e.t.name, strings.Join(all, " or a ")),
+		e.add(Finding{Code: "package-kind", Level: Error, What: fmt.Sprintf("The package comes as %s; %s takes %s.", e.a.Kind, e.t.name, strings.Join(all, " or ")),
 			Why: "The platform refuses the upload.", Do: fmt.Sprintf("Package with --target %s.", e.t.name)})
 	case e.a.Kind == Zip && slices.Contains(e.t.choices, "package=image"):
 		e.add(Finding{Code: "package-kind", Level: Error, Where: "targets.awslambda.package", What: "The package is a zip; godwit.yaml says package: image.",
