@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 
 	"godwit.dev/infra/spec"
 	"godwit.dev/internal/app"
@@ -46,9 +45,6 @@ func (w *work) bake(ctx context.Context, dir, tmp string, built *pack.Built) (ma
 	app.Prepare(eng)
 	for i := range w.spec.Models {
 		m := &w.spec.Models[i]
-		if strings.Contains(m.Path, "://") {
-			continue // Contents says what is wrong with it
-		}
 		form, err := w.bakeModel(ctx, eng, dir, filepath.Join(tmp, fmt.Sprint(i)), m, requests)
 		switch code := fault.CodeOf(err); {
 		case err == nil:
@@ -68,8 +64,11 @@ func (w *work) bakeModel(ctx context.Context, eng driver.Engine, dir, out string
 	}
 	stop := w.p.working("baking " + m.Name)
 	defer stop()
-	file := filepath.Join(dir, filepath.FromSlash(m.Path))
-	o := bake.Options{Name: m.Name, Path: m.Path, Provider: w.provider(), Requests: requests,
+	file := w.fetched[m.Name+"/"+m.Version]
+	if file == "" {
+		file = filepath.Join(dir, filepath.FromSlash(m.Path))
+	}
+	o := bake.Options{Name: m.Name, Path: pack.ModelPath(m), Provider: w.provider(), Requests: requests,
 		Cold: w.options.target == "awslambda" && len(w.spec.Triggers) == 0} // deliveries bring many rows
 	made, err := bake.Model(ctx, eng, file, out, &o)
 	if w.spec.Handler != "" && fault.CodeOf(err) == fault.Invalid {
