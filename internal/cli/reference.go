@@ -35,6 +35,7 @@ func Reference() string {
 	b.WriteString("\n## Environment\n\n| variable | what |\n| --- | --- |\n" +
 		"| `GODWIT_FUNCTION` | the function folder, where a command is given none |\n" +
 		"| `GODWIT_ONNXRUNTIME` | the shared library of ONNX Runtime; it wins over `lib/` beside the binary and the user's cache |\n" +
+		"| `GODWIT_MODEL_CACHE`, `GODWIT_MODEL_CACHE_SIZE`, `GODWIT_MODEL_PRIVATE_HOSTS` | where models behind URLs are kept, how much of them, and which private hosts they may come from ([more](models.md#models-from-elsewhere)) |\n" +
 		"| `GODWIT_SOURCE` | a checkout of Godwit, to compile handlers that have no module of their own |\n" +
 		"| `PORT` | the port that `serve` listens on, where `--listen` is not given |\n")
 	b.WriteString("\n## Codes\n\nOne table decides what an error is everywhere.\n\n| code | HTTP | gRPC | exit |\n| --- | --- | --- | --- |\n| ok | 200 | 0 | 0 |\n")
