@@ -210,7 +210,7 @@ func (d *download) ask(ctx context.Context) (*http.Response, error) {
 	for range 3 {
 		req, err := d.store.request(ctx)
 		if err != nil {
-			return nil, failure(ctx, err)
+			return nil, d.failure(ctx, err)
 		}
 		req.Header.Set("Accept-Encoding", "identity") // the digest is of the bytes as they are
 		req.Header.Set("User-Agent", "godwit")
@@ -222,7 +222,7 @@ func (d *download) ask(ctx context.Context) (*http.Response, error) {
 		}
 		resp, err := d.store.client().Do(req)
 		if err != nil {
-			return nil, failure(ctx, err)
+			return nil, d.failure(ctx, err)
 		}
 		switch resp.StatusCode {
 		case http.StatusOK, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable:
@@ -241,7 +241,7 @@ func (d *download) ask(ctx context.Context) (*http.Response, error) {
 }
 
 // failure says whether a request that got no answer may be sent again.
-func failure(ctx context.Context, err error) error {
+func (d *download) failure(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
@@ -253,11 +253,11 @@ func failure(ctx context.Context, err error) error {
 		err = u.Err
 	}
 	if dns := (*net.DNSError)(nil); errors.As(err, &dns) && dns.IsNotFound {
-		return fault.New(fault.BadConfig, "fetch.Get", "", "want a host that there is, got %q", quoted(dns.Name))
+		return fault.New(fault.BadConfig, "fetch.Get", d.at.shown, "want a host that there is, got %q", quoted(dns.Name))
 	}
 	var cert *tls.CertificateVerificationError
 	if errors.As(err, &cert) {
-		return fault.New(fault.BadConfig, "fetch.Get", "", "want a certificate that is trusted here: %w", err).
+		return fault.New(fault.BadConfig, "fetch.Get", d.at.shown, "want a certificate that is trusted here: %w", err).
 			WithHint("SSL_CERT_FILE names a file with authorities of your own.")
 	}
 	return &again{error: err}
@@ -372,7 +372,7 @@ func (d *download) copy(ctx context.Context, cancel context.CancelCauseFunc, bod
 	if fault.Of(err) != nil || errors.As(err, &w) {
 		return err
 	}
-	return failure(ctx, err)
+	return d.failure(ctx, err)
 }
 
 // watch calls slow once less than rate bytes a second have come for a while.
