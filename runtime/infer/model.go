@@ -307,7 +307,15 @@ func (m *Model) infer(ctx context.Context, req *Request, t *ticket) (*Response, 
 	together := m.comeTogether()
 	if !together {
 		if s, free := m.startNow(t, now); free {
+			long := m.cost.run >= keepsProcessor
 			m.mu.Unlock()
+			if long {
+				// Callers that are ready now see that the run is taken, and queue. Behind
+				// it, where the scheduler need not take a processor away from native code
+				// of less than 10 ms, each would find the model idle when it has its turn,
+				// and a crowd of them would never be seen.
+				runtime.Gosched()
+			}
 			return m.direct(ctx, req, t, s, now)
 		}
 	}
