@@ -22,9 +22,9 @@ sum=$(sha256sum <"$root/examples/digits/digits.onnx" | cut -c1-64)
 sed -i "s|^model: .*|models: [{name: digits, path: 's3://models/a b/digits.onnx', sha256: $sum}]|" "$dir/godwit.yaml"
 sed -i '/^targets:/d' "$dir/godwit.yaml" # the platforms that verify plays give programs an environment of their own
 grep -q "$sum" "$dir/godwit.yaml"
-export HOME=$work/home XDG_CACHE_HOME= AWS_ENDPOINT_URL_S3=$store SSL_CERT_FILE=$work/cert AWS_ACCESS_KEY_ID=key AWS_SECRET_ACCESS_KEY=secret
+GODWIT_ONNXRUNTIME=$("$root/scripts/onnxruntime.sh") # which is in the cache of the home that there is now
+export GODWIT_ONNXRUNTIME HOME=$work/home XDG_CACHE_HOME= AWS_ENDPOINT_URL_S3=$store SSL_CERT_FILE=$work/cert AWS_ACCESS_KEY_ID=key AWS_SECRET_ACCESS_KEY=secret
 mkdir "$HOME"
-export GODWIT_ONNXRUNTIME=${GODWIT_ONNXRUNTIME:-$(find -L "$root/bin/linux-amd64/lib" -name "libonnxruntime.so.1*" | head -1)}
 
 # fails WANT COMMAND...: the command fails and says WANT
 fails() {
