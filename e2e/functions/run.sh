@@ -68,24 +68,24 @@ if want qemu; then
 fi
 if want same; then
 	new=$(old_root trixie)
-	trap 'umount "$new"/root/go "$new"/usr/local/go "$new"/proc 2>/dev/null || :; finish' EXIT
-	rm -rf "$new/somewhere" && mkdir -p "$new/somewhere/else" "$new/root/go" "$new/usr/local/go" "$new/cache/godwit/zig"
+	trap 'umount "$new"/modules "$new"/usr/local/go "$new"/proc 2>/dev/null || :; finish' EXIT
+	rm -rf "$new/somewhere" && mkdir -p "$new/somewhere/else" "$new/modules" "$new/usr/local/go" "$new/cache/godwit/zig"
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp -P --parents -t "$new/somewhere/else"
 	zig=$(scripts/zig.sh)
 	[ -d "$new/cache/godwit/zig/$(basename "$(dirname "$zig")")" ] || cp -r "$(dirname "$zig")" "$new/cache/godwit/zig/"
 	mount --bind -o ro "$goroot" "$new/usr/local/go"
-	mount --bind -o ro "$modcache" "$new/root/go"
+	mount --bind -o ro "$modcache" "$new/modules"
 	mount -t proc proc "$new/proc"
 	version=$(git describe --tags --always --dirty)
 	cp bin/linux-amd64/lib/* "$new/somewhere/"
 	chroot "$new" ldd --version | sed -n 1p
 	# Nothing of an earlier build is used but modules as they were published.
-	env -i HOME=/nowhere TZ=Asia/Tokyo GOMODCACHE=/root/go GOPROXY=off XDG_CACHE_HOME=/cache GOCACHE=/somewhere/cache CGO_ENABLED=0 \
+	env -i HOME=/nowhere TZ=Asia/Tokyo GOMODCACHE=/modules GOPROXY=off XDG_CACHE_HOME=/cache GOCACHE=/somewhere/cache CGO_ENABLED=0 \
 		PATH=/usr/local/go/bin:/usr/bin:/bin /usr/sbin/chroot "$new" /bin/sh -c 'umask 077
 		if command -v cc gcc clang; then exit 1; fi
 		cd /somewhere/else && exec go run ./scripts/functions -arch amd64 -out /somewhere/out -version "$0" ../lib*' "$version"
 	(cd bin/linux-amd64 && find . -type f ! -name godwit -exec sha256sum {} +) | (cd "$new/somewhere/out" && sha256sum -c)
-	umount "$new"/root/go "$new"/usr/local/go "$new"/proc
+	umount "$new"/modules "$new"/usr/local/go "$new"/proc
 	rm -rf "$new/somewhere" "$new/cache/godwit/zig/cache"
 fi
 if want handler; then
