@@ -86,6 +86,7 @@ type Function struct {
 	guard   *guard
 	fetched fetched
 	pace    atomic.Pointer[pace]
+	crowd   crowd
 }
 
 // Prepare begins what of eng's start needs no model: a native library takes
@@ -102,7 +103,7 @@ func Prepare(eng driver.Engine) {
 // its models; Load loads them. Errors: BadConfig, BadModel, Unsupported.
 func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
 	Prepare(eng)
-	f := &Function{Dir: dir, Models: &infer.Registry{}, eng: eng, source: dir, swap: newSwap()}
+	f := &Function{Dir: dir, Models: &infer.Registry{}, eng: eng, source: dir, swap: newSwap(), crowd: crowd{threads: ownThreads{}}}
 	if opts != nil {
 		f.opts = *opts
 	}
@@ -275,6 +276,9 @@ func (f *Function) launch(ctx context.Context, m *spec.Model, i *inspected) (*in
 	o.Queue = f.Spec.Limits.Queue * o.Runs
 	o.QueueShare = int(f.Spec.Limits.QueueShare)
 	o.Batch = f.batching(m)
+	if !f.opts.Single {
+		o.Overloaded = f.crowd.overloaded
+	}
 	loaded, err := infer.Load(ctx, f.eng, i.path, o)
 	if other := i.fitsEngine(f.eng.Info()); other != nil {
 		if err == nil {

@@ -359,6 +359,7 @@ func (f *Function) Close(ctx context.Context) error {
 	f.swap.once.Do(func() { close(f.swap.closed) })
 	defer f.fetched.keep(nil)
 	defer f.late.wait()
+	defer f.crowd.stop()
 	f.guard.stop()
 	f.pace.Load().stop()
 	err := f.Models.Close(ctx)

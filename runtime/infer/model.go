@@ -55,6 +55,12 @@ type Options struct {
 	// random operators and no custom ones. Only then are runs shared and
 	// answers kept.
 	Deterministic bool
+
+	// Overloaded is told when the model begins to refuse requests because it is
+	// asked for more than it can do, and when that has passed, which it may find
+	// out with the next request only. It is called with the model locked and must
+	// return at once. nil: nobody is told.
+	Overloaded func(now bool)
 }
 
 // Batching bounds the runs that waiting requests share. A request beyond a
@@ -449,6 +455,7 @@ func (m *Model) Close(ctx context.Context) error {
 	if m.alarm != nil {
 		m.alarm.Stop()
 	}
+	m.shed(false)
 	m.mu.Unlock()
 	return m.session.Close()
 }

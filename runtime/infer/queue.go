@@ -197,7 +197,7 @@ func (m *Model) join(t *ticket, now time.Time) error {
 		}
 	}
 	if p == Interactive {
-		if err := m.shed(t, wait, now); err != nil {
+		if err := m.admit(t, wait, now); err != nil {
 			return err
 		}
 	}
@@ -212,11 +212,11 @@ func (m *Model) join(t *ticket, now time.Time) error {
 	return nil
 }
 
-// shed keeps a standing queue from growing: once the wait has been over the
+// admit keeps a standing queue from growing: once the wait has been over the
 // target for long and is long, only what need not wait longer than the target
 // is let in, until for a while nothing had to be refused. A short burst may
 // wait as long as its deadlines permit.
-func (m *Model) shed(t *ticket, wait time.Duration, now time.Time) error {
+func (m *Model) admit(t *ticket, wait time.Duration, now time.Time) error {
 	run := m.oneRun()
 	target, burst := max(queueTarget, run), max(queueBurst, burstRuns*run)
 	standing := m.standing()
@@ -226,13 +226,14 @@ func (m *Model) shed(t *ticket, wait time.Duration, now time.Time) error {
 		if standing <= burst || now.Sub(m.standingSince) < queueBurst || m.sharing.on && m.cost.young() {
 			return nil
 		}
-		m.shedding, m.refused = true, now
+		m.refused = now
+		m.shed(true)
 		for l := &m.lines[Interactive]; l.n > 0 && m.standing() > target; {
 			m.evict(l.longest("").last, m.standing())
 		}
 		wait = m.wait(t, now)
 	case now.Sub(m.refused) > burst && wait <= target:
-		m.shedding = false
+		m.shed(false)
 		return nil
 	}
 	if wait <= target || wait <= m.lines[Interactive].patience(t.caller, burst) {
@@ -240,6 +241,14 @@ func (m *Model) shed(t *ticket, wait time.Duration, now time.Time) error {
 	}
 	m.refused = now
 	return m.full(wait, "the model is asked for more than it can do, and a request would wait for about %v", round(wait))
+}
+
+// shed begins or ends the time in which requests are refused.
+func (m *Model) shed(on bool) {
+	if on != m.shedding && m.opts.Overloaded != nil {
+		m.opts.Overloaded(on)
+	}
+	m.shedding = on
 }
 
 // noteQueue remembers since when the queue has been over the target.

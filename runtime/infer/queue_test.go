@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
 )
@@ -115,7 +117,9 @@ func TestThreeTimesCapacity(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := unshared(t, &timed{took: flat(tt.run)}, &infer.Options{Name: "m", Runs: tt.runs, Queue: 1 << 12})
+				var told []bool
+				m := unshared(t, &timed{took: flat(tt.run)}, &infer.Options{Name: "m", Runs: tt.runs, Queue: 1 << 12,
+					Overloaded: func(now bool) { told = append(told, now) }})
 				capacity := float64(tt.runs) / tt.run.Seconds()
 				f := &traffic{seed: 1, rate: 3 * capacity, lasts: tt.lasts, deadline: tt.deadline}
 				f.send(t, m)
@@ -139,6 +143,9 @@ func TestThreeTimesCapacity(t *testing.T) {
 				after.send(t, m)
 				if after.refused > 0 {
 					t.Errorf("after the overload %d of %d refused", after.refused, after.refused+len(after.latencies))
+				}
+				if diff := cmp.Diff([]bool{true, false}, told); diff != "" {
+					t.Errorf("what was told of the overload (-want +got):\n%s", diff)
 				}
 			})
 		})

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package app
+
+type ownThreads struct{}
+
+func (ownThreads) patient(bool) {}
