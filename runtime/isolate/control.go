@@ -20,6 +20,7 @@ const (
 	askStart  = "start"  // Memory: the limit of a canary, 0 for none
 	askOpen   = "open"   // Session, Path, Options → Signature, Providers, Info
 	askClose  = "close"  // Session, also one that is being opened
+	askSettle = "settle" // answered when it is done
 	askLane   = "lane"   // Lane, with its socket
 	askMap    = "map"    // Segment and Size, with its file
 	askDrop   = "drop"   // Segment

@@ -463,3 +463,33 @@ func TestSharedMemoryIsBounded(t *testing.T) {
 		out[0].Release()
 	}
 }
+
+// An engine settles in its worker, and in the one that follows when that ends.
+func TestSettle(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	settled := func() {
+		t.Helper()
+		in.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, err := in.Read(make([]byte, 1)); err != nil {
+			t.Fatal("the engine in the worker does not settle:", err)
+		}
+	}
+	e := newEngine(t, "memengine", isolate.Options{Env: []string{"GODWIT_TEST_SETTLED=" + dir}})
+	s := open(t, e, "crash")
+	e.Settle(t.Context())
+	settled()
+	if _, err := ask(t.Context(), s, segfaults); fault.CodeOf(err) != fault.Internal {
+		t.Fatalf("the run: %v, want Internal", err)
+	}
+	works(t, s)
+	settled()
+}

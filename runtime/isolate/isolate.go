@@ -84,6 +84,7 @@ type Engine struct {
 	next     uint32              // session
 	sup      *supervisor         // nil while refs is 0
 	restarts int
+	settled  bool // Settle was called: later workers do it unasked
 
 	inflight  int  // runs and opens in the worker
 	alone     bool // one that must be alone is there
@@ -92,6 +93,7 @@ type Engine struct {
 
 var (
 	_ driver.Engine  = (*Engine)(nil)
+	_ driver.Settler = (*Engine)(nil)
 	_ driver.Session = (*session)(nil)
 	_ driver.Placer  = (*session)(nil)
 )
@@ -198,6 +200,19 @@ func (e *Engine) tryOpen(ctx context.Context, s *session, alone bool) error {
 	e.sessions[s.id] = s
 	e.mu.Unlock()
 	return nil
+}
+
+// Settle has the engine in the worker do what makes runs faster, if it can, and
+// later workers when they have opened the sessions again.
+func (e *Engine) Settle(ctx context.Context) {
+	e.mu.Lock()
+	w := e.worker
+	e.settled = true
+	e.mu.Unlock()
+	if w != nil {
+		// A worker that ends meanwhile is followed by one that does it too.
+		_, _ = w.ask(ctx, &message{Kind: askSettle})
+	}
 }
 
 // enter takes a place in the worker, alone if it must be, and waits for both.

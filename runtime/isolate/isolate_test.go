@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 			if kind == "ort" {
 				return ort.New(&driver.Setup{Library: os.Getenv("GODWIT_ONNXRUNTIME"), CacheDir: os.Getenv("GODWIT_TEST_CACHE"), Logger: log})
 			}
-			return memengine.New(models(log))
+			return settles{memengine.New(models(log)), os.Getenv("GODWIT_TEST_SETTLED")}
 		})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -127,6 +127,18 @@ func works(t *testing.T, s driver.Session) {
 	t.Helper()
 	if got, err := ask(t.Context(), s, answers); err != nil || got != "well" {
 		t.Errorf("an ordinary run: %q, %v", got, err)
+	}
+}
+
+// settles is an engine that writes a byte into the fifo of a folder when it settles.
+type settles struct {
+	driver.Engine
+	dir string
+}
+
+func (s settles) Settle(context.Context) {
+	if err := enterFifo(s.dir); err != nil {
+		panic(err)
 	}
 }
 

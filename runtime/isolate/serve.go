@@ -99,6 +99,14 @@ func (sv *served) do(m *message, file int) {
 		return
 	case askClose:
 		sv.close(m.Session)
+	case askSettle:
+		go func() { // takes long; it ends with the process at the latest
+			if s, ok := sv.engine.(driver.Settler); ok {
+				s.Settle(context.Background())
+			}
+			sv.control.send(reply)
+		}()
+		return
 	case askLane:
 		l := &servedLane{served: sv, pipe: newPipe(file)}
 		sv.mu.Lock()

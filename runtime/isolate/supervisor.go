@@ -133,6 +133,9 @@ func (s *supervisor) start(again bool) (*worker, error) {
 	if again {
 		e.restarts++
 	}
+	if e.settled {
+		w.tell(&message{Kind: askSettle})
+	}
 	e.broadcast()
 	e.mu.Unlock()
 	return w, nil
