@@ -46,7 +46,9 @@ type Options struct {
 	// Spare is the time before a delivery's deadline that is kept for the
 	// reply: no item begins that would likely end later. Default 500 ms.
 	Spare time.Duration
-	Log   *slog.Logger // nil: no log
+	// Objects says how items are scored that lie in a store; nil: they are refused.
+	Objects *Objects
+	Log     *slog.Logger // nil: no log
 }
 
 func (o *Options) withDefaults() Options {
