@@ -49,7 +49,7 @@ var rows = []row{
 	{folder: "runtime/infer", may: file},
 	{folder: "runtime/trigger", may: file},
 	{folder: "runtime/codec", may: core},
-	{folder: "runtime/rows", may: core},
+	{folder: "runtime/rows", may: join(core, "runtime/codec")},
 	{folder: "runtime/store", may: core},
 	{folder: "runtime/manifest", may: core},
 	{folder: "runtime/telemetry", may: core},

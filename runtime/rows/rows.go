@@ -65,26 +65,9 @@ type Column struct {
 	Length int
 }
 
-// A Plan says which columns fill which inputs of a model: NewPlan makes one
-// from a model's signature, the mapping in a spec and a file's schema.
-type Plan struct {
-	Inputs []Input
-	Pass   []string // columns that go to the output as they are, in its order
-}
-
-// An Input is one input of a model for one row.
-type Input struct {
-	Name  string
-	Type  tensor.DType
-	Shape []int64 // of a row: without the first dimension of a batch
-	// Columns fill it: one column with all elements, or as many as there are
-	// elements, each with one.
-	Columns []string
-}
-
 // A Block is some rows as tensors. A Reader fills it, and it is used again.
 type Block struct {
-	// Inputs are the Plan's, with Rows as the first dimension, row-major.
+	// Inputs are the Plan's, with Rows in front of the shape of a row, row-major.
 	Inputs []tensor.Tensor
 	Pass   []Values // the Plan's
 	Rows   int
@@ -120,6 +103,8 @@ type Bad struct {
 // A Part is one of the parts of a file.
 type Part struct {
 	Index int
+	// Line is the number of the line, or row, at From: the first is 1.
+	Line int64
 	// From and To are bytes of the file as it is uncompressed, or row groups: those
 	// from From on, before To. Lines belong to the part that they begin in.
 	From, To int64
