@@ -26,9 +26,12 @@ type Bucket interface {
 	// Open reads length bytes from offset on, or to the end if length is
 	// negative. version is an Object's, and the bytes are that version's alone:
 	// where it is no longer the current one and the store keeps no others, the
-	// error is Mismatch. "" is the current object. The caller closes the reader.
+	// error is Mismatch. "" is the current object, and what is read is of one
+	// version. Beyond the end there is nothing: such a range is shorter, or empty.
+	// ctx is for the reader too. The caller closes it.
 	Open(ctx context.Context, key, version string, offset, length int64) (io.ReadCloser, error)
-	// Create begins an object that nobody sees before Commit.
+	// Create begins an object that nobody sees before Commit. ctx is for the
+	// writer's Write too.
 	Create(ctx context.Context, key string) (Writer, error)
 	// List gives all objects whose keys begin with prefix, in the order of
 	// their keys' bytes. An error ends it.
@@ -55,7 +58,8 @@ type Writer interface {
 	io.Writer
 	// Commit makes the object there, whole and durably, if none of its key is;
 	// else the error is ErrExists and the one that is there stays as it is. Of
-	// several at once, one succeeds.
+	// several at once, one succeeds. After any other error the object may be
+	// there nevertheless, where an answer was lost: who cares looks.
 	Commit(ctx context.Context) error
 	// Abort leaves nothing behind.
 	Abort()

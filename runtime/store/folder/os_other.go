@@ -1,0 +1,27 @@
+//go:build !linux
+
+package folder
+
+import (
+	"errors"
+	"os"
+	"runtime"
+)
+
+// nameless files are Linux's alone.
+func nameless(string) *os.File { return nil }
+
+func linkNameless(*os.File, string) error { return errors.ErrUnsupported }
+
+// syncFolder makes the names in dir durable; Windows does so by itself.
+func syncFolder(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
