@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -37,6 +38,7 @@ type settings struct {
 	only   string // just the mutants whose position contains it
 	quick  bool   // leave out tests of more than a second
 	list   bool
+	skip   string // tests that are not asked
 }
 
 func main() {
@@ -58,6 +60,7 @@ func mutate(ctx context.Context, args []string, w io.Writer) error {
 	flags.StringVar(&s.only, "only", "", "just the mistakes whose line of output contains this")
 	flags.BoolVar(&s.quick, "quick", false, "leave out tests that take more than a second")
 	flags.BoolVar(&s.list, "list", false, "print the mistakes and run nothing")
+	flags.StringVar(&s.skip, "skip", "", "leave out the tests that this regular expression matches, such as one that counts allocations, which the switches add to")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -120,6 +123,11 @@ func mutatePackage(ctx context.Context, arg string, s *settings, w io.Writer) (s
 	r, err := build(ctx, pkg, all, work, !s.seeded)
 	if err != nil {
 		return sum, err
+	}
+	if s.skip != "" {
+		if r.skip, err = regexp.Compile(s.skip); err != nil {
+			return sum, err
+		}
 	}
 	if err := r.survey(ctx); err != nil {
 		return sum, err

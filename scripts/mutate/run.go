@@ -29,6 +29,7 @@ type runner struct {
 	binary  string
 	mutants []*mutant
 	tests   []*test
+	skip    *regexp.Regexp // tests not to ask; nil: none
 }
 
 // test is one test function.
@@ -107,6 +108,9 @@ func (r *runner) survey(ctx context.Context) error {
 	for scan := bufio.NewScanner(bytes.NewReader(out)); scan.Scan(); {
 		name := scan.Text()
 		if !strings.HasPrefix(name, "Test") && !strings.HasPrefix(name, "Fuzz") && !strings.HasPrefix(name, "Example") {
+			continue
+		}
+		if r.skip != nil && r.skip.MatchString(name) {
 			continue
 		}
 		t := &test{name: name, reaches: map[int]bool{}}
