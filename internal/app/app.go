@@ -25,6 +25,8 @@ import (
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/quota"
+	"godwit.dev/runtime/store"
+	"godwit.dev/runtime/store/folder"
 	"godwit.dev/runtime/telemetry"
 )
 
@@ -63,10 +65,13 @@ type Options struct {
 	Answers batch.Sink
 	// Fetch brings models behind URLs here; nil: there are none.
 	Fetch *fetch.Fetcher
-	// Output is the folder that a relative batch.output is in; default the
-	// function's on this machine and on a device, and none on a platform, where
-	// nobody would ever find what is in it.
+	// Output is the folder, or the URL of a prefix, that a relative batch.output
+	// is in; default the function's folder on this machine and on a device, and
+	// none on a platform, where nobody would ever find what is in it.
 	Output string
+	// Stores are where objects are read and scores written. The caller closes
+	// them, after the function. nil: the files of this machine alone.
+	Stores *store.Set
 }
 
 // Function is an opened function folder. Its methods may be called concurrently.
@@ -85,6 +90,7 @@ type Function struct {
 	swap    *swap
 	guard   *guard
 	fetched fetched
+	scored  *batch.Objects // how deliveries of objects are scored; nil without triggers
 	pace    atomic.Pointer[pace]
 	crowd   crowd
 }
@@ -116,6 +122,9 @@ func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
 	if f.opts.Sink == nil {
 		f.opts.Sink = telemetry.Discard{}
 	}
+	if f.opts.Stores == nil {
+		f.opts.Stores = store.NewSet(map[string]store.Opener{"file": folder.Open})
+	}
 	var err error
 	if f.Dir, f.Spec, err = ReadSpec(dir); err != nil {
 		return nil, err
@@ -131,6 +140,11 @@ func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
 	}
 	if err := f.supported(); err != nil {
 		return nil, err
+	}
+	if len(f.Spec.Triggers) > 0 {
+		if f.scored, err = f.Objects(nil); err != nil {
+			return nil, err
+		}
 	}
 	f.swap.serving = f.Spec.Models
 	f.guard = newGuard(&f.opts)

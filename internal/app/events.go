@@ -1,16 +1,14 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"godwit.dev/functions/batch"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/store"
 	"godwit.dev/runtime/trigger"
 )
 
@@ -21,6 +19,7 @@ func (f *Function) Events() trigger.Handler {
 	}
 	return batch.New(f.Handler, &batch.Options{
 		Sink: f.sink(), Limits: CodecLimits(&f.Spec.Limits), NaN: nanPolicy(f.Spec.Models), Log: f.opts.Logger,
+		Objects: f.scored,
 	})
 }
 
@@ -50,66 +49,67 @@ func (b both) Put(ctx context.Context, name string, answer []byte) error {
 
 // output is where the spec wants scores, or nil where it says nothing.
 func (f *Function) output() batch.Sink {
-	b := f.Spec.Batch
-	switch {
-	case b == nil:
+	if f.Spec.Batch == nil {
 		return nil
-	case strings.Contains(b.Output, "://"), f.opts.Output == "" && f.opts.Target != Local && f.opts.Target != "edge":
-		return nowhere{b.Output, f.opts.Target}
 	}
-	return &folder{filepath.Join(cmp.Or(f.opts.Output, f.Dir), filepath.FromSlash(b.Output))}
+	url := f.below(f.Spec.Batch.Output)
+	if url == "" {
+		return nowhere{f.Spec.Batch.Output, f.opts.Target}
+	}
+	return &prefix{f.opts.Stores, url}
 }
 
-// nowhere is a place for scores that cannot be written to yet.
+// below is the URL or path of a prefix of the spec, ending in a slash: a
+// relative one is below Options.Output, else the function's folder where that is
+// a place that lasts, and "" elsewhere.
+func (f *Function) below(of string) string {
+	base := f.opts.Output
+	if base == "" && (f.opts.Target == Local || f.opts.Target == "edge") {
+		base = f.Dir
+	}
+	switch {
+	case strings.Contains(of, "://"), filepath.IsAbs(of):
+		return strings.TrimSuffix(of, "/") + "/"
+	case base == "":
+		return ""
+	case strings.Contains(base, "://"):
+		return strings.TrimSuffix(base, "/") + "/" + strings.Trim(strings.TrimPrefix(of, "./"), "/") + "/"
+	}
+	return filepath.Join(base, filepath.FromSlash(of)) + "/"
+}
+
+// nowhere is a place for scores that cannot be written to.
 type nowhere struct{ output, target string }
 
 func (n nowhere) Put(context.Context, string, []byte) error {
-	return fault.New(fault.Unsupported, "app.Events", n.output, "scores cannot be written there on %s yet", n.target)
+	return fault.New(fault.Unsupported, "app.Events", n.output, "scores cannot be written there on %s: a folder of the function is gone with the process", n.target).
+		WithHint("Write batch.output as s3://BUCKET/PREFIX/, gs:// or azblob://, or name a mounted folder or such a prefix in GODWIT_OUTPUT.")
 }
 
-// folder keeps scores as files, each written whole under its name or not at all.
-type folder struct{ dir string }
+// prefix keeps scores as objects below a prefix, each written whole under its
+// name or not at all.
+type prefix struct {
+	stores *store.Set
+	url    string
+}
 
-// Put writes a file that is there to stay when it returns. A file of that name
+// Put writes an object that is there to stay when it returns. One of that name
 // is left as it is.
-func (f *folder) Put(_ context.Context, name string, answer []byte) (err error) {
-	fail := func(err error) error { return fault.New(fault.Unavailable, "app.Events", f.dir, "%w", err) }
-	if err := os.MkdirAll(f.dir, 0o755); err != nil {
-		return fail(err)
-	}
-	root, err := os.OpenRoot(f.dir)
+func (p *prefix) Put(ctx context.Context, name string, answer []byte) error {
+	bucket, key, err := p.stores.Open(ctx, p.url+name)
 	if err != nil {
-		return fail(err)
+		return err
 	}
-	defer root.Close()
-	if _, err := root.Lstat(name); err == nil {
-		return nil
-	}
-	file, err := os.CreateTemp(f.dir, ".writing-*")
+	w, err := bucket.Create(ctx, key)
 	if err != nil {
-		return fail(err)
+		return err
 	}
-	defer os.Remove(file.Name())
-	_, err = file.Write(answer)
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return fail(err)
+	if _, err := w.Write(answer); err != nil {
+		w.Abort()
+		return err
 	}
-	// A link, unlike a rename, never replaces what another delivery has written.
-	if err := root.Link(filepath.Base(file.Name()), name); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fail(err)
-	}
-	return syncFolder(f.dir)
-}
-
-// syncFolder makes a new name in a folder last.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fault.New(fault.Unavailable, "app.Events", dir, "%w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fault.New(fault.Unavailable, "app.Events", dir, "%w", err)
+	if err := w.Commit(ctx); err != nil && !errors.Is(err, store.ErrExists) {
+		return err
 	}
 	return nil
 }

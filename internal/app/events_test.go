@@ -52,7 +52,7 @@ func TestDeliveriesAreScoredIntoTheOutputFolder(t *testing.T) {
 func TestDeliveriesNeedAPlaceForScores(t *testing.T) {
 	for _, c := range []struct{ yaml, target string }{
 		{"triggers: [queue]\nbatch: {input: rows/, output: scores/}\ntargets: {cloudrun: {}}\n", "cloudrun"},
-		{"triggers: [queue]\nbatch: {input: s3://b/rows/, output: s3://b/scores/}\n", ""},
+		{"triggers: [queue]\nbatch: {input: s3://bucket/rows/, output: s3://bucket/scores/}\n", ""},
 	} {
 		dir := function(t, "model: addsub.onnx\n"+c.yaml)
 		f, err := app.Open(dir, engine(dir), &app.Options{Target: c.target})
@@ -101,7 +101,7 @@ func TestAnswersGoToWhoeverGetsThem(t *testing.T) {
 	}{
 		{"scores/", nil, trigger.Done, 1},
 		{"scores/", fault.New(fault.Unavailable, "test", "", "full"), trigger.Retry, 1},
-		{"s3://b/scores/", nil, trigger.Permanent, 0},
+		{"s3://bucket/scores/", nil, trigger.Permanent, 0},
 	} {
 		dir := function(t, "model: addsub.onnx\ntriggers: [queue]\nbatch: {input: rows/, output: "+c.output+"}\n")
 		s := &shelf{full: c.full}
