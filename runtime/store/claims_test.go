@@ -165,7 +165,7 @@ func TestWorkThatWasGivenUp(t *testing.T) {
 		if wait := fault.RetryOf(err); wait != 20*time.Second {
 			t.Fatalf("want to wait for 20s, got %s: %v", wait, err)
 		}
-		time.Sleep(20 * time.Second)
+		<-time.After(20 * time.Second)
 		if answer, err := claims.Do(t.Context(), "k", "v", c.work); err != nil || string(answer) != "answer 1" {
 			t.Errorf("afterwards: %q, %v", answer, err)
 		}
@@ -216,7 +216,7 @@ func TestClaimsAreExtended(t *testing.T) {
 						t.Errorf("%q, %v", answer, err)
 					}
 				})
-				time.Sleep(c.heldAt)
+				<-time.After(c.heldAt)
 				now := time.Now()
 				there, err := table.Claim(t.Context(), &store.Claim{Key: "k", Status: store.InProgress, Owner: "other", Until: now, Expires: now.Add(time.Hour)}, now)
 				if err != nil || there == nil {
@@ -316,7 +316,7 @@ func TestTableIsAway(t *testing.T) {
 				if answer, err := open.Do(t.Context(), "k0", "v", c.work); err != nil || string(answer) != "answer 1" {
 					t.Errorf("open: %q, %v", answer, err)
 				}
-				time.Sleep(time.Minute)
+				<-time.After(time.Minute)
 				table.fail = nil // it is back
 				if answer, err := claims.Do(t.Context(), "k0", "v", c.work); err != nil || string(answer) != "answer 2" {
 					t.Errorf("afterwards: %q, %v", answer, err)
@@ -360,7 +360,7 @@ func TestTableGoesAway(t *testing.T) {
 				if _, err := store.NewClaims(c.table, nil).Do(t.Context(), "k", "v", work.work); fault.CodeOf(err) != fault.Unavailable {
 					t.Fatalf("want Unavailable, got %v", err)
 				}
-				time.Sleep(time.Minute)
+				<-time.After(time.Minute)
 				if answer, err := store.NewClaims(table, nil).Do(t.Context(), "k", "v", work.work); err != nil || string(answer) != c.want {
 					t.Errorf("afterwards: %q, %v; want %q", answer, err, c.want)
 				}
@@ -380,7 +380,7 @@ func TestTableIsAwayForAWhile(t *testing.T) {
 			return nil
 		}}
 		answer, err := store.NewClaims(table, nil).Do(t.Context(), "k", "v", func(ctx context.Context) ([]byte, error) {
-			time.Sleep(6 * time.Minute)
+			<-time.After(6 * time.Minute)
 			return []byte("ours"), ctx.Err()
 		})
 		if err != nil || string(answer) != "ours" {
