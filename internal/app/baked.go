@@ -39,7 +39,7 @@ func openParcel(dir string) (*parcel, error) {
 	}
 	p := &parcel{Manifest: m, dir: dir, fsys: os.DirFS(dir)}
 	p.own = sync.OnceValue(func() error {
-		return m.Check(p.fsys, func(f *manifest.File) bool {
+		return m.CheckQuick(p.fsys, func(f *manifest.File) bool {
 			return f.Path == spec.FileName || strings.HasPrefix(f.Path, "requests/")
 		})
 	})
@@ -70,7 +70,7 @@ type baked struct {
 // check compares the form's files, and those of which it is loaded for, with
 // the manifest.
 func (b *baked) check() error {
-	return errors.Join(b.parcel.own(), b.parcel.Check(b.parcel.fsys, func(f *manifest.File) bool {
+	return errors.Join(b.parcel.own(), b.parcel.CheckQuick(b.parcel.fsys, func(f *manifest.File) bool {
 		return f.Path == b.Path || slices.Contains(b.Data, f.Path)
 	}))
 }

@@ -145,9 +145,9 @@ func (f *File) Mode() fs.FileMode {
 
 // digest is the file's entry of the manifest.
 func (f *File) digest(ctx context.Context) (manifest.File, error) {
-	h := sha256.New()
-	n, err := f.copy(ctx, h)
-	return manifest.File{Path: f.Path, Size: n, SHA256: hex.EncodeToString(h.Sum(nil))}, err
+	var sum manifest.Sum
+	_, err := f.copy(ctx, &sum)
+	return sum.File(f.Path), err
 }
 
 // copy writes the file's bytes to w. A file that is written to meanwhile is an error.

@@ -5,8 +5,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
@@ -155,23 +153,30 @@ func (b *bench) packaged(ctx context.Context, name string) (dir, request, raw st
 	if err := os.Remove(filepath.Join(dir, name+".onnx")); err != nil {
 		return "", "", "", err
 	}
+	library, err := onnx.Digest(b.library)
+	if err != nil {
+		return "", "", "", err
+	}
 	m := &manifest.Manifest{Version: manifest.Version, Function: "bench", Platform: "linux/" + runtime.GOARCH, Models: []manifest.Model{{Name: name, Version: "1", Path: name + ".onnx", Digest: digest}}}
 	for _, f := range forms {
 		m.Models[0].Baked = append(m.Models[0].Baked, f.Baked)
 	}
-	if m.Runtime.SHA256, _, err = fileSum(b.library); err != nil {
-		return "", "", "", err
-	}
+	m.Runtime.SHA256 = strings.TrimPrefix(library, "sha256:")
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		f := manifest.File{}
-		if f.SHA256, f.Size, err = fileSum(path); err != nil {
+		file, err := os.Open(path)
+		if err != nil {
 			return err
 		}
-		f.Path, err = filepath.Rel(dir, path)
-		m.Files = append(m.Files, f)
+		defer file.Close()
+		var sum manifest.Sum
+		if _, err := io.Copy(&sum, file); err != nil {
+			return err
+		}
+		inside, err := filepath.Rel(dir, path)
+		m.Files = append(m.Files, sum.File(inside))
 		return err
 	})
 	if err != nil {
@@ -194,15 +199,4 @@ func (b *bench) packaged(ctx context.Context, name string) (dir, request, raw st
 		return "", "", "", err
 	}
 	return dir, request, raw, os.WriteFile(raw, req.Inputs[0].Data, 0o644)
-}
-
-func fileSum(path string) (sum string, size int64, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", 0, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	size, err = io.Copy(h, f)
-	return hex.EncodeToString(h.Sum(nil)), size, err
 }

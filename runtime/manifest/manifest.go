@@ -49,6 +49,9 @@ type File struct {
 	Path   string `json:"path"` // below the package's root, with slashes
 	Size   int64  `json:"size"` // in bytes
 	SHA256 string `json:"sha256"`
+	// Chunks are the SHA-256 of each ChunkBytes of a file that is longer than
+	// that, the last of what is left. Without them the whole file's is compared.
+	Chunks []string `json:"chunks,omitempty"`
 }
 
 // Model is one version of a model.
@@ -120,6 +123,13 @@ func Parse(subject string, text []byte) (*Manifest, error) {
 			return nil, bad("want a size of 0 or more for %q, got %d", f.Path, f.Size)
 		case !hexDigest.MatchString(f.SHA256):
 			return nil, bad("want a SHA-256 of 64 hexadecimal digits for %q, got %q", f.Path, f.SHA256)
+		case f.Chunks != nil && len(f.Chunks) != chunksOf(f.Size):
+			return nil, bad("want chunks of %d bytes for %q, %d for its %d bytes, got %d", ChunkBytes, f.Path, chunksOf(f.Size), f.Size, len(f.Chunks))
+		}
+		for _, chunk := range f.Chunks {
+			if !hexDigest.MatchString(chunk) {
+				return nil, bad("want chunks of %q with a SHA-256 of 64 hexadecimal digits, got %q", f.Path, chunk)
+			}
 		}
 	}
 	for i := range m.Models {

@@ -19,7 +19,7 @@ const (
 func good() *Manifest {
 	return &Manifest{
 		Version: 1, Function: "digits", Godwit: "v1", Platform: "linux/amd64", Runtime: Runtime{"1.31.1", sumB},
-		Files: []File{{"a.onnx", 1, sumA}, {"baked/b.ort", 1, sumB}, {"lib/b", 1, sumB}},
+		Files: []File{{Path: "a.onnx", Size: 1, SHA256: sumA}, {Path: "baked/b.ort", Size: 1, SHA256: sumB}, {Path: "lib/b", Size: 1, SHA256: sumB}},
 		Models: []Model{
 			{Name: "a", Version: "1", Path: "a.onnx", Digest: "sha256:" + sumA},
 			{Name: "b", Version: "2", Path: "b.onnx", Digest: "sha256:" + sumB,
@@ -63,10 +63,14 @@ func TestParseRefuses(t *testing.T) {
 		{"absolute", func(m *Manifest) { m.Files[0].Path = "/a" }, `got "/a"`},
 		{"unclean", func(m *Manifest) { m.Files[0].Path = "a//b" }, `got "a//b"`},
 		{"backslash", func(m *Manifest) { m.Files[0].Path = `a\b` }, "want a path inside"},
-		{"itself", func(m *Manifest) { m.Files = append(m.Files[:2], File{Name, 1, sumA}) }, Name},
+		{"itself", func(m *Manifest) { m.Files = append(m.Files[:2], File{Path: Name, Size: 1, SHA256: sumA}) }, Name},
 		{"twice", func(m *Manifest) { m.Files[1] = m.Files[0] }, "none twice"},
 		{"size", func(m *Manifest) { m.Files[0].Size = -1 }, "got -1"},
 		{"sum", func(m *Manifest) { m.Files[0].SHA256 = strings.ToUpper(sumA) }, "64 hexadecimal"},
+		{"a chunk too few", func(m *Manifest) { m.Files[0].Size, m.Files[0].Chunks = 2*ChunkBytes+1, []string{sumA, sumB} }, "3 for its 16777217 bytes, got 2"},
+		{"a chunk too many", func(m *Manifest) { m.Files[0].Size, m.Files[0].Chunks = 2*ChunkBytes, []string{sumA, sumA, sumA} }, "2 for its 16777216 bytes, got 3"},
+		{"a chunk of all", func(m *Manifest) { m.Files[0].Size, m.Files[0].Chunks = ChunkBytes, []string{sumA} }, "0 for its 8388608 bytes, got 1"},
+		{"chunk's sum", func(m *Manifest) { m.Files[0].Size, m.Files[0].Chunks = ChunkBytes+1, []string{sumA, "sha256:" + sumA} }, `got "sha256:`},
 		{"digest", func(m *Manifest) { m.Models[0].Digest = sumA }, "sha256:…"},
 		{"format", func(m *Manifest) { m.Models[1].Baked[0].Format = "pb" }, "ort or onnx"},
 		{"level", func(m *Manifest) { m.Models[1].Baked[0].Level = "basic" }, "extended or all"},
@@ -129,6 +133,7 @@ func TestLoad(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	text, _ := good().Append(nil)
 	f.Add(text)
+	f.Add([]byte(`{"version":1,"runtime":{"sha256":"` + sumA + `"},"files":[{"path":"a","size":9000000,"sha256":"` + sumA + `","chunks":["` + sumA + `","` + sumB + `"]}],"models":[]}`))
 	f.Add([]byte(`{"version":1,"runtime":{"sha256":"` + sumA + `"},"files":null,"models":[]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		m, err := Parse("m", text)
