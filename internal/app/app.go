@@ -63,6 +63,10 @@ type Options struct {
 	// Answers gets the answers to deliveries that the spec's batch.output has got;
 	// nil: nothing else gets them.
 	Answers batch.Sink
+	// Rest is how long after the models are loaded begins what makes later
+	// requests faster: on the one processor that many platforms give, it would
+	// take from the first ones. 0 begins at once.
+	Rest time.Duration
 	// Fetch brings models behind URLs here; nil: there are none.
 	Fetch *fetch.Fetcher
 	// Output is the folder, or the URL of a prefix, that a relative batch.output
@@ -91,6 +95,7 @@ type Function struct {
 	guard   *guard
 	fetched fetched
 	scored  *batch.Objects // how deliveries of objects are scored; nil without triggers
+	known   known
 	pace    atomic.Pointer[pace]
 	crowd   crowd
 }
@@ -109,7 +114,7 @@ func Prepare(eng driver.Engine) {
 // its models; Load loads them. Errors: BadConfig, BadModel, Unsupported.
 func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
 	Prepare(eng)
-	f := &Function{Dir: dir, Models: &infer.Registry{}, eng: eng, source: dir, swap: newSwap(), crowd: crowd{threads: ownThreads{}}}
+	f := &Function{Dir: dir, Models: &infer.Registry{}, eng: eng, source: dir, swap: newSwap(), known: known{is: make(chan struct{})}, crowd: crowd{threads: ownThreads{}}}
 	if opts != nil {
 		f.opts = *opts
 	}
@@ -203,6 +208,7 @@ func (f *Function) Load(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() {
 		defer func() { <-f.swap.turn }()
+		defer f.known.close()
 		start := time.Now()
 		var problems []error
 		for i := range f.Spec.Models {
@@ -212,7 +218,11 @@ func (f *Function) Load(ctx context.Context) error {
 		f.guard.start()
 		f.startPace()
 		done <- errors.Join(problems...)
+		if !f.rest() {
+			return
+		}
 		f.probeBatching(ctx)
+		f.known.close()
 		f.settle(ctx)
 	}()
 	select {

@@ -97,6 +97,21 @@ var dense = map[onnx.Op]bool{
 	{Name: "QuantizeLinear"}: false, {Name: "DequantizeLinear"}: false, {Name: "DynamicQuantizeLinear"}: false,
 }
 
+// rest waits for Options.Rest, and reports whether the function is still open.
+func (f *Function) rest() bool {
+	if f.opts.Rest <= 0 {
+		return true
+	}
+	timer := time.NewTimer(f.opts.Rest)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-f.swap.closed:
+		return false
+	}
+}
+
 // settle lets the engine do what makes runs faster and no start should wait for.
 func (f *Function) settle(ctx context.Context) {
 	e, ok := f.eng.(driver.Settler)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"godwit.dev/internal/app"
 	"godwit.dev/internal/testmodels"
+	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/onnx"
 	"godwit.dev/runtime/quota"
 )
@@ -86,6 +89,44 @@ func TestThreadsOfModelsThatStream(t *testing.T) {
 			if got := eng.opts[0]; got.IntraOp != tt.intraOp || got.Runs != tt.runs {
 				t.Errorf("%d threads, %d runs; want %d and %d", got.IntraOp, got.Runs, tt.intraOp, tt.runs)
 			}
+		})
+	}
+}
+
+// settling is an engine that tells when it settles.
+type settling struct {
+	driver.Engine
+	settled chan struct{}
+}
+
+func (s settling) Settle(context.Context) { close(s.settled) }
+
+// The first requests have the processors to themselves for as long as Rest says,
+// and who stops meanwhile does not wait for its end.
+func TestFirstRequestsComeFirst(t *testing.T) {
+	for _, rest := range []time.Duration{0, time.Second, time.Hour} {
+		t.Run(rest.String(), func(t *testing.T) {
+			dir := function(t, "model: addsub.onnx\n")
+			synctest.Test(t, func(t *testing.T) {
+				eng := settling{engine(dir), make(chan struct{})}
+				begun := time.Now()
+				f, err := app.Open(dir, eng, &app.Options{Rest: rest})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := f.Load(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if rest < time.Hour {
+					<-eng.settled
+				}
+				if err := f.Close(context.Background()); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(begun); rest < time.Hour && took != rest || rest == time.Hour && took != 0 {
+					t.Errorf("settled and closed after %v", took)
+				}
+			})
 		})
 	}
 }

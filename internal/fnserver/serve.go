@@ -98,6 +98,9 @@ func ServerOptions(l *spec.Limits) httpserve.Options {
 	}
 }
 
+// firstRequests is how long the first requests have the processors to themselves.
+const firstRequests = 300 * time.Millisecond
+
 // Serve opens the function, listens, and answers until ctx ends; then it drains.
 // It is ready when the models are loaded, and listens when Options.Start says.
 func Serve(ctx context.Context, o *Options) error {
@@ -105,7 +108,7 @@ func Serve(ctx context.Context, o *Options) error {
 	metrics := prom.New(nil)
 	open := &app.Options{
 		Target: o.Target, Logger: o.Log, Sink: metrics, Phase: metrics.Start, Wrap: o.Wrap, Provider: o.Provider,
-		Output: o.Process.Getenv("GODWIT_OUTPUT"),
+		Output: o.Process.Getenv("GODWIT_OUTPUT"), Rest: firstRequests,
 	}
 	if o.Life != nil {
 		open.Answers, open.Output = o.Life.Answers, o.Life.Output
