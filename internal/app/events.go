@@ -73,7 +73,7 @@ func (f *Function) below(of string) string {
 	case base == "":
 		return ""
 	case strings.Contains(base, "://"):
-		return strings.TrimSuffix(base, "/") + "/" + strings.Trim(strings.TrimPrefix(of, "./"), "/") + "/"
+		return strings.TrimSuffix(base, "/") + "/" + keys(of)
 	}
 	return filepath.Join(base, filepath.FromSlash(of)) + "/"
 }

@@ -6,13 +6,17 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"godwit.dev/functions/batch"
 	"godwit.dev/infra/spec"
+	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/rows"
+	"godwit.dev/runtime/trigger"
 )
 
 // ScoreOptions say what of the spec's batch block does not count for one file.
@@ -85,9 +89,28 @@ func (f *Function) Objects(o *ScoreOptions) (*batch.Objects, error) {
 		}
 	}
 	if f.Spec.Batch != nil {
-		objects.Input, objects.Output = f.input(b.Input), f.below(b.Output)
+		objects.Input, objects.Output = f.input(b.Input), cmp.Or(f.below(b.Output), keys(b.Output))
 	}
 	return objects, nil
+}
+
+// known is closed when it has been found out which models may be asked for several
+// rows at a time, or that nobody will find out.
+type known struct {
+	once sync.Once
+	is   chan struct{}
+}
+
+func (k *known) close() { k.once.Do(func() { close(k.is) }) }
+
+// wait waits for that.
+func (k *known) wait(ctx context.Context) error {
+	select {
+	case <-k.is:
+		return nil
+	case <-ctx.Done():
+		return fault.New(fault.CodeOf(ctx.Err()), "app.Score", "", "%w", ctx.Err())
+	}
 }
 
 // input is where objects may lie: what is relative is a prefix of keys in
@@ -99,8 +122,11 @@ func (f *Function) input(of string) string {
 	if f.opts.Target == Local {
 		return f.below(of)
 	}
-	return strings.Trim(strings.TrimPrefix(of, "./"), "/") + "/"
+	return keys(of)
 }
+
+// keys is a relative prefix as keys of a bucket have it.
+func keys(of string) string { return strings.Trim(strings.TrimPrefix(of, "./"), "/") + "/" }
 
 // formatOf is a format of the spec as package rows has it.
 func formatOf(format string) rows.Format {
@@ -149,4 +175,25 @@ func (f *Function) Score(ctx context.Context, job *batch.Job, o *ScoreOptions) (
 		return nil, err
 	}
 	return s.Score(ctx, job)
+}
+
+// Deliveries scores what is delivered by hand, such as what failed for good
+// when a platform delivered it: answers and scores go below output, a folder or
+// the URL of a prefix.
+func (f *Function) Deliveries(output string, o *ScoreOptions) (trigger.Handler, error) {
+	objects, err := f.Objects(o)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.Contains(output, "://") {
+		if output, err = filepath.Abs(output); err != nil {
+			return nil, fault.New(fault.BadConfig, "app.Deliveries", output, "%w", err)
+		}
+	}
+	output = strings.TrimSuffix(output, "/") + "/"
+	objects.Input, objects.Output = "", output
+	return batch.New(f.Handler, &batch.Options{
+		Sink: &prefix{f.opts.Stores, output}, Objects: objects,
+		Limits: CodecLimits(&f.Spec.Limits), NaN: nanPolicy(f.Spec.Models), Log: slog.New(slog.DiscardHandler),
+	}), nil
 }
