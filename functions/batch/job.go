@@ -32,6 +32,9 @@ type Job struct {
 	// Limit ends the scoring after so many rows, bad ones included; 0 scores
 	// all. What is scored is then one part.
 	Limit int64
+	// Rows are the only ones to score, by BadRow's numbers, ascending; nil scores
+	// all.
+	Rows []int64
 	// Shard of Shards scores the parts whose index leaves the remainder Shard,
 	// from 0 on. Shards of 0 and 1 are all parts.
 	Shard, Shards int
