@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -73,21 +74,33 @@ type Handler struct {
 	infer infer.Handler
 	opts  Options
 	took  atomic.Int64 // what an item takes, in ns: a decayed mean of those scored
+
+	objects Objects
+	turns   turns
+	slots   chan struct{} // for parts
+	jobs    chan struct{} // for objects of deliveries
+	pick    func(n int) int
 }
 
 var _ trigger.Handler = (*Handler)(nil)
 
 // New returns a handler whose requests go to h.
 func New(h infer.Handler, opts *Options) *Handler {
-	return &Handler{infer: h, opts: opts.withDefaults()}
+	b := &Handler{infer: h, opts: opts.withDefaults(), pick: rand.IntN}
+	if b.opts.Objects != nil {
+		b.objects = b.opts.Objects.withDefaults()
+		b.slots, b.jobs = make(chan struct{}, b.objects.Parallel), make(chan struct{}, 2*b.objects.Parallel)
+	}
+	return b
 }
 
 // Handle scores the items of one delivery.
 //
 // A payload that is no request, names no model there is or does not fit it is
-// Permanent; so is an item that lies in an object store, which this handler
-// does not read. What may pass, such as a full queue, a deadline or a sink that
-// is away, is Retry, and so is what there was no time for.
+// Permanent; so is an object that is not there, is no file of rows or has more
+// bad rows than it may. What may pass, such as a full queue, a deadline or a
+// sink that is away, is Retry, and so is what there was no time for: of an
+// object, the parts that are scored stay.
 func (h *Handler) Handle(ctx context.Context, ev *trigger.Event) []trigger.Outcome {
 	out := make([]trigger.Outcome, len(ev.Items))
 	begun := time.Now()
@@ -160,6 +173,13 @@ func (h *Handler) item(ctx context.Context, ev *trigger.Event, i int) (out trigg
 			out = trigger.Outcome{State: trigger.Retry, Err: fault.New(fault.Internal, "batch.Handle", subject, "the handler panicked: %v\n%s", p, debug.Stack())}
 		}
 	}()
+	if item.Object != nil {
+		answer, err := h.object(ctx, item)
+		if out = trigger.Of(err); err == nil {
+			out.Result = answer
+		}
+		return out
+	}
 	begun := time.Now()
 	answer, name, err := h.score(ctx, item)
 	if err == nil && h.opts.Sink != nil {
@@ -218,10 +238,6 @@ func (h *Handler) score(ctx context.Context, item *trigger.Item) (answer []byte,
 
 // request decodes an item's payload.
 func (h *Handler) request(item *trigger.Item) (*infer.Request, error) {
-	if o := item.Object; o != nil {
-		return nil, fault.New(fault.Unsupported, "batch.Handle", o.URL(), "want a payload within the event, got an object").
-			WithHint("Send requests as messages.")
-	}
 	header := -1
 	if text, ok := item.Attributes[HeaderLength]; ok {
 		n, err := strconv.Atoi(text)

@@ -18,8 +18,12 @@ type Manifest struct {
 	Bad      int64            `json:"bad"`   // without
 	Lines    int64            `json:"lines"` // read; in Parquet rows
 	Bytes    int64            `json:"bytes"` // of the scores
-	Parts    []ManifestPart   `json:"parts"` // in order
-	Timings  *Timings         `json:"timings,omitempty"`
+	// File and BadFile are the one object that all parts were joined into, and
+	// that of the bad rows; nil where the parts lie beside the manifest.
+	File    *File          `json:"file,omitempty"`
+	BadFile *File          `json:"badFile,omitempty"`
+	Parts   []ManifestPart `json:"parts"` // in order
+	Timings *Timings       `json:"timings,omitempty"`
 }
 
 // ManifestInput is the object that was scored.
@@ -28,6 +32,8 @@ type ManifestInput struct {
 	Version string `json:"version"`
 	Size    int64  `json:"size"`
 	Format  string `json:"format"`
+	// Compression is that of the whole file; "" without.
+	Compression string `json:"compression,omitempty"`
 }
 
 // ManifestModel is the model that gave the scores.
@@ -41,8 +47,7 @@ type ManifestModel struct {
 type ManifestSettings struct {
 	Columns   map[string]string `json:"columns,omitempty"`
 	Pass      []string          `json:"passThrough,omitempty"`
-	PartBytes int64             `json:"partBytes"`
-	Rows      int               `json:"rowsPerRun"`
+	PartBytes int64             `json:"partBytes,omitempty"` // 0 where Limit makes one part
 	Limit     int64             `json:"limit,omitempty"`
 	Code      string            `json:"code,omitempty"`
 }
@@ -64,8 +69,8 @@ type ManifestPart struct {
 	Rows  int64 `json:"rows"`
 	Bad   int64 `json:"bad"`
 	Lines int64 `json:"lines"`
-	File  File  `json:"file"`
-	// BadFile has a line of JSON for each bad row; nil if there is none.
+	File  *File `json:"file,omitempty"` // nil where parts were joined
+	// BadFile has a line of JSON for each bad row, a BadRow; nil if there is none.
 	BadFile *File `json:"badFile,omitempty"`
 }
 
@@ -91,5 +96,6 @@ type Timings struct {
 	Begun   time.Time `json:"begun"` // of the run that wrote the manifest
 	Ended   time.Time `json:"ended"`
 	Seconds float64   `json:"seconds"`
-	Resumed int       `json:"resumed"` // parts that were there when it began
+	Resumed int       `json:"resumed"`    // parts that were there when it began
+	Rows    int       `json:"rowsPerRun"` // the most that it asked the model for at once
 }

@@ -2,10 +2,15 @@ package batch
 
 import (
 	"context"
+	"encoding/json"
+	"path"
+	"strings"
 
+	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/rows"
 	"godwit.dev/runtime/store"
+	"godwit.dev/runtime/trigger"
 )
 
 // Stores opens what URLs name; *store.Set does.
@@ -23,10 +28,16 @@ type Objects struct {
 	Models *infer.Registry
 	Stores Stores
 
-	// Input and Output are URLs or paths of prefixes, which end with a slash.
-	// Items below Output, or not below Input, are refused: scores would be scored
-	// again. An Input without scheme is a prefix of keys in any bucket. ""
-	// Input is everywhere; without Output items are refused.
+	// Ready waits until all that can be known of the models is known: whether
+	// they may be asked for several rows at a time takes them a moment to find
+	// out. nil: it is known.
+	Ready func(ctx context.Context) error
+
+	// Input and Output are prefixes that end with a slash: URLs, absolute paths,
+	// or prefixes of keys in whichever bucket an item lies in. Items below
+	// Output, or not below Input, are refused: scores would be scored again. ""
+	// for Input is everywhere; without Output items are refused, and only jobs
+	// that name theirs are done.
 	Input, Output string
 
 	// Format is that of the scores; "" is the input's.
@@ -47,9 +58,87 @@ type Objects struct {
 	// for several: what the model's batching allows. 0 means 128. It is less
 	// where the tensors would take more than 32 MiB.
 	Rows int
-	// Parallel is how many parts of all jobs are scored at once; 0 means 2.
+	// Parallel is how many parts of all jobs are scored at once; 0 means 2. Each
+	// takes the memory of three blocks of rows for each run of the model, and
+	// what reading and writing take.
 	Parallel int
 	// Code identifies what of the answers is not the model's, such as the user's
 	// handler: the digest of its code. Scores of other code are other scores.
 	Code string
+}
+
+// below is the prefix for the scores of an event's object, and the name that
+// they have there: its key below Input.
+func (o *Objects) below(in store.Location) (prefix, name string, err error) {
+	name = in.Key
+	if o.Input != "" {
+		input, err := o.prefix(o.Input, in)
+		if err != nil {
+			return "", "", err
+		}
+		if !within(in, input) {
+			return "", "", fault.New(fault.Unprocessable, "batch.Handle", in.String(), "want an object below %s, got one elsewhere", input).
+				WithHint("Let the bucket tell only of objects below batch.input.")
+		}
+		name = strings.TrimPrefix(in.Key, input.Key)
+	}
+	if o.Output == "" {
+		return "", "", fault.New(fault.Unsupported, "batch.Handle", in.String(), "its scores have nowhere to go").
+			WithHint("Say where scores go, under batch.output in godwit.yaml.")
+	}
+	output, err := o.prefix(o.Output, in)
+	if err != nil {
+		return "", "", err
+	}
+	if within(in, output) {
+		return "", "", fault.New(fault.Unprocessable, "batch.Handle", in.String(), "want an object to score, got one below %s, where scores go", output).
+			WithHint("Let the bucket tell only of objects below batch.input, apart from batch.output.")
+	}
+	return output.String(), name, nil
+}
+
+// prefix is a place for all items: one that says nothing of the bucket is in
+// that of the item.
+func (o *Objects) prefix(of string, in store.Location) (store.Location, error) {
+	of = strings.TrimSuffix(of, "/") + "/"
+	if strings.Contains(of, "://") || path.IsAbs(of) {
+		return store.Parse(of)
+	}
+	return store.Location{Scheme: in.Scheme, Bucket: in.Bucket, Key: strings.TrimPrefix(of, "./")}, nil
+}
+
+func within(at, prefix store.Location) bool {
+	return at.Scheme == prefix.Scheme && at.Bucket == prefix.Bucket && strings.HasPrefix(at.Key, prefix.Key)
+}
+
+// object scores an item that lies in a store, and answers with a few words
+// about where its scores are.
+func (h *Handler) object(ctx context.Context, item *trigger.Item) ([]byte, error) {
+	if h.opts.Objects == nil {
+		return nil, fault.New(fault.Unsupported, "batch.Handle", item.Object.URL(), "want a payload within the event, got an object").
+			WithHint("Send requests as messages, or say under batch: how objects are scored.")
+	}
+	if strings.HasSuffix(item.Object.Key, "/") && item.Object.Size <= 0 {
+		return nil, nil // what stands for a folder in a console
+	}
+	for _, name := range []string{item.Attributes[Model], item.Attributes[ModelVersion]} {
+		if name != "" && !infer.ValidName(name) {
+			return nil, fault.New(fault.Invalid, "batch.Handle", Model, "want a name of letters, digits, '_', '.' and '-', got %q", clip(name))
+		}
+	}
+	select {
+	case h.jobs <- struct{}{}:
+		defer func() { <-h.jobs }()
+	case <-ctx.Done():
+		return nil, store.Fault("batch.Handle", item.Object.URL(), ctx.Err())
+	}
+	res, err := h.Score(ctx, &Job{Input: item.Object.URL(), Version: item.Object.Version, Model: item.Attributes[Model], ModelVersion: item.Attributes[ModelVersion]})
+	if err != nil {
+		return nil, err
+	}
+	answer, err := json.Marshal(map[string]any{"output": res.Output, "rows": res.Manifest.Rows, "bad": res.Manifest.Bad})
+	if err != nil {
+		return nil, fault.New(fault.Internal, "batch.Handle", item.Object.URL(), "%w", err)
+	}
+	return answer, nil
 }

@@ -104,7 +104,7 @@ func (l *lane) learn(t infer.Timing) {
 }
 
 func (l *lane) infer(ctx context.Context, req *infer.Request) (*infer.Response, error) {
-	if l.cache == nil && (!l.share || !l.pays(req)) {
+	if req.Alone || l.cache == nil && (!l.share || !l.pays(req)) {
 		return l.alone(ctx, req)
 	}
 	start := time.Now()

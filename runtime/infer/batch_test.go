@@ -239,6 +239,11 @@ func TestNothingWaitsForCompany(t *testing.T) {
 	})
 }
 
+func alone(req *infer.Request) *infer.Request {
+	req.Alone = true
+	return req
+}
+
 func TestOnlyWhatFitsSharesARun(t *testing.T) {
 	req := func(rows, cols int) *infer.Request {
 		v := make([]float32, rows*cols)
@@ -253,6 +258,7 @@ func TestOnlyWhatFitsSharesARun(t *testing.T) {
 		want []int
 	}{
 		{"other width", []*infer.Request{req(1, 2), req(1, 3), req(1, 2), req(1, 3)}, []int{2, 2}},
+		{"alone", []*infer.Request{alone(req(1, 2)), req(1, 2), req(1, 2)}, []int{1, 2}},
 		{"no rows", []*infer.Request{req(0, 2), req(1, 2), req(1, 2)}, []int{0, 2}},
 		{"more rows than the bound", []*infer.Request{req(9, 1), req(1, 1), req(1, 1)}, []int{9, 2}},
 		{"rows together beyond the bound", []*infer.Request{req(5, 1), req(4, 1), req(3, 1)}, []int{8, 4}},

@@ -43,7 +43,11 @@ type Request struct {
 	// Candidate, where it is set, answers instead of the registry's model: one
 	// that is tried before it serves. Observers do not see such a request.
 	Candidate *Model
-	Params    Params
+	// Alone says that the request is as large as a run should be: it shares none
+	// with others, and its answer is not worth keeping. So it gets the same
+	// bytes whoever else asks.
+	Alone  bool
+	Params Params
 
 	Inputs []tensor.Tensor
 	// InputParams has the parameters of each input; it is nil or as long as Inputs.

@@ -283,7 +283,7 @@ func (m *Model) Stats() Stats {
 // DeadlineExceeded and Canceled after ctx, Internal otherwise.
 func (m *Model) Infer(ctx context.Context, req *Request) (*Response, error) {
 	t := m.lease()
-	t.ctx, t.caller, t.priority = ctx, req.Caller, min(req.Priority, Batch)
+	t.ctx, t.caller, t.priority, t.alone = ctx, req.Caller, min(req.Priority, Batch), req.Alone
 	resp, err := m.infer(ctx, req, t)
 	m.giveBack(t)
 	return resp, err

@@ -1,0 +1,425 @@
+package batch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/rows"
+	"godwit.dev/runtime/store"
+)
+
+// The defaults of Objects.
+const (
+	partBytes  = 64 << 20
+	rowsPerRun = 128
+	blockBytes = 32 << 20 // of the tensors of one block
+	parallel   = 2
+)
+
+func (o *Objects) withDefaults() Objects {
+	d := *o
+	if d.PartBytes <= 0 {
+		d.PartBytes = partBytes
+	}
+	if d.Rows <= 0 {
+		d.Rows = rowsPerRun
+	}
+	if d.Parallel <= 0 {
+		d.Parallel = parallel
+	}
+	if d.MaxBad == 0 {
+		d.MaxBad = 1
+	}
+	return d
+}
+
+// task is a job in progress: all that is known before a row is read.
+type task struct {
+	h   *Handler
+	o   *Objects
+	job *Job
+	url string // of the input, in full
+
+	src   *source
+	out   store.Bucket
+	place place
+
+	model ManifestModel
+	runs  int  // of the model at a time
+	many  bool // rows may be asked for together
+	rows  int  // at most so many
+
+	file     *rows.File
+	plan     *rows.Plan
+	schema   *rows.Schema // of the scores; nil for a file without columns
+	format   rows.Format  // likewise
+	parts    []rows.Part
+	mine     []int // the parts of this run, in order
+	there    map[int]bool
+	progress tracker
+	settings ManifestSettings
+
+	worked atomic.Bool  // the model has answered
+	took   atomic.Int64 // by the longest part, in ns
+}
+
+// place is where scores go in a bucket.
+type place struct {
+	url    string // of the prefix of all parts, or of the one object
+	dir    string // the keys' prefix of parts, with a slash
+	single string // the key of the one object; "" where parts are what is wanted
+}
+
+func (p *place) part(i int, f rows.Format) string { return p.dir + partName(i) + "." + string(f) }
+func (p *place) bad(i int) string                 { return p.dir + partName(i) + ".bad.jsonl" }
+func (p *place) mark(i int) string                { return p.dir + partName(i) + ".json" }
+func (p *place) index() string                    { return p.dir + "parts.json" }
+
+func (p *place) manifest() string {
+	if p.single != "" {
+		return p.single + ".manifest.json"
+	}
+	return p.dir + "manifest.json"
+}
+
+func partName(i int) string { return fmt.Sprintf("part-%05d", i) }
+
+// markOf is the part that a key below dir is the mark of.
+func markOf(name string) (int, bool) {
+	digits, ok := strings.CutPrefix(name, "part-")
+	if !ok {
+		return 0, false
+	}
+	digits, ok = strings.CutSuffix(digits, ".json")
+	i, err := strconv.Atoi(digits)
+	return i, ok && err == nil && i >= 0 && name == partName(i)+".json"
+}
+
+// open finds the object, the model and the place for scores, and reads no row.
+func (h *Handler) open(ctx context.Context, job *Job) (*task, error) {
+	o := &h.objects
+	if o.Models == nil || o.Stores == nil {
+		return nil, fault.New(fault.BadConfig, "batch.Score", job.Input, "want Objects with models and stores, got none")
+	}
+	if job.Limit < 0 || job.Shards < 0 || job.Shard < 0 || job.Shard >= max(job.Shards, 1) || job.From < 0 || job.To < 0 {
+		return nil, fault.New(fault.Usage, "batch.Score", job.Input, "want a shard of 0 to %d, and a limit and parts of at least 0, got shard %d, limit %d and parts %d to %d", max(job.Shards, 1)-1, job.Shard, job.Limit, job.From, job.To)
+	}
+	at, err := store.Parse(job.Input)
+	if err != nil {
+		return nil, err
+	}
+	t := &task{h: h, o: o, job: job, url: at.String()}
+	if at.Prefix() {
+		return nil, fault.New(fault.BadConfig, "batch.Score", t.url, "want one object, got a prefix")
+	}
+	in, key, err := o.Stores.Open(ctx, t.url)
+	if err != nil {
+		return nil, err
+	}
+	if o.Ready != nil {
+		if err := o.Ready(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.ask(); err != nil {
+		return nil, err
+	}
+	if err := t.find(ctx, in, key); err != nil {
+		return nil, err
+	}
+	return t, t.locate(ctx, at)
+}
+
+// ask finds the model and what is known of it.
+func (t *task) ask() error {
+	m, lease, err := t.o.Models.Acquire(t.job.Model, t.job.ModelVersion)
+	if err != nil {
+		return err
+	}
+	// Not for the job, which may take hours: a model that is replaced is noticed.
+	defer lease.Release()
+	t.model = ManifestModel{Name: m.Name(), Version: m.Version(), Digest: m.Digest()}
+	_, t.runs = m.Threads()
+	t.many, _ = m.Batching()
+	return nil
+}
+
+// find asks the store for the object. Where it is gone, scores of the version
+// that was meant may be there all the same.
+func (t *task) find(ctx context.Context, in store.Bucket, key string) error {
+	obj, err := in.Stat(ctx, key)
+	if err != nil {
+		return err
+	}
+	t.src = &source{bucket: in, object: obj}
+	return nil
+}
+
+// id tells the scores of one object by one model from all others: 16
+// hexadecimal digits.
+func (t *task) id() string {
+	settings, err := json.Marshal(struct {
+		ManifestSettings
+		Format string
+	}{t.settings, string(t.o.Format)})
+	if err != nil { // strings and numbers
+		panic(err)
+	}
+	return Name(t.url+"#"+t.src.object.Version, t.model.Digest+" "+string(settings))[:16]
+}
+
+// locate finds the place for scores.
+func (t *task) locate(ctx context.Context, in store.Location) error {
+	t.settings = ManifestSettings{Columns: t.o.Columns, Pass: t.o.Pass, PartBytes: t.o.PartBytes, Limit: t.job.Limit, Code: t.o.Code}
+	if t.job.Limit > 0 {
+		t.settings.PartBytes = 0
+	}
+	name := path.Base(in.Key)
+	output := t.job.Output
+	if output == "" {
+		var err error
+		if output, name, err = t.o.below(in); err != nil {
+			return err
+		}
+	}
+	to, err := store.Parse(output)
+	if err != nil {
+		return err
+	}
+	if to == in {
+		return fault.New(fault.BadConfig, "batch.Score", t.url, "want scores somewhere else than the rows, got both there")
+	}
+	if t.out, _, err = t.o.Stores.Open(ctx, to.String()); err != nil {
+		return err
+	}
+	if to.Prefix() {
+		t.place.dir = to.Key + name + "." + t.id() + "/"
+		to.Key = t.place.dir
+		t.place.url = to.String()
+		return nil
+	}
+	t.place = place{url: to.String(), single: to.Key, dir: to.Key + "." + t.id() + ".parts/"}
+	return nil
+}
+
+// read finds the rows' format, columns and parts.
+func (t *task) read(ctx context.Context) error {
+	var err error
+	if t.file, err = rows.Identify(ctx, t.url, t.src); err != nil {
+		return err
+	}
+	t.format = t.file.Format
+	if f, _ := rows.Detect(t.place.single, nil); t.place.single != "" && f != "" {
+		t.format = f
+	} else if t.o.Format != "" {
+		t.format = t.o.Format
+	}
+	s, err := rows.ReadSchema(ctx, t.file)
+	if err != nil {
+		return err
+	}
+	if len(s.Columns) == 0 {
+		return nil // there is no row
+	}
+	if err := t.fit(s); err != nil {
+		return err
+	}
+	if t.job.Limit > 0 {
+		t.parts, err = rows.Split(ctx, t.file, &rows.SplitOptions{PartBytes: 1 << 62})
+		return err
+	}
+	return t.split(ctx)
+}
+
+// fit matches the file's columns with the model's inputs.
+func (t *task) fit(s *rows.Schema) error {
+	m, lease, err := t.o.Models.Acquire(t.model.Name, t.model.Version)
+	if err != nil {
+		return err
+	}
+	defer lease.Release()
+	if t.plan, err = rows.NewPlan(m.Signature(), s, &rows.PlanOptions{Columns: t.o.Columns, Pass: t.o.Pass}); err != nil {
+		return err
+	}
+	if t.schema, err = rows.OutputSchema(s, t.plan); err != nil {
+		return err
+	}
+	row := 1
+	for i := range t.plan.Inputs {
+		in := &t.plan.Inputs[i]
+		row += in.Elements() * max(in.Type.Size(), 16)
+		t.many = t.many && !in.Whole
+	}
+	for i := range t.plan.Outputs {
+		t.many = t.many && !t.plan.Outputs[i].Whole
+	}
+	t.rows = max(min(t.o.Rows, blockBytes/row), 1)
+	return nil
+}
+
+// split finds the parts. To find those of text all of it is read, so whoever
+// does it first writes down what was found.
+func (t *task) split(ctx context.Context) error {
+	var err error
+	if t.file.Compression == rows.None && (t.file.Format == rows.Parquet || t.src.Size() <= t.o.PartBytes) {
+		t.parts, err = rows.Split(ctx, t.file, &rows.SplitOptions{PartBytes: t.o.PartBytes})
+		return err
+	}
+	known, err := readAll(ctx, t.out, t.place.index(), 64<<20)
+	switch {
+	case err == nil:
+		if err := json.Unmarshal(known, &t.parts); err != nil {
+			return fault.New(fault.Invalid, "batch.Score", t.place.index(), "want the parts that an earlier run found: %w", err)
+		}
+		return nil
+	case fault.CodeOf(err) != fault.NotFound:
+		return err
+	}
+	if t.parts, err = rows.Split(ctx, t.file, &rows.SplitOptions{PartBytes: t.o.PartBytes}); err != nil || len(t.parts) < 2 {
+		return err
+	}
+	found, err := json.Marshal(t.parts)
+	if err != nil {
+		return fault.New(fault.Internal, "batch.Score", t.place.index(), "%w", err)
+	}
+	_, err = t.put(ctx, t.place.index(), found)
+	return err
+}
+
+// choose takes the parts of this run.
+func (t *task) choose() error {
+	to := t.job.To
+	if to == 0 {
+		to = len(t.parts)
+	}
+	if t.job.From > to || to > len(t.parts) {
+		return fault.New(fault.Usage, "batch.Score", t.url, "want parts of 0 to %d, got %d to %d", len(t.parts), t.job.From, to)
+	}
+	for i := t.job.From; i < to; i++ {
+		if t.job.Shards < 2 || i%t.job.Shards == t.job.Shard {
+			t.mine = append(t.mine, i)
+		}
+	}
+	return nil
+}
+
+// marks finds the parts that are there to stay.
+func (t *task) marks(ctx context.Context) error {
+	t.there = map[int]bool{}
+	for o, err := range t.out.List(ctx, t.place.dir) {
+		if err != nil {
+			return err
+		}
+		if i, ok := markOf(strings.TrimPrefix(o.Key, t.place.dir)); ok && i < len(t.parts) {
+			t.there[i] = true
+		}
+	}
+	return nil
+}
+
+// forget removes what an earlier run has left.
+func (t *task) forget(ctx context.Context) error {
+	var keys []string
+	for o, err := range t.out.List(ctx, t.place.dir) {
+		if err != nil {
+			return err
+		}
+		keys = append(keys, o.Key)
+	}
+	// A mark goes before what it vouches for.
+	slices.SortStableFunc(keys, func(a, b string) int {
+		_, x := markOf(strings.TrimPrefix(a, t.place.dir))
+		_, y := markOf(strings.TrimPrefix(b, t.place.dir))
+		switch {
+		case x == y:
+			return 0
+		case x:
+			return -1
+		}
+		return 1
+	})
+	for _, key := range keys {
+		if err := t.out.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// request is what a block's requests have in common.
+func (t *task) request() infer.Request {
+	req := infer.Request{Model: t.model.Name, Version: t.model.Version, Priority: infer.Batch, Alone: true}
+	for i := range t.plan.Outputs {
+		req.Outputs = append(req.Outputs, infer.OutputRequest{Name: t.plan.Outputs[i].Name})
+	}
+	return req
+}
+
+// readAll reads an object of at most max bytes.
+func readAll(ctx context.Context, b store.Bucket, key string, max int64) ([]byte, error) {
+	r, err := b.Open(ctx, key, "", 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	all, err := io.ReadAll(io.LimitReader(r, max+1))
+	if err != nil {
+		return nil, store.Fault("batch.Score", key, err)
+	}
+	if int64(len(all)) > max {
+		return nil, fault.New(fault.TooLarge, "batch.Score", key, "want at most %d bytes", max)
+	}
+	return all, nil
+}
+
+// put keeps a small object once: what is there when it returns, written now or
+// before.
+func (t *task) put(ctx context.Context, key string, value []byte) ([]byte, error) {
+	w, err := t.out.Create(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(value); err != nil {
+		w.Abort()
+		return nil, store.Fault("batch.Score", key, err)
+	}
+	switch err := w.Commit(ctx); {
+	case err == nil:
+		return value, nil
+	case errors.Is(err, store.ErrExists):
+		return readAll(ctx, t.out, key, 64<<20)
+	default:
+		return nil, store.Fault("batch.Score", key, err)
+	}
+}
+
+// kept is what an object that is there has: its length and digest.
+func (t *task) kept(ctx context.Context, key string) (*File, error) {
+	r, err := t.out.Open(ctx, key, "", 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	sum := sha256.New()
+	n, err := io.Copy(sum, r)
+	if err != nil {
+		return nil, store.Fault("batch.Score", key, err)
+	}
+	return &File{Name: path.Base(key), Bytes: n, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
+}
+
+// seconds is d as timings have it.
+func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
