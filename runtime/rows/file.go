@@ -6,6 +6,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"sync/atomic"
 
 	"godwit.dev/runtime/fault"
 )
@@ -28,7 +29,8 @@ type File struct {
 	Format      Format
 	Compression Compression
 
-	parked parked // a stream that a reader left where it ended
+	header atomic.Pointer[Schema] // of CSV, when it has been read
+	parked parked                 // a stream that a reader left where it ended
 }
 
 // Detect tells how a file is written by its name (scores.csv.gz) and its first
@@ -202,6 +204,10 @@ func Open(ctx context.Context, f *File, part Part, p *Plan, opts *ReadOptions) (
 
 func badFormat(op string, f Format) error {
 	return fault.New(fault.Unsupported, op, "", "want csv, jsonl or parquet, got %s", quote(string(f)))
+}
+
+func badCompression(c Compression) error {
+	return fault.New(fault.Unsupported, "rows", "", "want gzip, zstd or no compression, got %s", quote(string(c)))
 }
 
 // readError gives what a source's reader returned a code: bytes that end early

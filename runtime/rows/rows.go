@@ -75,6 +75,8 @@ type Block struct {
 	At []int64
 	// Bad are the rows among them that are left out.
 	Bad []Bad
+
+	text []byte // what Strings and Raw lie in
 }
 
 // Values are the values of one column that go to the output as they are. The

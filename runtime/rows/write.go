@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 
-	"godwit.dev/runtime/codec"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/tensor"
 )
@@ -71,9 +70,6 @@ func KindOf(t tensor.DType) Kind {
 type WriteOptions struct {
 	// Compression of text, as a whole; Parquet has its own.
 	Compression Compression
-	// NaN is how JSON Lines have NaN and the infinities; by default NaN is null,
-	// and the infinities are strings.
-	NaN codec.NaNPolicy
 }
 
 // NewWriter writes rows to w. s is an OutputSchema, outputs are the Plan's that
