@@ -168,6 +168,48 @@ func TestNoAlarm(t *testing.T) {
 	}
 }
 
+// SAM and CDK take a folder and zip it themselves: what lies in it is judged as
+// a zip's, and Lambda's limits hold.
+func TestFolderForLambda(t *testing.T) {
+	t.Parallel()
+	b := built(t)
+	for name, tt := range map[string]struct {
+		spec, target string
+		spoil        func(t *testing.T, dir string)
+		want         string // the error's code; "" none
+	}{
+		"as it should be":               {everywhere, "awslambda", nil, ""},
+		"without its program":           {everywhere, "awslambda", remove("bootstrap"), "no-program"},
+		"a file that was changed":       {everywhere, "awslambda", put("requests/m/1.json", []byte("{}"), 0o644), "manifest-changed"},
+		"too large when it is unpacked": {everywhere, "awslambda", sparse("data.bin", 251<<20), "size-unpacked"},
+		"where godwit.yaml says image":  {"targets: {awslambda: {package: image}}\n", "awslambda", nil, "package-kind"},
+		"where images run":              {everywhere, "cloudrun", nil, "package-kind"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tree, err := pack.Contents(t.Context(), function(t, testmodels.AddSub(), tt.spec), &pack.Options{Target: "awslambda", Built: b})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := filepath.Join(t.TempDir(), "out")
+			if _, err := pack.Folder(t.Context(), tree, out, nil); err != nil {
+				t.Fatal(err)
+			}
+			if tt.spoil != nil {
+				tt.spoil(t, out)
+			}
+			r := examine(t, out, tt.target)
+			f := find(r, tt.want)
+			if tt.want != "" && (f == nil || f.Level != doctor.Error) || tt.want == "" && r.Count(doctor.Error)+r.Count(doctor.Warning) > 0 {
+				t.Errorf("want %q, got %+v", tt.want, r.Findings)
+			}
+			if tt.want != "package-kind" && find(r, "package-kind") != nil {
+				t.Errorf("a folder is refused: %+v", r.Findings)
+			}
+		})
+	}
+}
+
 // What nobody knows is told as unknown: a device's glibc is one such thing.
 func TestUnknown(t *testing.T) {
 	dir := function(t, testmodels.Small(), "targets: {edge: {architecture: amd64}}\n")

@@ -122,7 +122,7 @@ func (t *target) from(all *spec.Targets) {
 	}
 	switch t.name {
 	case "awslambda":
-		t.program, t.kinds = "bootstrap", []Kind{Zip, Image}
+		t.program, t.kinds = "bootstrap", []Kind{Zip, Folder, Image} // sam and cdk zip a folder themselves
 		if l := all.AWSLambda; l != nil {
 			t.choose("api", l.API)
 			t.choose("package", l.Package)
@@ -244,8 +244,8 @@ func (e *exam) shape(context.Context) error {
 	case !slices.Contains(e.t.kinds, e.a.Kind) && (e.a.Kind != Folder || e.a.Manifest != nil || e.t.kinds[0] == Image):
 		e.add(Finding{Code: "package-kind", Level: Error, What: fmt.Sprintf("The package comes as %s; %s takes %s.", e.a.Kind, e.t.name, strings.Join(all, " or ")),
 			Why: "The platform refuses the upload.", Do: fmt.Sprintf("Package with --target %s.", e.t.name)})
-	case e.a.Kind == Zip && slices.Contains(e.t.choices, "package=image"):
-		e.add(Finding{Code: "package-kind", Level: Error, Where: "targets.awslambda.package", What: "The package is a zip; godwit.yaml says package: image.",
+	case e.a.Kind != Image && slices.Contains(e.t.choices, "package=image"):
+		e.add(Finding{Code: "package-kind", Level: Error, Where: "targets.awslambda.package", What: fmt.Sprintf("The package is a %s; godwit.yaml says package: image.", e.a.Kind),
 			Why: "What is rendered points at an image that was never made.", Do: "Package again, or change godwit.yaml."})
 	case e.a.Kind == Image && e.spec != nil && e.spec.Targets.AWSLambda != nil && e.t.name == "awslambda" && e.spec.Targets.AWSLambda.Package == "zip":
 		e.add(Finding{Code: "package-kind", Level: Error, Where: "targets.awslambda.package", What: "The package is an image; godwit.yaml says package: zip.",
