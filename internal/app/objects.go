@@ -71,7 +71,7 @@ func (f *Function) Objects(o *ScoreOptions) (*batch.Objects, error) {
 		return nil, err
 	}
 	objects := &batch.Objects{
-		Models: f.Models, Stores: f.opts.Stores, Columns: columns, Pass: pass, Format: cmp.Or(o.Format, formatOf(b.Format)),
+		Models: f.Models, Ready: f.known.wait, Stores: f.opts.Stores, Columns: columns, Pass: pass, Format: cmp.Or(o.Format, formatOf(b.Format)),
 		MaxBad: float64(bad) / 100, PartBytes: o.PartBytes, Code: code,
 	}
 	if o.Stores != nil {
