@@ -14,10 +14,10 @@ import (
 type Job struct {
 	// Input is the object's URL or path.
 	Input string
-	// Version is the one that is meant, as a store or an event tells it; "" is
-	// the current one. Where the store does not have it any more, the current
-	// one is scored: an event says that an object has changed, and of two that
-	// wait the first scores what both are about.
+	// Version is the one that an event tells of; "" if none does. The object as
+	// it is now is scored, whatever this says: of two events that wait, the first
+	// scores what both are about. Where there is no object any more, but scores
+	// of this version are complete, the job is done.
 	Version string
 	// Output is where scores go. A URL or path that ends with a slash is a
 	// prefix: parts and manifest go below PREFIX/NAME.ID/, where NAME is the

@@ -49,6 +49,7 @@ type ManifestSettings struct {
 	Pass      []string          `json:"passThrough,omitempty"`
 	PartBytes int64             `json:"partBytes,omitempty"` // 0 where Limit makes one part
 	Limit     int64             `json:"limit,omitempty"`
+	Only      string            `json:"only,omitempty"` // a digest of Job.Rows
 	Code      string            `json:"code,omitempty"`
 }
 
@@ -64,6 +65,7 @@ type ManifestColumn struct {
 // to stay: part-00000.json beside it.
 type ManifestPart struct {
 	Index int   `json:"part"`
+	Line  int64 `json:"line"` // that it begins with; in Parquet the row
 	From  int64 `json:"from"` // as rows.Part
 	To    int64 `json:"to"`
 	Rows  int64 `json:"rows"`

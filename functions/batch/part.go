@@ -69,6 +69,9 @@ func (w *worker) part(ctx context.Context, i int) (*ManifestPart, error) {
 		return nil, err
 	}
 	defer r.Close()
+	if w.t.job.Rows != nil {
+		r = &only{Reader: r, want: w.t.job.Rows}
+	}
 	o := &output{t: w.t, w: w, ctx: ctx, index: i}
 	if err := o.begin(); err != nil {
 		return nil, err
@@ -83,7 +86,7 @@ func (w *worker) part(ctx context.Context, i int) (*ManifestPart, error) {
 		o.abort()
 		return nil, err
 	}
-	m.Index, m.From, m.To, m.Lines = i, p.From, p.To, r.Lines()
+	m.Index, m.Line, m.From, m.To, m.Lines = i, p.Line, p.From, p.To, r.Lines()
 	return w.t.mark(ctx, m)
 }
 

@@ -150,12 +150,15 @@ func sameSettings(a, b *ManifestSettings) bool {
 // them. One that is there when all parts are is what they were joined to
 // before a crash.
 func (t *task) room(ctx context.Context) error {
-	if t.place.single == "" || len(t.there) == len(t.parts) && len(t.parts) > 0 {
+	if t.place.single == "" || len(t.there) == len(t.parts) {
 		return nil
 	}
 	_, err := t.out.Stat(ctx, t.place.single)
 	switch {
 	case err == nil:
+		if len(t.there) == 0 {
+			return errors.Join(t.taken(), t.forget(ctx))
+		}
 		return t.taken()
 	case fault.CodeOf(err) == fault.NotFound:
 		return nil

@@ -183,7 +183,7 @@ func (t *task) id() string {
 
 // locate finds the place for scores.
 func (t *task) locate(ctx context.Context, in store.Location) error {
-	t.settings = ManifestSettings{Columns: t.o.Columns, Pass: t.o.Pass, PartBytes: t.o.PartBytes, Limit: t.job.Limit, Code: t.o.Code}
+	t.settings = ManifestSettings{Columns: t.o.Columns, Pass: t.o.Pass, PartBytes: t.o.PartBytes, Limit: t.job.Limit, Only: onlyID(t.job.Rows), Code: t.o.Code}
 	if t.job.Limit > 0 {
 		t.settings.PartBytes = 0
 	}
