@@ -31,6 +31,7 @@ type File struct {
 
 	header atomic.Pointer[Schema] // of CSV, when it has been read
 	parked parked                 // a stream that a reader left where it ended
+	spare  pqSpare                // memory that readers of Parquet use again
 }
 
 // Detect tells how a file is written by its name (scores.csv.gz) and its first

@@ -150,7 +150,7 @@ func openParquet(ctx context.Context, f *File, part Part, plan *Plan, o *ReadOpt
 	if err := r.join(); err != nil {
 		return nil, pqNamed(f, err)
 	}
-	r.fetch = newFetcher(ctx, f.Source)
+	r.fetch = newFetcher(ctx, f.Source, &f.spare)
 	return r, nil
 }
 

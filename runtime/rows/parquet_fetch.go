@@ -32,10 +32,11 @@ type pqFetcher struct {
 	src     Source
 	wait    sync.WaitGroup
 	flights chan struct{}
+	spare   *pqSpare
 }
 
-func newFetcher(ctx context.Context, src Source) *pqFetcher {
-	f := &pqFetcher{src: src, flights: make(chan struct{}, pqFlights)}
+func newFetcher(ctx context.Context, src Source, spare *pqSpare) *pqFetcher {
+	f := &pqFetcher{src: src, flights: make(chan struct{}, pqFlights), spare: spare}
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	return f
 }
@@ -43,6 +44,51 @@ func newFetcher(ctx context.Context, src Source) *pqFetcher {
 func (f *pqFetcher) close() {
 	f.cancel()
 	f.wait.Wait()
+}
+
+// pqSpare is memory that a file's readers have used and will again: new memory
+// costs as much as decoding what comes into it.
+type pqSpare struct {
+	mu   sync.Mutex
+	free [][]byte
+	held int
+}
+
+const pqMaxSpare = 96 << 20
+
+// take gives n bytes that may hold anything.
+func (s *pqSpare) take(n int) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	best := -1
+	for i, b := range s.free {
+		if cap(b) >= n && cap(b)/4 <= n && (best < 0 || cap(b) < cap(s.free[best])) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return make([]byte, n)
+	}
+	b := s.free[best][:n]
+	s.held -= cap(b)
+	last := len(s.free) - 1
+	s.free[best] = s.free[last]
+	s.free[last] = nil
+	s.free = s.free[:last]
+	return b
+}
+
+// give takes back what nobody refers to any more.
+func (s *pqSpare) give(b []byte) {
+	if cap(b) < 4<<10 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held+cap(b) <= pqMaxSpare && len(s.free) < 256 {
+		s.held += cap(b)
+		s.free = append(s.free, b)
+	}
 }
 
 // pqFlight is bytes on their way. err and b are set when done is closed.
@@ -88,6 +134,10 @@ type pqBytes struct {
 	// as a whole; ahead is the next.
 	window int64
 	ahead  *pqFlight
+	// memory is what b lies in. Of a range for several chunks the first has it,
+	// and flights are all that go into it.
+	memory  []byte
+	flights []*pqFlight
 }
 
 // need makes sure of n bytes in b.
@@ -117,11 +167,15 @@ func (c *pqBytes) need(ctx context.Context, n int) error {
 			return err
 		}
 		c.ahead = nil
-		if len(c.b) == 0 {
-			c.b = fl.b
-		} else {
-			c.b = append(slices.Clip(c.b), fl.b...)
+		// Nothing that was cut off b is in use: the page before has been read.
+		b := fl.b
+		if len(c.b) > 0 {
+			b = c.f.spare.take(len(c.b) + len(fl.b))
+			copy(b[copy(b, c.b):], fl.b)
+			c.f.spare.give(fl.b)
 		}
+		c.f.spare.give(c.memory)
+		c.b, c.memory = b, b
 	}
 	if c.left > 0 && c.ahead == nil {
 		c.fetch(0)
@@ -140,9 +194,37 @@ func (c *pqBytes) flying() int64 {
 // fetch begins the next window, of at least n bytes.
 func (c *pqBytes) fetch(n int64) {
 	n = min(max(n, c.window), c.left)
-	c.ahead = c.f.fly(c.offset, make([]byte, n))
+	c.ahead = c.f.fly(c.offset, c.f.spare.take(int(n)))
 	c.offset += n
 	c.left -= n
+}
+
+// done gives the memory of a chunk back that nobody reads any more. What is on
+// its way keeps its own.
+func (c *pqBytes) done() {
+	if c.ahead != nil {
+		select {
+		case <-c.ahead.done:
+			c.f.spare.give(c.ahead.b)
+		default:
+		}
+	}
+	if c.memory != nil && !c.shared() {
+		c.f.spare.give(c.memory)
+	}
+	c.b, c.ahead, c.memory, c.ranges = nil, nil, nil, nil
+}
+
+// shared reports whether a range that is not there yet goes into memory.
+func (c *pqBytes) shared() bool {
+	for _, fl := range c.flights {
+		select {
+		case <-fl.done:
+		default:
+			return true
+		}
+	}
+	return false
 }
 
 // group begins to fetch the chunks of a row group, those of columns that are
@@ -182,11 +264,13 @@ func (f *pqFetcher) group(g *pqGroup, columns []int) []*pqBytes {
 			to = c.offset + c.left
 			n++
 		}
-		b := make([]byte, to-from)
+		b := f.spare.take(int(to - from))
+		all[order[0]].memory = b
 		var flights []*pqFlight
 		for at := 0; at < len(b); at += pqRange {
 			flights = append(flights, f.fly(from+int64(at), b[at:min(at+pqRange, len(b))]))
 		}
+		all[order[0]].flights = flights
 		for _, i := range order[:n] {
 			c := all[i]
 			at := c.offset - from

@@ -87,6 +87,10 @@ func pqFill[T uint8 | uint32](h *pqHybrid, dst []T) error {
 func pqUnpack[T uint8 | uint32](dst []T, b []byte, bit, width int) int {
 	mask := uint64(1)<<width - 1
 	i := 0
+	if bit&7 == 0 && width <= 16 {
+		i = pqUnpack8(dst, b[bit>>3:], uint(width))
+		bit += i * width
+	}
 	for ; i < len(dst); i++ {
 		at := bit >> 3
 		if at+8 > len(b) {
@@ -100,6 +104,36 @@ func pqUnpack[T uint8 | uint32](dst []T, b []byte, bit, width int) int {
 		bit += width
 	}
 	return bit
+}
+
+// pqUnpack8 reads values of width bits, at most 16, eight at a time, as long as
+// the loads are within b.
+func pqUnpack8[T uint8 | uint32](dst []T, b []byte, width uint) int {
+	w, mask := width&31, uint64(1)<<width-1
+	i := 0
+	if w <= 8 {
+		for ; i+8 <= len(dst) && len(b) >= 8; i += 8 {
+			v := binary.LittleEndian.Uint64(b)
+			d := dst[i : i+8 : i+8]
+			d[0], d[1] = T(v&mask), T(v>>w&mask)
+			d[2], d[3] = T(v>>(2*w)&mask), T(v>>(3*w&63)&mask)
+			d[4], d[5] = T(v>>(4*w&63)&mask), T(v>>(5*w&63)&mask)
+			d[6], d[7] = T(v>>(6*w&63)&mask), T(v>>(7*w&63)&mask)
+			b = b[w:]
+		}
+		return i
+	}
+	half, shift := 4*w/8, 4*w%8 // where the fifth begins
+	for ; i+8 <= len(dst) && uint(len(b)) >= half+8; i += 8 {
+		v, u := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[half:])>>shift
+		d := dst[i : i+8 : i+8]
+		d[0], d[1] = T(v&mask), T(v>>w&mask)
+		d[2], d[3] = T(v>>(2*w&63)&mask), T(v>>(3*w&63)&mask)
+		d[4], d[5] = T(u&mask), T(u>>w&mask)
+		d[6], d[7] = T(u>>(2*w&63)&mask), T(u>>(3*w&63)&mask)
+		b = b[w:]
+	}
+	return i
 }
 
 // pqBits reads one value of at most 64 bits where fewer than 8 bytes may follow.

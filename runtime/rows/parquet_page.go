@@ -218,13 +218,18 @@ func (c *pqColumn) uncompressed(dst, raw []byte, n int) ([]byte, error) {
 		if len(raw) != n {
 			return nil, fmt.Errorf("a page has %d bytes, and its header says %d", len(raw), n)
 		}
-		return raw, nil
+		return c.lasting(raw), nil
 	}
 	// The capacity ends a decoder that would go on. It is taken only once it is
 	// known that there is something to decode.
 	room := func() []byte {
-		if cap(dst) < n {
+		switch {
+		case cap(dst) >= n:
+		case c.leaf.form.width() == 0: // words point into it
 			dst = make([]byte, n)
+		default:
+			c.in.f.spare.give(dst)
+			dst = c.in.f.spare.take(n)
 		}
 		return dst[:0:n]
 	}
@@ -268,6 +273,15 @@ func (c *pqColumn) uncompressed(dst, raw []byte, n int) ([]byte, error) {
 		return nil, fmt.Errorf("a page becomes %d bytes, and its header says %d", len(dst), n)
 	}
 	return dst, nil
+}
+
+// lasting is b, or a copy where words will point into it: what is fetched is
+// fetched into again.
+func (c *pqColumn) lasting(b []byte) []byte {
+	if c.leaf.form.width() == 0 {
+		return bytes.Clone(b)
+	}
+	return b
 }
 
 func pqCodecName(codec int32) string {
@@ -363,8 +377,13 @@ func (c *pqColumn) body(raw []byte, n int) ([]byte, error) {
 	if c.leaf.form.width() == 0 {
 		return c.uncompressed(nil, raw, n)
 	}
-	b, err := c.uncompressed(c.buf, raw, n)
-	if err == nil && c.chunk.codec != pqUncompressed {
+	if c.chunk.codec == pqUncompressed {
+		return c.uncompressed(nil, raw, n)
+	}
+	buf := c.buf
+	c.buf = nil // room may have given it away
+	b, err := c.uncompressed(buf, raw, n)
+	if err == nil {
 		c.buf = b
 	}
 	return b, err
@@ -414,12 +433,13 @@ func (c *pqColumn) page2(h *pqPageHeader, raw []byte) error {
 	c.rep = newHybrid(raw[:h.repBytes], levelBits(c.leaf.maxRep))
 	c.def = newHybrid(raw[h.repBytes:levels], levelBits(c.leaf.maxDef))
 	raw = raw[levels:]
-	b, n := raw, int(int64(h.size)-levels)
-	if !h.plain && n > 0 {
-		var err error
-		if b, err = c.body(raw, n); err != nil {
-			return err
-		}
+	n := int(int64(h.size) - levels)
+	if h.plain || n == 0 {
+		return c.values(h.encoding, c.lasting(raw))
+	}
+	b, err := c.body(raw, n)
+	if err != nil {
+		return err
 	}
 	return c.values(h.encoding, b)
 }

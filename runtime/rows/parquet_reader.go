@@ -106,7 +106,7 @@ func (r *pqReader) join() error {
 	size := 0
 	for i := range r.plan.Inputs {
 		in := &r.plan.Inputs[i]
-		size += in.Elements() * max(in.Type.Size(), 16)
+		size += in.Elements() * max(in.Type.Size(), 1)
 		count := 1
 		if len(in.Columns) == 1 {
 			count = in.Elements()
@@ -131,6 +131,17 @@ func (r *pqReader) Lines() int64 { return r.lines }
 func (r *pqReader) Close() error {
 	r.fetch.close()
 	r.pages.close()
+	for i := range r.sources {
+		if c := r.sources[i].col; c != nil {
+			c.in.done()
+			r.fetch.spare.give(c.buf)
+			r.sources[i].col = nil
+		}
+	}
+	for _, in := range r.ahead {
+		in.done()
+	}
+	r.ahead = nil
 	return nil
 }
 
@@ -182,6 +193,11 @@ func (r *pqReader) nextGroup() (bool, error) {
 	}
 	r.group++
 	groups := r.p.meta.groups
+	for i := range r.sources {
+		if c := r.sources[i].col; c != nil {
+			c.in.done()
+		}
+	}
 	in := r.ahead
 	if in == nil {
 		in = r.fetch.group(&groups[r.group], r.leaves)

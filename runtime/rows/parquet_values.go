@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"godwit.dev/runtime/fault"
 )
@@ -202,15 +203,17 @@ func (c *pqColumn) look(out []byte, w int) error {
 	if int64(most) >= int64(c.ndict) {
 		return fmt.Errorf("it has the index %d into a dictionary of %d", most, c.ndict)
 	}
-	dict := c.dict
+	// All indices and so all places are known to be within: dict has ndict values.
+	dict := c.dict[:c.ndict*w]
+	from, to := unsafe.Pointer(unsafe.SliceData(dict)), unsafe.Pointer(unsafe.SliceData(out[:len(c.index)*w]))
 	switch w {
 	case 4:
 		for i, id := range c.index {
-			binary.LittleEndian.PutUint32(out[4*i:], binary.LittleEndian.Uint32(dict[4*int(id):]))
+			*(*[4]byte)(unsafe.Add(to, 4*i)) = *(*[4]byte)(unsafe.Add(from, 4*int(id)))
 		}
 	case 8:
 		for i, id := range c.index {
-			binary.LittleEndian.PutUint64(out[8*i:], binary.LittleEndian.Uint64(dict[8*int(id):]))
+			*(*[8]byte)(unsafe.Add(to, 8*i)) = *(*[8]byte)(unsafe.Add(from, 8*int(id)))
 		}
 	default:
 		for i, id := range c.index {
