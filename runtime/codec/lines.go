@@ -39,6 +39,7 @@ func Fields(t tensor.DType, b []byte, i, stop int, dst []byte) (next, done int) 
 	return i, len(dst) / 4
 }
 
+// otherFields is Fields for the rest of the types.
 func otherFields(t tensor.DType, b []byte, i, stop int, dst []byte) (next, done int) {
 	size := t.Size()
 	for k := 0; k+size <= len(dst); k += size {
@@ -48,8 +49,8 @@ func otherFields(t tensor.DType, b []byte, i, stop int, dst []byte) (next, done 
 			}
 			i++
 		}
-		end, one := numbers(t, b[:stop], i, dst[k:k+size])
-		if one == 0 || end != stop && b[end] != ',' || space(b[i]) {
+		end := number(t, b, i, dst[k:k+size])
+		if end == 0 || end > stop || end != stop && b[end] != ',' {
 			return i, k / size
 		}
 		i = end
@@ -57,16 +58,55 @@ func otherFields(t tensor.DType, b []byte, i, stop int, dst []byte) (next, done 
 	return i, len(dst) / size
 }
 
+// number decodes the number at b[i:] and returns where it ends, 0 if it is none
+// of type t.
+func number(t tensor.DType, b []byte, i int, dst []byte) (end int) {
+	switch t {
+	case tensor.Bool:
+		if i < len(b) && !space(b[i]) {
+			if next, done := bools(b, i, dst); done == 1 {
+				return next
+			}
+		}
+		return 0
+	case tensor.FP64:
+		mant, exp, found, end := scan(b, i)
+		if end > 0 {
+			v, ok := toFloat64(mant, exp, found, b[i:end])
+			if !ok {
+				return 0
+			}
+			binary.LittleEndian.PutUint64(dst, math.Float64bits(v))
+		}
+		return end
+	case tensor.FP32:
+		mant, exp, found, end := scan(b, i)
+		if end > 0 {
+			v, ok := toFloat32(mant, exp, found, b[i:end])
+			if !ok {
+				return 0
+			}
+			binary.LittleEndian.PutUint32(dst, math.Float32bits(v))
+		}
+		return end
+	}
+	if i >= len(b) || space(b[i]) {
+		return 0
+	}
+	next, done := numbers(t, b, i, dst)
+	if done == 0 {
+		return 0
+	}
+	return next
+}
+
 func space(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
-// Number decodes one number, or for BOOL true or false, as JSON has it into dst,
-// which is as long as an element of type t. ok is false where text is none.
-func Number(t tensor.DType, text, dst []byte) (ok bool) {
-	if len(text) == 0 || space(text[0]) {
-		return false
-	}
-	end, done := numbers(t, text, 0, dst)
-	return done == 1 && end == len(text)
+// Number decodes the number, or for BOOL true or false, that b[i:stop] is in
+// JSON, into dst, which is as long as an element of type t. b may go on behind
+// stop. ok is false where it is none.
+func Number(t tensor.DType, b []byte, i, stop int, dst []byte) (ok bool) {
+	return number(t, b, i, dst) == stop && i < stop
 }
 
 // ElementOf says what an element of type t is in JSON: "a number within the
@@ -194,7 +234,10 @@ func (l *Line) Row(t *tensor.Tensor) error {
 		}
 		return d.run(t, 0, 1, 1)
 	}
-	if err := d.enter('[', "a list of "+plural(n, "element")); err != nil {
+	if !d.at('[') {
+		return d.syntax("a list of " + plural(n, "element"))
+	}
+	if err := d.enter('[', ""); err != nil {
 		return err
 	}
 	d.space()

@@ -280,13 +280,12 @@ func (r *csvReader) next(ctx context.Context, b *Block) error {
 		b.bad(s.line, s.off, column, fault.Invalid, endings[how])
 		return s.skipLine()
 	}
-	rec := s.buf[s.lo : s.lo+length]
-	if column, reason := r.quoted(b, rec, fields); reason == "" {
+	if column, reason := r.quoted(b, s.buf[s.lo:s.hi], fields); reason == "" {
 		b.row(s.line)
 	} else {
 		b.bad(s.line, s.off, column, fault.Invalid, reason)
 	}
-	s.advance(length, int64(bytes.Count(rec, []byte("\n"))))
+	s.advance(length, int64(bytes.Count(s.buf[s.lo:s.lo+length], []byte("\n"))))
 	return nil
 }
 
@@ -347,7 +346,7 @@ func (r *csvReader) plain(b *Block, text []byte, stop int) (column, reason strin
 			}
 		case used:
 			end := fieldEnd(text, i, stop)
-			if reason := r.use(b, c, text[i:end]); reason != "" {
+			if reason := r.use(b, c, text, i, end); reason != "" {
 				return r.names[c], reason
 			}
 			i = end
@@ -371,8 +370,8 @@ func (r *csvReader) count(got int) string {
 	return "want " + plural(len(r.names), "field") + ", got " + strconv.Itoa(got)
 }
 
-// quoted reads a record with quotes.
-func (r *csvReader) quoted(b *Block, rec []byte, fields []span) (column, reason string) {
+// quoted reads the record with quotes that text begins with.
+func (r *csvReader) quoted(b *Block, text []byte, fields []span) (column, reason string) {
 	if len(fields) != len(r.names) {
 		return "", r.count(len(fields))
 	}
@@ -381,31 +380,42 @@ func (r *csvReader) quoted(b *Block, rec []byte, fields []span) (column, reason 
 		if len(r.uses[c]) == 0 {
 			continue
 		}
-		if reason := r.use(b, c, f.text(rec, &r.arena)); reason != "" {
+		if f.escaped {
+			value := f.text(text, &r.arena)
+			reason = r.use(b, c, value, 0, len(value))
+		} else {
+			reason = r.use(b, c, text, f.from, f.to)
+		}
+		if reason != "" {
 			return r.names[c], reason
 		}
 	}
 	return "", ""
 }
 
-// use takes the value of column c.
-func (r *csvReader) use(b *Block, c int, text []byte) (reason string) {
+// use takes the value of column c, which is text[i:end].
+func (r *csvReader) use(b *Block, c int, text []byte, i, end int) (reason string) {
+	value := text[i:end]
 	for _, u := range r.uses[c] {
 		if u.input < 0 {
-			b.Pass[u.pass].Raw = append(b.Pass[u.pass].Raw, b.keep(text))
+			b.Pass[u.pass].Raw = append(b.Pass[u.pass].Raw, b.keep(value))
 			continue
 		}
 		t := &b.Inputs[u.input]
 		at := b.Rows*r.plan.Inputs[u.input].Elements() + u.element
 		if t.Type == tensor.Bytes {
-			if len(text) == 0 && r.o.NoMissing {
+			if len(value) == 0 && r.o.NoMissing {
 				return "want text, got an empty field"
 			}
-			t.Strings[at] = b.keep(text)
+			t.Strings[at] = b.keep(value)
 			continue
 		}
 		size := t.Type.Size()
-		if reason := textNumber(t.Type, text, t.Data[at*size:(at+1)*size], r.o.NoMissing); reason != "" {
+		dst := t.Data[at*size : (at+1)*size]
+		if codec.Number(t.Type, text, i, end, dst) {
+			continue
+		}
+		if reason := textNumber(t.Type, value, dst, r.o.NoMissing); reason != "" {
 			return reason
 		}
 	}

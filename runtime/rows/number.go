@@ -22,7 +22,7 @@ func textNumber(t tensor.DType, text, dst []byte, noMissing bool) (reason string
 		putFloat(t, math.NaN(), dst)
 		return ""
 	}
-	if codec.Number(t, text, dst) {
+	if codec.Number(t, text, 0, len(text), dst) {
 		return ""
 	}
 	if t == tensor.Bool {
@@ -61,7 +61,7 @@ func textNumber(t tensor.DType, text, dst []byte, noMissing bool) (reason string
 			return ""
 		}
 	}
-	if usual, ok := usualForm(sign, rest); ok && codec.Number(t, usual, dst) {
+	if usual, ok := usualForm(sign, rest); ok && codec.Number(t, usual, 0, len(usual), dst) {
 		return ""
 	}
 	return "want " + codec.ElementOf(t) + ", got " + quote(given)
