@@ -80,6 +80,7 @@ type Handler struct {
 	slots   chan struct{} // for parts
 	jobs    chan struct{} // for objects of deliveries
 	pick    func(n int) int
+	circuit circuit
 }
 
 var _ trigger.Handler = (*Handler)(nil)
@@ -100,7 +101,9 @@ func New(h infer.Handler, opts *Options) *Handler {
 // Permanent; so is an object that is not there, is no file of rows or has more
 // bad rows than it may. What may pass, such as a full queue, a deadline or a
 // sink that is away, is Retry, and so is what there was no time for: of an
-// object, the parts that are scored stay.
+// object, the parts that are scored stay. While the place for answers is away,
+// hardly any item begins, and all are Retry with Unavailable: an adapter whose
+// platform slows down for a delivery that fails as a whole then fails it as a whole.
 func (h *Handler) Handle(ctx context.Context, ev *trigger.Event) []trigger.Outcome {
 	out := make([]trigger.Outcome, len(ev.Items))
 	begun := time.Now()
@@ -168,6 +171,9 @@ func (h *Handler) item(ctx context.Context, ev *trigger.Event, i int) (out trigg
 	if err := h.time(ctx, subject); err != nil {
 		return trigger.Outcome{State: trigger.Retry, Err: err}
 	}
+	if err := h.circuit.closed(subject); err != nil {
+		return trigger.Outcome{State: trigger.Retry, Err: err}
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			out = trigger.Outcome{State: trigger.Retry, Err: fault.New(fault.Internal, "batch.Handle", subject, "the handler panicked: %v\n%s", p, debug.Stack())}
@@ -175,6 +181,7 @@ func (h *Handler) item(ctx context.Context, ev *trigger.Event, i int) (out trigg
 	}()
 	if item.Object != nil {
 		answer, err := h.object(ctx, item)
+		h.circuit.note(err)
 		if out = trigger.Of(err); err == nil {
 			out.Result = answer
 		}
@@ -186,6 +193,7 @@ func (h *Handler) item(ctx context.Context, ev *trigger.Event, i int) (out trigg
 		if err = h.opts.Sink.Put(ctx, name, answer); err != nil && fault.Of(err) == nil {
 			err = fault.New(fault.Unavailable, "batch.Handle", subject, "its answer cannot be kept: %w", err)
 		}
+		h.circuit.note(err)
 	} else if err == nil && !ev.Replies {
 		err = fault.New(fault.Unsupported, "batch.Handle", subject, "its answer has nowhere to go: %s passes none on", ev.Kind).
 			WithHint("Say where scores go, under batch.output in godwit.yaml.")
