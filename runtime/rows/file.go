@@ -3,6 +3,7 @@ package rows
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"path"
 	"strings"
@@ -217,8 +218,11 @@ func readError(ctx context.Context, name string, err error) error {
 	if fault.Of(err) != nil {
 		return err
 	}
-	if ctx.Err() != nil {
-		return fault.New(fault.CodeOf(ctx.Err()), "rows.Read", name, "%w", ctx.Err())
+	if ended := ctx.Err(); ended != nil {
+		if cause := context.Cause(ctx); errors.Is(cause, context.DeadlineExceeded) {
+			ended = context.DeadlineExceeded
+		}
+		return fault.New(fault.CodeOf(ended), "rows.Read", name, "%w", ended)
 	}
 	return fault.New(fault.Unavailable, "rows.Read", name, "%w", err)
 }

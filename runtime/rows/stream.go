@@ -157,7 +157,7 @@ type stream struct {
 	z    *inflater // nil: not compressed
 	// What is compressed may outlive the part that it was opened for, and has a
 	// context of its own, which ends with that of the part that reads it.
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	stop   func() bool
 
 	buf    []byte
@@ -178,10 +178,10 @@ func openStream(ctx context.Context, f *File, off, length, line int64, most int)
 	}
 	s := f.parked.take(off)
 	if s == nil {
-		own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 		s = &stream{name: f.Name, cancel: cancel, src: &ranges{ctx: own, src: f.Source, name: f.Name, piece: f.Source.Size()}}
 	}
-	s.stop = context.AfterFunc(ctx, s.cancel)
+	s.stop = context.AfterFunc(ctx, func() { s.cancel(ctx.Err()) })
 	if err := s.seek(f, off, most); err != nil {
 		s.close()
 		if ctx.Err() != nil {
@@ -228,7 +228,7 @@ func (s *stream) close() {
 	}
 	if s.cancel != nil {
 		s.stop()
-		s.cancel()
+		s.cancel(nil)
 	}
 }
 

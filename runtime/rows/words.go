@@ -46,7 +46,7 @@ func list(names []string) string {
 
 // meant is a question for the known name that is nearest to got, or "".
 func meant(got string, known []string) string {
-	best, least := "", len(got)/3+2
+	best, least := "", len(got)/3+1 // one slip in a short word, more in a long one
 	for _, k := range known {
 		if len(k) > 64 || len(got) > 64 {
 			continue
