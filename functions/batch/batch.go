@@ -49,7 +49,9 @@ type Options struct {
 	Spare time.Duration
 	// Objects says how items are scored that lie in a store; nil: they are refused.
 	Objects *Objects
-	Log     *slog.Logger // nil: no log
+	// Claims has what is delivered again scored once; nil: each delivery scores.
+	Claims *Claims
+	Log    *slog.Logger // nil: no log
 }
 
 func (o *Options) withDefaults() Options {
@@ -188,16 +190,7 @@ func (h *Handler) item(ctx context.Context, ev *trigger.Event, i int) (out trigg
 		return out
 	}
 	begun := time.Now()
-	answer, name, err := h.score(ctx, item)
-	if err == nil && h.opts.Sink != nil {
-		if err = h.opts.Sink.Put(ctx, name, answer); err != nil && fault.Of(err) == nil {
-			err = fault.New(fault.Unavailable, "batch.Handle", subject, "its answer cannot be kept: %w", err)
-		}
-		h.circuit.note(err)
-	} else if err == nil && !ev.Replies {
-		err = fault.New(fault.Unsupported, "batch.Handle", subject, "its answer has nowhere to go: %s passes none on", ev.Kind).
-			WithHint("Say where scores go, under batch.output in godwit.yaml.")
-	}
+	answer, err := h.once(ctx, ev, item, subject)
 	out = trigger.Of(err)
 	if err == nil {
 		out.Result = answer
@@ -226,12 +219,8 @@ func (h *Handler) learn(took time.Duration) {
 }
 
 // score asks the model, and returns the answer as the protocol's JSON with the
-// name that it is kept under.
-func (h *Handler) score(ctx context.Context, item *trigger.Item) (answer []byte, name string, err error) {
-	req, err := h.request(item)
-	if err != nil {
-		return nil, "", err
-	}
+// digest of the model that gave it.
+func (h *Handler) score(ctx context.Context, req *infer.Request) (answer []byte, digest string, err error) {
 	resp, err := h.infer.Infer(ctx, req)
 	if err != nil {
 		return nil, "", err
@@ -241,7 +230,7 @@ func (h *Handler) score(ctx context.Context, item *trigger.Item) (answer []byte,
 	if err != nil {
 		return nil, "", err
 	}
-	return answer, Name(item.Key, resp.Digest), nil
+	return answer, resp.Digest, nil
 }
 
 // request decodes an item's payload.
