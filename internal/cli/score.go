@@ -1,0 +1,321 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"godwit.dev/functions/batch"
+	"godwit.dev/infra/spec"
+	"godwit.dev/internal/app"
+	"godwit.dev/internal/fetch"
+	"godwit.dev/internal/fnserver"
+	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/rows"
+	"godwit.dev/runtime/store"
+)
+
+type scoreOptions struct {
+	model, version string
+	columns        map[string]string
+	pass           []string
+	format, maxBad string
+	partSize       string
+	limit          int64
+	shard          string
+	explain        bool
+	resume         bool
+	redrive        bool
+
+	app app.ScoreOptions // what the flags say
+	job batch.Job
+}
+
+func (p *program) newScore() *cobra.Command {
+	var o scoreOptions
+	cmd := &cobra.Command{
+		Use:     "score DIR SRC DST",
+		GroupID: "run",
+		Short:   "Score a file of rows",
+		Long: `score reads the rows of SRC, asks the model of the function in DIR, and writes
+DST: the columns that are passed through, then the model's outputs. SRC and DST
+are paths, or URLs with s3://, gs:// and azblob://ACCOUNT/CONTAINER/. The files
+are CSV, JSON Lines or Parquet, text also in gzip or zstd; what DST is tells its
+name, else --format, else batch.format, else it is as SRC.
+
+Which columns fill which inputs is batch.columns of godwit.yaml, or --columns;
+what neither names takes the column of its own name. --explain shows how, with
+the first rows and their answers, and writes nothing.
+
+A file is scored in parts. Those that have been written stay, whatever ends the
+command, and DST appears when all is scored, with DST.manifest.json: what was
+scored, by which model, with which digests. A DST that ends with a slash is a
+prefix, and parts and manifest are kept below it. --resume goes on where an
+earlier run ended. --shard I/N, from 0 on, scores every N-th part, so that N
+machines share a file; whoever is last writes the manifest.
+
+A bad row is left out, and why is told beside DST with its line, its column and
+the reason. --redrive scores those rows again, once the model, the handler or
+the mapping is mended: SRC is then what an earlier run has written, and DST gets
+the rows that failed. With the URL of an SQS dead-letter queue as SRC it
+scores what failed for good there, and removes what is done.
+
+Exit codes: 0 scored, bad rows within --max-bad included, 3 SRC is no such file,
+or does not fit the model, 4 no SRC, 6 too many bad rows, or DST is there
+already or half done, 8 the store does not let one in, 9 the store is away, 12
+the settings contradict each other, 130 interrupted.`,
+		Example: `  godwit score fraud/ rows.csv scored.csv
+  godwit score fraud/ rows.csv --explain
+  godwit score fraud/ s3://lake/rows/2026.parquet s3://lake/scores/ --resume
+  godwit score fraud/ big.jsonl.gz scored.parquet --pass id --columns p0..p63=pixels
+  godwit score fraud/ scored.csv mended.csv --redrive
+  godwit score fraud/ gs://lake/big.csv gs://lake/scores/ --shard 3/16`,
+		Args: cobra.RangeArgs(2, 3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				if !o.explain {
+					return usage(cmd, fault.New(fault.Usage, "", "", "want DIR, SRC and DST, got no DST"))
+				}
+				args = append(args, "")
+			}
+			if err := o.parse(cmd); err != nil {
+				return err
+			}
+			return p.score(cmd.Context(), args[0], args[1], args[2], &o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.model, "model", "", "the model's name (default: the only model)")
+	f.StringVar(&o.version, "model-version", "", "the model's version (default: the newest)")
+	f.StringToStringVar(&o.columns, "columns", nil, "which columns fill which inputs, COLUMN=INPUT or p0..p63=INPUT (default: batch.columns)")
+	f.StringSliceVar(&o.pass, "pass", nil, "columns that are copied to DST (default: batch.passThrough)")
+	f.StringVar(&o.format, "format", "", "of DST: csv, jsonl or parquet (default: by DST's name, batch.format, or as SRC)")
+	f.StringVar(&o.maxBad, "max-bad", "", "the share of the rows that may be bad, such as 5% (default: batch.maxBadRows)")
+	f.StringVar(&o.partSize, "part-size", "64MiB", "about how much of SRC is scored at a time, and again after a crash")
+	f.Int64Var(&o.limit, "limit", 0, "score only so many rows, from the first on")
+	f.StringVar(&o.shard, "shard", "", "score the parts of one of several machines: I/N, from 0/N to N-1/N")
+	f.BoolVar(&o.explain, "explain", false, "show how columns map to inputs, with the first rows, and write nothing")
+	f.BoolVar(&o.resume, "resume", false, "go on from what an earlier run has written")
+	f.BoolVar(&o.redrive, "redrive", false, "score again the rows that failed when SRC was written, or the items of a dead-letter queue")
+	return cmd
+}
+
+// parse checks the flags by themselves and together.
+func (o *scoreOptions) parse(cmd *cobra.Command) error {
+	o.app.MaxBad = -1
+	if cmd.Flags().Changed("columns") {
+		o.app.Columns = o.columns
+	}
+	if cmd.Flags().Changed("pass") {
+		o.app.Pass = append([]string{}, o.pass...)
+	}
+	switch o.app.Format = rows.Format(o.format); o.app.Format {
+	case "", rows.CSV, rows.JSONL, rows.Parquet:
+	default:
+		return usage(cmd, fault.New(fault.Usage, "", "--format", "want csv, jsonl or parquet, got %q", o.format))
+	}
+	if o.maxBad != "" {
+		share, err := spec.ParsePercent(o.maxBad)
+		if err != nil || share > 100 {
+			return usage(cmd, fault.New(fault.Usage, "", "--max-bad", "want 0%% to 100%%, got %q", o.maxBad))
+		}
+		o.app.MaxBad = share
+	}
+	size, err := spec.ParseBytes(o.partSize)
+	if err != nil || size < spec.KiB {
+		return usage(cmd, fault.New(fault.Usage, "", "--part-size", "want a size of 1KiB or more, such as 64MiB, got %q", o.partSize))
+	}
+	o.app.PartBytes = int64(size)
+	o.job = batch.Job{Model: o.model, ModelVersion: o.version, Limit: o.limit}
+	if o.limit < 0 {
+		return usage(cmd, fault.New(fault.Usage, "", "--limit", "want a number of rows, got %d", o.limit))
+	}
+	if o.shard != "" {
+		i, n, ok := strings.Cut(o.shard, "/")
+		shard, err := strconv.Atoi(i)
+		shards, err2 := strconv.Atoi(n)
+		if !ok || err != nil || err2 != nil || shards < 1 || shard < 0 || shard >= shards {
+			return usage(cmd, fault.New(fault.Usage, "", "--shard", "want I/N with I from 0 to N-1, such as 3/16, got %q", o.shard))
+		}
+		o.job.Shard, o.job.Shards = shard, shards
+	}
+	for _, both := range []struct {
+		on         bool
+		one, other string
+	}{
+		{o.limit > 0 && o.shard != "", "--limit", "--shard"},
+		{o.redrive && o.limit > 0, "--redrive", "--limit"},
+		{o.redrive && o.shard != "", "--redrive", "--shard"},
+		{o.redrive && o.explain, "--redrive", "--explain"},
+	} {
+		if both.on {
+			return usage(cmd, fault.New(fault.Usage, "", "", "want %s or %s, got both", both.one, both.other))
+		}
+	}
+	return nil
+}
+
+func (p *program) score(ctx context.Context, where, src, dst string, o *scoreOptions) error {
+	dir, done, err := p.withHandler(ctx, where)
+	if done || err != nil {
+		return err
+	}
+	stores := p.stores()
+	defer stores.Close()
+	if o.app.Format == "" {
+		o.app.Format = formatOfName(dst)
+	}
+	if !o.explain && !o.redrive {
+		// What is there already is said before a model is loaded.
+		if err := p.checkPlace(ctx, stores, src, dst, o); err != nil {
+			return err
+		}
+	}
+	f, err := p.openScoring(ctx, dir, stores)
+	if err != nil {
+		return err
+	}
+	defer f.Close(context.WithoutCancel(ctx))
+	switch {
+	case o.explain:
+		return p.explain(ctx, f, stores, src, dst, o)
+	case o.redrive && isQueue(src):
+		return p.redriveQueue(ctx, f, src, dst, o)
+	case o.redrive:
+		return p.redrive(ctx, f, stores, src, dst, o)
+	}
+	o.job.Input, o.job.Output = src, dst
+	return p.runJob(ctx, f, o)
+}
+
+// openScoring opens and loads the function for scoring.
+func (p *program) openScoring(ctx context.Context, dir string, stores *store.Set) (*app.Function, error) {
+	log := p.logger(slog.LevelWarn)
+	eng := p.engine(log)
+	app.Prepare(eng)
+	f, err := app.Open(dir, eng, &app.Options{Logger: log, Wrap: p.Wrap, Quota: p.Quota(), Memory: p.Memory(), Fetch: fetch.New(p.FetchOptions(log)), Stores: stores})
+	if err != nil {
+		return nil, err
+	}
+	stop := p.working("loading " + f.Spec.Models[0].Name)
+	err = f.Load(ctx)
+	stop()
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// runJob scores, shows how far it is, and says in the end what came of it.
+func (p *program) runJob(ctx context.Context, f *app.Function, o *scoreOptions) error {
+	begun := time.Now()
+	line := p.scoring("scoring " + path.Base(o.job.Input))
+	o.job.Progress = line.at
+	r, err := f.Score(ctx, &o.job, &o.app)
+	line.end()
+	sweep(o.job.Output)
+	if err != nil {
+		if ctx.Err() != nil && !o.resume {
+			p.say("What is scored so far stays: the same command with --resume goes on from there.\n")
+		}
+		return err
+	}
+	return p.printScored(r, &o.job, time.Since(begun))
+}
+
+var (
+	partsFolder = regexp.MustCompile(`^\.[0-9a-f]{16}\.parts/`)
+	idFolder    = regexp.MustCompile(`^\.([0-9a-f]{16})/(.*)$`)
+	partMark    = regexp.MustCompile(`(^|/)part-[0-9]+\.json$`)
+)
+
+// checkPlace refuses a DST that an earlier run has begun and not ended, unless
+// it is to be gone on with: the rows may have been another file's meanwhile.
+func (p *program) checkPlace(ctx context.Context, stores *store.Set, src, dst string, o *scoreOptions) error {
+	at, err := store.Parse(dst)
+	if err != nil {
+		return err
+	}
+	if o.resume || o.job.Shards > 1 { // other machines' parts are there, too
+		return nil
+	}
+	bucket, key, err := stores.Open(ctx, dst)
+	if err != nil {
+		return err
+	}
+	begins := key
+	if at.Prefix() {
+		from, err := store.Parse(src)
+		if err != nil {
+			return err
+		}
+		begins += path.Base(from.Key)
+	}
+	parts, marks := 0, map[string]bool{} // ids of those with a manifest
+	begun := map[string]int{}
+	for object, err := range bucket.List(ctx, begins+".") {
+		if fault.CodeOf(err) == fault.NotFound && err != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		rest := object.Key[len(begins):]
+		if !at.Prefix() {
+			if partsFolder.MatchString(rest) && partMark.MatchString(rest) {
+				parts++
+			}
+			continue
+		}
+		if m := idFolder.FindStringSubmatch(rest); m != nil {
+			if m[2] == "manifest.json" {
+				marks[m[1]] = true
+			} else if partMark.MatchString(m[2]) {
+				begun[m[1]]++
+			}
+		}
+	}
+	for id, n := range begun {
+		if !marks[id] {
+			parts += n
+		}
+	}
+	if parts > 0 {
+		return fault.New(fault.Unprocessable, "", dst, "want a place where nothing was begun, got %s of an earlier run", plural(parts, "part")).
+			WithHint("--resume goes on from there; or remove %s.*", dst+strings.TrimPrefix(begins, key))
+	}
+	return nil
+}
+
+// sweep removes the folder that parts waited in, which an object store has no
+// trace of. One that is not empty stays.
+func sweep(dst string) {
+	at, err := store.Parse(dst)
+	if err != nil || at.Scheme != "file" || at.Prefix() {
+		return
+	}
+	file := filepath.FromSlash(at.Bucket + at.Key)
+	all, _ := os.ReadDir(filepath.Dir(file)) // what cannot be read is not swept
+	for _, e := range all {
+		if rest, ok := strings.CutPrefix(e.Name(), filepath.Base(file)); ok && e.IsDir() && partsFolder.MatchString(rest+"/") {
+			_ = os.Remove(filepath.Join(filepath.Dir(file), e.Name()))
+		}
+	}
+}
+
+// formatOfName is what a name says of a file's format: "" if nothing.
+func formatOfName(name string) rows.Format {
+	format, _ := rows.Detect(name, nil)
+	return format
+}
+
+// stores are all that SRC and DST can name.
+func (p *program) stores() *store.Set { return fnserver.Stores(&p.Env) }

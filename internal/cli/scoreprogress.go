@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"godwit.dev/functions/batch"
+)
+
+// scoring shows on a terminal how far a file has come: how much of it is done,
+// rows, rows a second, how long it will take, and the bad ones.
+type scoring struct {
+	p     *program
+	what  string
+	shown time.Duration // when it was drawn last; zero: never
+}
+
+func (p *program) scoring(what string) *scoring { return &scoring{p: p, what: what} }
+
+// at draws how far it is, not too often. It is called by one goroutine at a time.
+func (s *scoring) at(now batch.Progress) {
+	if s.p.quiet || s.p.json || now.Elapsed < time.Second || now.Elapsed-s.shown < 100*time.Millisecond || !s.p.onTerminal() {
+		return
+	}
+	s.shown = now.Elapsed
+	fmt.Fprint(s.p.Stderr, "\r\x1b[K"+s.line(&now))
+}
+
+func (s *scoring) line(now *batch.Progress) string {
+	const width = 24
+	done := min(max(now.Fraction(), 0), 1)
+	full := int(done * width)
+	seen := now.Rows + now.Bad
+	line := fmt.Sprintf("%s [%s%s] %.0f%%, %s rows, %s/s", s.what, strings.Repeat("#", full), strings.Repeat(".", width-full), 100*done,
+		grouped(seen), grouped(int64(float64(seen)/max(now.Elapsed.Seconds(), 1e-3))))
+	if done > 0 && done < 1 {
+		left := time.Duration(float64(now.Elapsed) * (1 - done) / done)
+		line += ", " + left.Round(time.Second).String() + " left"
+	}
+	if now.Bad > 0 {
+		line += ", " + grouped(now.Bad) + " bad"
+	}
+	return line
+}
+
+// end takes the line away again.
+func (s *scoring) end() {
+	if s.shown > 0 {
+		fmt.Fprint(s.p.Stderr, "\r\x1b[K")
+	}
+}
+
+// grouped is a number with its thousands apart, as people read them.
+func grouped(n int64) string {
+	if n < 0 {
+		return "-" + grouped(-n)
+	}
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
