@@ -20,18 +20,26 @@ import (
 // memory is a bucket in memory, whose every operation a test may look at, hold
 // up and fail.
 type memory struct {
-	mu      sync.Mutex
-	objects map[string][]byte
-	// changed counts how often an object came to be or went.
-	changed map[string]int
+	*disk
 	// before is asked before an operation, and its error is the operation's.
 	before func(ctx context.Context, op, key string) error
 	// after is asked after a commit that succeeded: its error is what the caller
 	// is told all the same, as when an answer is lost.
 	after func(ctx context.Context, op, key string) error
+	lost  error // what the next that commits is told; see simulation
 }
 
-func newMemory() *memory { return &memory{objects: map[string][]byte{}, changed: map[string]int{}} }
+// disk is what is kept: several memories may share one, as processes do.
+type disk struct {
+	mu      sync.Mutex
+	objects map[string][]byte
+	// changed counts how often an object came to be or went.
+	changed map[string]int
+}
+
+func newMemory() *memory {
+	return &memory{disk: &disk{objects: map[string][]byte{}, changed: map[string]int{}}}
+}
 
 func (m *memory) ask(ctx context.Context, op, key string) error {
 	if err := ctx.Err(); err != nil {

@@ -51,7 +51,7 @@ const outBuffer = 256 << 10
 func newWorker(t *task) *worker {
 	// One for each run of the model, one that is filled and one that is written.
 	n := t.runs + 2
-	w := &worker{t: t, free: make(chan *slab, n), out: bufio.NewWriterSize(nil, outBuffer)}
+	w := &worker{t: t, free: make(chan *slab, n), out: bufio.NewWriterSize(nil, int(min(max(t.src.Size(), 4<<10), outBuffer)))}
 	for range n {
 		w.free <- &slab{asker: asker{t: t, req: t.request()}, done: make(chan struct{}, 1)}
 	}
