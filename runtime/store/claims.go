@@ -101,7 +101,7 @@ func (c *Claims) Do(ctx context.Context, key, validation string, work func(conte
 		return nil, fault.New(fault.DeadlineExceeded, "store.Claims", key, "no time is left: %w", context.Cause(ctx))
 	}
 	claim := &Claim{Key: key, Status: InProgress, Owner: rand.Text(), Validation: validation, Until: now.Add(lease), Expires: now.Add(c.o.Keep)}
-	there, err := c.write(ctx, func(ctx context.Context) (*Claim, error) { return c.table.Claim(ctx, claim, now) })
+	there, err := c.claim(ctx, claim, now)
 	switch {
 	case err != nil && c.o.Open && ctx.Err() == nil:
 		return work(ctx)
@@ -258,18 +258,28 @@ func (c *Claims) get(ctx context.Context, name string) ([]byte, error) {
 	return answer, nil
 }
 
-// release gives a claim back, if that can be done soon: otherwise it ends by itself.
-func (c *Claims) release(ctx context.Context, claim *Claim) {
-	_, _ = c.write(context.WithoutCancel(ctx), func(ctx context.Context) (*Claim, error) {
-		return nil, c.table.Release(ctx, claim.Key, claim.Owner)
-	})
-}
-
-// write asks the table, in bounded time, and not at all while it is away.
-func (c *Claims) write(ctx context.Context, fn func(context.Context) (*Claim, error)) (*Claim, error) {
-	if wait := c.fuse.wait(time.Now()); wait > 0 {
+// claim asks for a claim, but not while the table is away: of the many items of
+// a delivery only some wait for it.
+func (c *Claims) claim(ctx context.Context, claim *Claim, now time.Time) (*Claim, error) {
+	if wait := c.fuse.wait(now); wait > 0 {
 		return nil, fault.New(fault.Unavailable, "store.Claims", "", "the table of claims is away, and is asked again in %s", wait.Round(time.Millisecond)).WithRetry(wait)
 	}
+	return c.write(ctx, func(ctx context.Context) (*Claim, error) { return c.table.Claim(ctx, claim, now) })
+}
+
+// release gives a claim back, if that can be done soon: otherwise it ends by
+// itself. How it goes says nothing of the next claim.
+func (c *Claims) release(ctx context.Context, claim *Claim) {
+	if c.fuse.wait(time.Now()) > 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.o.Timeout)
+	defer cancel()
+	_ = c.table.Release(ctx, claim.Key, claim.Owner)
+}
+
+// write asks the table, in bounded time.
+func (c *Claims) write(ctx context.Context, fn func(context.Context) (*Claim, error)) (*Claim, error) {
 	short, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
 	there, err := fn(short)
