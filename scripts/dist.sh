@@ -17,6 +17,8 @@ scripts/functions.sh --out "$parts" --programs fn-lambda,fn-server,godwit amd64 
 # The licences of everything that is linked.
 mkdir -p "$parts/licenses/go"
 cp "$(go env GOROOT)/LICENSE" "$parts/licenses/go/"
+mkdir "$parts/licenses/onnxruntime"
+cp internal/pack/notices/onnxruntime-*/* "$parts/licenses/onnxruntime/"
 cp "$(scripts/libstdcxx.sh --platform linux-amd64)/copyright" "$parts/licenses/libstdc++-libgcc.txt"
 GOOS=linux CGO_ENABLED=1 go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}' ./cmd/... | sort -u |
 	while read -r module dir; do

@@ -112,6 +112,13 @@ func (c *contents) program(r *manifest.Runtime) error {
 	r.Version = c.o.Built.Version
 	c.library = "lib/libonnxruntime.so." + r.Version
 	problems = append(problems, c.tree.Add(File{Path: c.library, Part: Runtime, From: c.o.Built.ONNXRuntime}))
+	texts, err := noticeFiles()
+	if err != nil {
+		return fault.New(fault.Internal, "pack.Contents", "notices", "%w", err)
+	}
+	for _, f := range texts {
+		problems = append(problems, c.tree.Add(f))
+	}
 	for _, lib := range c.o.Built.Libraries {
 		problems = append(problems, c.tree.Add(File{Path: "lib/" + filepath.Base(lib), Part: Runtime, From: lib}))
 	}

@@ -59,10 +59,10 @@ func paths(t *Tree, except string) []string {
 
 func TestContents(t *testing.T) {
 	for target, want := range map[string][]string{
-		"awslambda":      {"bootstrap", "digits.onnx", "godwit.manifest.json", "godwit.sbom.json", "godwit.yaml", "lib/libonnxruntime.so.1.31.1", "lib/libstdc++.so.6"},
-		"cloudrun":       {"digits.onnx", "fn-server", "godwit.manifest.json", "godwit.sbom.json", "godwit.yaml", "lib/libonnxruntime.so.1.31.1", "lib/libstdc++.so.6"},
-		"azurefunctions": {"digits.onnx", "fn-server", "godwit.manifest.json", "godwit.sbom.json", "godwit.yaml", "host.json", "http/function.json", "lib/libonnxruntime.so.1.31.1", "lib/libstdc++.so.6"},
-		"edge":           {"digits.onnx", "fn-server", "godwit-digits.service", "godwit.manifest.json", "godwit.sbom.json", "godwit.yaml", "lib/libonnxruntime.so.1.31.1", "lib/libstdc++.so.6"},
+		"awslambda":      {"bootstrap", "digits.onnx", "godwit.manifest.json", "godwit.sbom.json", "godwit.yaml", "lib/libonnxruntime.so.1.31.1", "lib/libstdc++.so.6", "lib/onnxruntime-LICENSE.txt", "lib/onnxruntime-ThirdPartyNotices.txt"},
+		"cloudrun":       {"digits.onnx", "fn-server", "godwit.manifest.json", "godwit.sbom.json", "godwit.yaml", "lib/libonnxruntime.so.1.31.1", "lib/libstdc++.so.6", "lib/onnxruntime-LICENSE.txt", "lib/onnxruntime-ThirdPartyNotices.txt"},
+		"azurefunctions": {"digits.onnx", "fn-server", "godwit.manifest.json", "godwit.sbom.json", "godwit.yaml", "host.json", "http/function.json", "lib/libonnxruntime.so.1.31.1", "lib/libstdc++.so.6", "lib/onnxruntime-LICENSE.txt", "lib/onnxruntime-ThirdPartyNotices.txt"},
+		"edge":           {"digits.onnx", "fn-server", "godwit-digits.service", "godwit.manifest.json", "godwit.sbom.json", "godwit.yaml", "lib/libonnxruntime.so.1.31.1", "lib/libstdc++.so.6", "lib/onnxruntime-LICENSE.txt", "lib/onnxruntime-ThirdPartyNotices.txt"},
 	} {
 		tree, err := Contents(t.Context(), copied(t, "digits"), &Options{Target: target, Built: built(t)})
 		if err != nil {

@@ -31,16 +31,23 @@ func (c *contents) sbom(m *manifest.Manifest) ([]byte, error) {
 	function := &bomDependency{Ref: "function"}
 	var cxx []string // the libraries that ONNX Runtime needs
 	var runtime *bomDependency
+	var texts []bomComponent
+	for i := range c.tree.Files {
+		if f := &c.tree.Files[i]; isNotice(f) {
+			texts = append(texts, bomComponent{Type: "file", Name: f.Path, Hashes: sha256Of(m.Files[i].SHA256)})
+		}
+	}
 	for i := range c.tree.Files {
 		f, sum := &c.tree.Files[i], m.Files[i].SHA256
 		switch {
+		case isNotice(f): // ONNX Runtime's
 		case f.Part == Binary:
 			b.program(f, sum)
 		case f.Path == c.library:
 			ref := "pkg:github/microsoft/onnxruntime@v" + m.Runtime.Version
 			runtime = &bomDependency{Ref: ref}
 			b.Components = append(b.Components, bomComponent{Type: "library", Ref: ref, Name: "onnxruntime", Version: m.Runtime.Version,
-				Hashes: sha256Of(sum), Licenses: license("MIT"), PURL: ref, Properties: []bomProperty{{"godwit:path", f.Path}}})
+				Hashes: sha256Of(sum), Licenses: license("MIT"), PURL: ref, Properties: []bomProperty{{"godwit:path", f.Path}}, Components: texts})
 			function.DependsOn = append(function.DependsOn, ref)
 		case f.Part == Runtime:
 			lib := library(f, sum, m.Runtime.Version)
