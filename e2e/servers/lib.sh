@@ -35,7 +35,7 @@ start_moto() {
 	local python
 	python=$(venv moto "$here/fetch/requirements.txt")
 	moto=127.0.0.1:$(free_ports 1)
-	"$python" -m moto.server -H 127.0.0.1 -p "${moto##*:}" >"$work/moto.log" 2>&1 &
+	"$python" "$servers/motoserver.py" "${moto##*:}" >"$work/moto.log" 2>&1 &
 	pids+=($!)
 	reachable $! "$moto" "$work/moto.log"
 	echo "moto $("$python" -c 'import moto; print(moto.__version__)') at $moto"
@@ -52,11 +52,11 @@ start_versitygw() {
 	echo "$(version_of github.com/versity/versitygw) at $versitygw"
 }
 
-# start_gcs: $gcs, fake-gcs-server, in memory.
+# start_gcs: $gcs, fake-gcs-server, in memory; its buckets' notifications go to the Pub/Sub that was started before.
 start_gcs() {
 	built
 	gcs=127.0.0.1:$(free_ports 1)
-	"$bin/fake-gcs-server" -scheme http -host 127.0.0.1 -port "${gcs##*:}" -public-host "$gcs" -backend memory -log-level error >"$work/gcs.log" 2>&1 &
+	PUBSUB_EMULATOR_HOST=${pubsub_grpc:-} "$bin/fake-gcs-server" -scheme http -host 127.0.0.1 -port "${gcs##*:}" -public-host "$gcs" -backend memory -log-level error >"$work/gcs.log" 2>&1 &
 	pids+=($!)
 	reachable $! "$gcs" "$work/gcs.log"
 	echo "$(version_of github.com/fsouza/fake-gcs-server) at $gcs"
@@ -76,13 +76,13 @@ start_azurite() {
 	echo "azurite 3.35.0, blobs at $azure_blob, queues at $azure_queue"
 }
 
-# start_pubsub [FLAG...]: $pubsub, Google's pstest behind REST, with push subscriptions.
+# start_pubsub [FLAG...]: $pubsub, Google's pstest behind REST, with push subscriptions; $pubsub_grpc is the same for gRPC.
 start_pubsub() {
 	built
 	"$bin/pubsub" "$@" >"$work/pubsub.address" 2>"$work/pubsub.log" &
 	pids+=($!)
 	for _ in $(seq 100); do [ -s "$work/pubsub.address" ] && break || sleep 0.1; done
-	pubsub=$(cat "$work/pubsub.address")
+	read -r pubsub pubsub_grpc <"$work/pubsub.address"
 	echo "pstest of $(version_of cloud.google.com/go/pubsub/v2) at $pubsub"
 }
 

@@ -1,6 +1,7 @@
 // Command pubsub is Google's own fake of Pub/Sub, pstest, as a process: behind
 // the REST calls that a program without gRPC makes, and with the push
-// subscriptions that the service has and pstest does not. It prints its address.
+// subscriptions that the service has and pstest does not. It prints two addresses:
+// that of REST and that of gRPC.
 package main
 
 import (
@@ -42,7 +43,7 @@ func serve(least time.Duration) error {
 	mux.HandleFunc("PUT /v1/projects/{project}/subscriptions/{name}", s.createSubscription)
 	mux.HandleFunc("POST /v1/projects/{project}/subscriptions/{name}", s.consume)
 	mux.HandleFunc("GET /messages", s.told)
-	fmt.Println(ln.Addr())
+	fmt.Println(ln.Addr(), s.Addr)
 	return http.Serve(ln, mux)
 }
 
