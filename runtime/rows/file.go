@@ -32,6 +32,7 @@ type File struct {
 
 	header atomic.Pointer[Schema] // of CSV, when it has been read
 	parked parked                 // a stream that a reader left where it ended
+	footer atomic.Pointer[pqFile] // of Parquet, when it has been read
 	spare  pqSpare                // memory that readers of Parquet use again
 }
 

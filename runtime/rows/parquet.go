@@ -20,6 +20,9 @@ type pqFile struct {
 }
 
 func openFooter(ctx context.Context, f *File) (*pqFile, error) {
+	if p := f.footer.Load(); p != nil {
+		return p, nil
+	}
 	p := &pqFile{}
 	var err error
 	if p.meta, err = readFooter(ctx, f.Source); err == nil {
@@ -30,6 +33,7 @@ func openFooter(ctx context.Context, f *File) (*pqFile, error) {
 	if err != nil {
 		return nil, pqNamed(f, err)
 	}
+	f.footer.Store(p)
 	return p, nil
 }
 

@@ -1,4 +1,4 @@
-package rows
+package rows_test
 
 import (
 	"bytes"
@@ -16,11 +16,12 @@ import (
 	"github.com/parquet-go/parquet-go/compress/zstd"
 	"golang.org/x/sys/unix"
 
+	"godwit.dev/runtime/rows"
 	"godwit.dev/runtime/tensor"
 )
 
 // benchFile has 32 columns of floats.
-func benchFile(b *testing.B, rows int, codec compress.Codec, dict bool) pqMemory {
+func benchFile(b *testing.B, n int, codec compress.Codec, dict bool) memory {
 	b.Helper()
 	group := parquet.Group{}
 	for i := range 32 {
@@ -34,7 +35,7 @@ func benchFile(b *testing.B, rows int, codec compress.Codec, dict bool) pqMemory
 	w := parquet.NewWriter(&out, parquet.NewSchema("t", group), parquet.PageBufferSize(1<<20))
 	rng := rand.New(rand.NewPCG(1, 2))
 	row := make(parquet.Row, 32)
-	for range rows {
+	for range n {
 		for k := range row {
 			v := rng.Float32()
 			if dict {
@@ -62,8 +63,8 @@ func processor(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func benchPlan() *Plan {
-	p := &Plan{Inputs: []Input{{Name: "x", Type: tensor.FP32, Shape: []int64{32}}}}
+func benchPlan() *rows.Plan {
+	p := &rows.Plan{Inputs: []rows.Input{{Name: "x", Type: tensor.FP32, Shape: []int64{32}}}}
 	for i := range 32 {
 		p.Inputs[0].Columns = append(p.Inputs[0].Columns, fmt.Sprintf("c%02d", i))
 	}
@@ -73,7 +74,7 @@ func benchPlan() *Plan {
 // BenchmarkParquet reads 32 columns of floats into a tensor; library reads the
 // same pages with parquet-go, and only adds the values up.
 func BenchmarkParquet(b *testing.B) {
-	const rows = 200_000
+	const n = 200_000
 	for _, c := range []struct {
 		name  string
 		codec compress.Codec
@@ -84,35 +85,35 @@ func BenchmarkParquet(b *testing.B) {
 		{"zstd", &zstd.Codec{}, false},
 		{"dictionary", &snappy.Codec{}, true},
 	} {
-		src := benchFile(b, rows, c.codec, c.dict)
-		f := &File{Source: src, Name: "bench.parquet", Format: Parquet}
+		src := benchFile(b, n, c.codec, c.dict)
+		f := &rows.File{Source: src, Name: "bench.parquet", Format: rows.Parquet}
 		b.Run(c.name+"/ours", func(b *testing.B) {
 			ctx := context.Background()
-			b.SetBytes(rows * 32 * 4)
+			b.SetBytes(n * 32 * 4)
 			b.ReportAllocs()
 			before := processor(b)
-			var block Block
+			var block rows.Block
 			for b.Loop() {
-				parts, err := Split(ctx, f, &SplitOptions{PartBytes: 1 << 40})
+				parts, err := rows.Split(ctx, f, &rows.SplitOptions{PartBytes: 1 << 40})
 				if err != nil {
 					b.Fatal(err)
 				}
-				r, err := Open(ctx, f, parts[0], benchPlan(), nil)
+				r, err := rows.Open(ctx, f, parts[0], benchPlan(), nil)
 				if err != nil {
 					b.Fatal(err)
 				}
 				for err == nil {
 					err = r.Next(ctx, &block, 4096)
 				}
-				if err != io.EOF || r.Lines() != rows {
+				if err != io.EOF || r.Lines() != n {
 					b.Fatal(err, r.Lines())
 				}
 				r.Close()
 			}
-			b.ReportMetric(float64(processor(b)-before)/float64(b.N)/rows, "cpu-ns/row")
+			b.ReportMetric(float64(processor(b)-before)/float64(b.N)/n, "cpu-ns/row")
 		})
 		b.Run(c.name+"/library", func(b *testing.B) {
-			b.SetBytes(rows * 32 * 4)
+			b.SetBytes(n * 32 * 4)
 			b.ReportAllocs()
 			before := processor(b)
 			slab, floats := make([]float32, 4096*32), make([]float32, 4096)
@@ -158,7 +159,7 @@ func BenchmarkParquet(b *testing.B) {
 					}
 				}
 			}
-			b.ReportMetric(float64(processor(b)-before)/float64(b.N)/rows, "cpu-ns/row")
+			b.ReportMetric(float64(processor(b)-before)/float64(b.N)/n, "cpu-ns/row")
 		})
 	}
 }

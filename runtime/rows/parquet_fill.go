@@ -227,19 +227,14 @@ func putNumber(dst []byte, to tensor.DType, n pqNumber) bool {
 }
 
 // missing is what a value that is not there becomes in a tensor of floating
-// point: NaN.
-func missing(to tensor.DType) (bits []byte, ok bool) {
-	switch to {
-	case tensor.FP16:
-		return []byte{0, 0x7e}, true
-	case tensor.BF16:
-		return []byte{0xc0, 0x7f}, true
-	case tensor.FP32:
-		return []byte{0, 0, 0xc0, 0x7f}, true
-	case tensor.FP64:
-		return []byte{0, 0, 0, 0, 0, 0, 0xf8, 0x7f}, true
+// point, NaN; nil in others.
+func missing(to tensor.DType) []byte {
+	if !isFloat(to) {
+		return nil
 	}
-	return nil, false
+	b := make([]byte, to.Size())
+	putFloat(to, math.NaN(), b)
+	return b
 }
 
 // keep appends values of a column that goes to the output as it is.

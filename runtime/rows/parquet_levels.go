@@ -44,9 +44,7 @@ func (h *pqHybrid) header() error {
 		for i := range size {
 			h.value |= uint32(h.b[i]) << (8 * i)
 		}
-		if h.width < 32 && h.value>>h.width != 0 {
-			return fmt.Errorf("it has a run of %d in %d bits", h.value, h.width)
-		}
+		h.value &= uint32(1<<h.width - 1) // some writers have 255 for true
 		h.b, h.left = h.b[size:], int(count)
 		return nil
 	}

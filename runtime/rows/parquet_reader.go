@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"godwit.dev/runtime/codec"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/tensor"
 )
@@ -89,7 +90,7 @@ func (r *pqReader) join() error {
 				return fault.New(fault.Invalid, "rows.Parquet", "", "want lists of %d for input %s, got %s", u.count, quote(in.Name), l.describe())
 			}
 			if !r.opts.NoMissing {
-				u.nan, _ = missing(in.Type)
+				u.nan = missing(in.Type)
 				u.empty = in.Type == tensor.Bytes
 			}
 		}
@@ -326,7 +327,7 @@ func (r *pqReader) place(t *tensor.Tensor, s *pqSource, u *pqUse, b *pqBatch, ro
 			if b.null != nil && b.null[i] {
 				w = []byte{}
 				if !u.empty {
-					r.mark(row+i*step, s, "want "+u.to.String()+", got null")
+					r.mark(row+i*step, s, "want "+codec.ElementOf(u.to)+", got null")
 				}
 			}
 			t.Strings[at+i*stride] = w
@@ -343,7 +344,7 @@ func (r *pqReader) place(t *tensor.Tensor, s *pqSource, u *pqUse, b *pqBatch, ro
 		n := u.put(dst[min(i*stride, len(dst)):], stride, view, b.n-i)
 		if i += n; i < b.n {
 			if b.null == nil || !b.null[i] {
-				r.mark(row+i*step, s, "want "+u.to.String()+", got "+number(s.col.leaf.form, b.view, i).String())
+				r.mark(row+i*step, s, "want "+codec.ElementOf(u.to)+", got "+number(s.col.leaf.form, b.view, i).String())
 			}
 			i++
 		}
@@ -355,7 +356,7 @@ func (r *pqReader) place(t *tensor.Tensor, s *pqSource, u *pqUse, b *pqBatch, ro
 		if null && u.nan != nil {
 			copy(dst[i*stride:], u.nan)
 		} else if null {
-			r.mark(row+i*step, s, "want "+u.to.String()+", got null")
+			r.mark(row+i*step, s, "want "+codec.ElementOf(u.to)+", got null")
 		}
 	}
 }
