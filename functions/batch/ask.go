@@ -50,6 +50,7 @@ func (a *asker) block(ctx context.Context, s *slab) error {
 		return nil
 	}
 	a.failed, a.first = 0, nil
+	a.in, a.shapes = a.in[:0], a.shapes[:0]
 	var err error
 	if a.t.many {
 		err = a.halve(ctx, s, 0, s.block.Rows)
@@ -182,13 +183,14 @@ func (a *asker) check(resp *infer.Response, n int) error {
 	return nil
 }
 
-// cut makes the request one about some rows of b. Memory is b's.
+// cut makes the request one about some rows of b. Memory is b's, and shapes are
+// not used again before the block's answers are: a handler may answer with
+// tensors of the request.
 func (a *asker) cut(b *rows.Block, from, to int) {
-	a.in, a.shapes = a.in[:0], a.shapes[:0]
+	first, at := len(a.in), len(a.shapes)
 	for i := range b.Inputs {
 		a.shapes = append(a.shapes, b.Inputs[i].Shape...)
 	}
-	at := 0
 	for i := range b.Inputs {
 		t := &b.Inputs[i]
 		c := tensor.Tensor{Name: t.Name, Type: t.Type, Shape: a.shapes[at : at+len(t.Shape) : at+len(t.Shape)]}
@@ -205,5 +207,5 @@ func (a *asker) cut(b *rows.Block, from, to int) {
 		}
 		a.in = append(a.in, c)
 	}
-	a.req.Inputs = a.in
+	a.req.Inputs = a.in[first:len(a.in):len(a.in)]
 }

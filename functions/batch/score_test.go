@@ -38,26 +38,8 @@ func doubles(_ context.Context, in []tensor.Tensor) ([]tensor.Tensor, error) {
 // registry has the model doubles, which takes several rows at a time if many.
 func registry(t testing.TB, many bool, run func(context.Context, []tensor.Tensor) ([]tensor.Tensor, error)) *infer.Registry {
 	t.Helper()
-	shape := []int64{-1, 2}
-	if !many {
-		shape = []int64{1, 2}
-	}
-	m := memengine.Model{Run: run, Signature: driver.Signature{
-		Inputs:  []driver.TensorInfo{{Name: "x", Type: tensor.FP32, Shape: shape}},
-		Outputs: []driver.TensorInfo{{Name: "y", Type: tensor.FP32, Shape: shape}},
-	}}
-	model, err := infer.Load(t.Context(), memengine.New(map[string]memengine.Model{"doubles.onnx": m}), "doubles.onnx", &infer.Options{Digest: "sha256:aa", Deterministic: true})
+	r, err := register(t.Context(), many, run)
 	if err != nil {
-		t.Fatal(err)
-	}
-	if many {
-		sample := &infer.Request{Inputs: []tensor.Tensor{tensor.Of("x", []int64{1, 2}, []float32{1, 2})}}
-		if err := model.ProbeBatching(t.Context(), []*infer.Request{sample}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r := &infer.Registry{}
-	if err := r.Add(model); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -66,6 +48,29 @@ func registry(t testing.TB, many bool, run func(context.Context, []tensor.Tensor
 		}
 	})
 	return r
+}
+
+func register(ctx context.Context, many bool, run func(context.Context, []tensor.Tensor) ([]tensor.Tensor, error)) (*infer.Registry, error) {
+	shape := []int64{-1, 2}
+	if !many {
+		shape = []int64{1, 2}
+	}
+	m := memengine.Model{Run: run, Signature: driver.Signature{
+		Inputs:  []driver.TensorInfo{{Name: "x", Type: tensor.FP32, Shape: shape}},
+		Outputs: []driver.TensorInfo{{Name: "y", Type: tensor.FP32, Shape: shape}},
+	}}
+	model, err := infer.Load(ctx, memengine.New(map[string]memengine.Model{"doubles.onnx": m}), "doubles.onnx", &infer.Options{Digest: "sha256:aa", Deterministic: true})
+	if err != nil {
+		return nil, err
+	}
+	if many {
+		sample := &infer.Request{Inputs: []tensor.Tensor{tensor.Of("x", []int64{1, 2}, []float32{1, 2})}}
+		if err := model.ProbeBatching(ctx, []*infer.Request{sample}); err != nil {
+			return nil, err
+		}
+	}
+	r := &infer.Registry{}
+	return r, r.Add(model)
 }
 
 // ask is a handler over a registry, as predict is.
