@@ -21,6 +21,25 @@ type Batch struct {
 	MaxConcurrency int               // deliveries at a time; 0 leaves it to the platform
 	Order          string            // of ordered queues: "none", "stop" or "skip-group"
 	Timeout        Duration          // of one delivery
+	// Claims is where it is written down which messages are being scored and were:
+	// "none", "file:" and a folder below the function's output, or with "file:///"
+	// any folder, or "dynamodb://" and a table.
+	Claims     string
+	ClaimsAway string // what happens while Claims cannot be reached: "retry" or "score"
+	Split      *Split // how large objects become messages; nil: not at all
+}
+
+// Split says how objects of many parts are scored by many deliveries.
+type Split struct {
+	Queue string // URL of the queue or topic that triggers the function too
+	Parts int    // of one message
+}
+
+func (s *Split) keys() []key {
+	return []key{
+		{name: "queue", to: text(&s.Queue, queueURL), doc: "The queue or topic whose messages this function gets.", required: true},
+		{name: "parts", to: integer(&s.Parts, 1, 1000), doc: "The parts of an object that one message is for.", why: "as many deliveries at a time as there are parts"},
+	}
 }
 
 func (b *Batch) keys() []key {
@@ -39,6 +58,9 @@ func (b *Batch) keys() []key {
 		{name: "maxConcurrency", to: integer(&b.MaxConcurrency, 2, 1000), doc: "The most deliveries at a time.", shown: "the platform's"},
 		{name: "order", to: oneOf(&b.Order, "none", "stop", "skip-group"), doc: "What a failure in an ordered queue does: nothing, stop the delivery there, or skip the rest of its group.", why: "most queues have no order"},
 		{name: "timeout", to: duration(&b.Timeout, 10*second, 12*hour, second), doc: "The time for one delivery; queues hide a message six times as long.", why: "the least that every target offers"},
+		{name: "claims", to: text(&b.Claims, claimsPlace), doc: "Where it is written down which messages were scored, so that what is delivered again is answered as before: none, file:FOLDER or dynamodb://TABLE.", why: "a score is kept once by its name"},
+		{name: "claimsAway", to: oneOf(&b.ClaimsAway, "retry", "score"), doc: "What happens to a message while claims cannot be reached: it comes again, or is scored all the same, perhaps twice.", why: "nothing is lost, and nothing scored twice"},
+		{name: "split", to: object[Split](&b.Split), doc: "How objects of more parts than one message is for become messages."},
 	}
 }
 

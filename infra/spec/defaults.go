@@ -94,6 +94,11 @@ func (b *Batch) setDefaults(d *defaults) {
 	set(d, "attempts", &b.Attempts, 5)
 	set(d, "order", &b.Order, "none")
 	set(d, "timeout", &b.Timeout, 5*minute)
+	set(d, "claims", &b.Claims, "none")
+	set(d, "claimsAway", &b.ClaimsAway, "retry")
+	if b.Split != nil {
+		set(d.at("split"), "parts", &b.Split.Parts, 1)
+	}
 }
 
 // setProvider picks the provider; every target calls it.

@@ -8,7 +8,7 @@ import (
 // sample is a spec in which every block is there; its defaults are what the
 // schema and the reference page show.
 func sample() *Spec {
-	s := &Spec{Models: []Model{{Path: "model.onnx"}}, Batch: &Batch{}, Budget: &Budget{}}
+	s := &Spec{Models: []Model{{Path: "model.onnx"}}, Batch: &Batch{Split: &Split{}}, Budget: &Budget{}}
 	t := &s.Targets
 	t.AWSLambda = &AWSLambda{ManagedInstances: &ManagedInstances{}, Throttle: &Throttle{}, VPC: &VPC{}}
 	t.CloudRun = &CloudRun{Push: &CloudRunPush{}, Job: &CloudRunJob{}}

@@ -21,9 +21,12 @@ var (
 	digest     = rule{what: "a SHA-256 in 64 lower-case hexadecimal digits", typ: "SHA-256", pattern: `^[0-9a-f]{64}$`, fits: fitsDigest, check: checkDigest}
 	imageName  = rule{what: "an image repository such as ghcr.io/acme/fraud", typ: "image", max: 255, check: checkImage,
 		pattern: `^([a-zA-Z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$`}
-	prefix   = rule{what: "a prefix such as rows/ or s3://bucket/rows/", typ: "prefix", check: checkPrefix}
-	httpsURL = rule{what: "an https:// URL", typ: "URL", pattern: `^https://`, check: checkHTTPS}
-	envName  = rule{what: "an environment variable's name of letters, digits and '_', first no digit", typ: "name", pattern: `^[A-Za-z_][A-Za-z0-9_]*$`, max: 256}
+	prefix = rule{what: "a prefix such as rows/ or s3://bucket/rows/", typ: "prefix", check: checkPrefix}
+	// claimsPlace and queueURL are what internal/app can open.
+	claimsPlace = rule{what: "none, file:FOLDER or dynamodb://TABLE", typ: "claims", check: checkClaims}
+	queueURL    = rule{what: "the URL of a queue or topic", typ: "URL", check: checkQueue}
+	httpsURL    = rule{what: "an https:// URL", typ: "URL", pattern: `^https://`, check: checkHTTPS}
+	envName     = rule{what: "an environment variable's name of letters, digits and '_', first no digit", typ: "name", pattern: `^[A-Za-z_][A-Za-z0-9_]*$`, max: 256}
 	// secretRef is a name, an ARN or a URL in the platform's own secret store.
 	secretRef = rule{what: "the name of a secret in the platform's store", typ: "name", pattern: `^[A-Za-z0-9_./:@-]+$`}
 	// resource is any cloud's way to name one of its things: names, ARNs, ids
@@ -142,6 +145,48 @@ func checkImage(s string) *trouble {
 		return wrong("Leave the scheme out.", "want an image repository, got %s", quote(s))
 	case strings.Contains(s, "$"):
 		return wrong("Godwit fills nothing in; write the name out.", "want an image repository, got %s", quote(s))
+	}
+	return nil
+}
+
+func checkClaims(s string) *trouble {
+	const want = "want none, file:FOLDER or dynamodb://TABLE, got %s"
+	scheme, rest, _ := strings.Cut(s, ":")
+	switch scheme {
+	case "none":
+		if s == "none" {
+			return nil
+		}
+	case "file":
+		dir, absolute := strings.CutPrefix(rest, "//")
+		if absolute && !path.IsAbs(dir) {
+			return wrong("file:claims is below the function's output, file:///var/claims is anywhere.", want, quote(s))
+		}
+		if c := path.Clean(dir); dir != "" && (absolute || !path.IsAbs(c)) && c != "." && c != ".." && c != "/" && !strings.HasPrefix(c, "../") && !strings.ContainsAny(s, `\?#`) {
+			return nil
+		}
+	case "dynamodb":
+		table, ok := strings.CutPrefix(rest, "//")
+		for i := range len(table) {
+			ok = ok && (alphanumeric(table[i]) || strings.IndexByte("_.-", table[i]) >= 0)
+		}
+		if ok && len(table) >= 3 && len(table) <= 255 {
+			return nil
+		}
+		return wrong("The region is the function's.", "want a table's name of 3 to 255 letters, digits, '_', '.' and '-' after dynamodb://, got %s", quote(s))
+	}
+	return wrong("", want, quote(s))
+}
+
+func checkQueue(s string) *trouble {
+	const hint = "Such as https://sqs.eu-west-1.amazonaws.com/123456789012/rows, https://pubsub.googleapis.com/projects/acme/topics/rows or https://acme.queue.core.windows.net/rows."
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") == "" {
+		return wrong(hint, "want the URL of a queue or topic, got %s", quote(s))
+	}
+	local := u.Scheme == "http" && (u.Hostname() == "127.0.0.1" || u.Hostname() == "::1" || u.Hostname() == "localhost")
+	if u.Scheme != "https" && !local {
+		return wrong(hint, "want https://, got %s", quote(u.Scheme+"://"))
 	}
 	return nil
 }
