@@ -61,7 +61,7 @@ func textNumber(t tensor.DType, text, dst []byte, noMissing bool) (reason string
 			return ""
 		}
 	}
-	if usual, ok := usualForm(sign, rest); ok && codec.Number(t, usual, 0, len(usual), dst) {
+	if usual, ok := usualForm(sign, rest); ok && (isFloat(t) || bytes.IndexByte(rest, '.') < 0) && codec.Number(t, usual, 0, len(usual), dst) {
 		return ""
 	}
 	return "want " + codec.ElementOf(t) + ", got " + quote(given)

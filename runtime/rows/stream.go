@@ -243,8 +243,13 @@ func (s *stream) fill() bool {
 		s.lo = 0
 	}
 	if s.hi == len(s.buf) {
-		s.buf = append(make([]byte, 0, max(window, 2*len(s.buf))), s.buf...)
-		s.buf = s.buf[:cap(s.buf)]
+		size := window
+		if s.z == nil {
+			size = int(min(s.src.piece+1, window)) // all there is, and the end
+		}
+		grown := make([]byte, max(size, 2*len(s.buf), 1<<10))
+		copy(grown, s.buf)
+		s.buf = grown
 	}
 	for tries := 0; ; tries++ {
 		var n int
