@@ -234,8 +234,12 @@ func TestScoresAreNotScored(t *testing.T) {
 	r := registry(t, true, doubles)
 	keys := []string{"out/a.jsonl.0123456789abcdef/part-00000.jsonl", "out/x.jsonl", "elsewhere/a.jsonl", "inside.jsonl", "in/gone.jsonl", "in/a.txt"}
 	for _, key := range keys {
-		if key != "in/gone.jsonl" {
+		switch key {
+		case "in/gone.jsonl":
+		case "in/a.txt":
 			m.set(key, "x,y\n1,2\n")
+		default:
+			m.set(key, lines(2))
 		}
 	}
 	for _, o := range []*batch.Objects{
@@ -324,6 +328,28 @@ func TestAnObjectWrittenAgain(t *testing.T) {
 	}
 	if out = trigger.Run(t.Context(), h, ev); out[0].State != trigger.Done || !strings.Contains(string(out[0].Result), `"rows":50`) {
 		t.Errorf("%v: %v: %s", out[0].State, out[0].Err, out[0].Result)
+	}
+}
+
+// An event that comes again after the object was removed finds what is done;
+// one for what was never scored fails for good.
+func TestAnObjectThatIsGone(t *testing.T) {
+	m := newMemory()
+	m.set("in/a.jsonl", lines(10))
+	r := registry(t, true, doubles)
+	h := batch.New(ask(r), &batch.Options{Objects: objects(m, r, 100)})
+	item := object("in/a.jsonl")
+	item.Object.Version = version([]byte(lines(10)))
+	other := object("in/a.jsonl")
+	other.Object.Version = "other"
+	for _, want := range []trigger.State{trigger.Done, trigger.Permanent} {
+		if out := trigger.Run(t.Context(), h, &trigger.Event{Kind: "s3", Items: []trigger.Item{item}}); out[0].State != trigger.Done {
+			t.Errorf("%v: %v", out[0].State, out[0].Err)
+		}
+		if out := trigger.Run(t.Context(), h, &trigger.Event{Kind: "s3", Items: []trigger.Item{other}}); out[0].State != want {
+			t.Errorf("another version: %v: %v, want %v", out[0].State, out[0].Err, want)
+		}
+		delete(m.objects, "in/a.jsonl")
 	}
 }
 

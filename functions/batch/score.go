@@ -71,6 +71,9 @@ func (t *task) score(ctx context.Context) (*Result, error) {
 	if err != nil || done != nil {
 		return done, err
 	}
+	if t.gone != nil {
+		return nil, t.gone
+	}
 	if t.job.Fresh {
 		if err := t.forget(ctx); err != nil {
 			return nil, err

@@ -54,6 +54,7 @@ type task struct {
 	url string // of the input, in full
 
 	src   *source
+	gone  error // why there is no object; nil if there is
 	out   store.Bucket
 	place place
 
@@ -161,7 +162,9 @@ func (t *task) ask() error {
 // that was meant may be there all the same.
 func (t *task) find(ctx context.Context, in store.Bucket, key string) error {
 	obj, err := in.Stat(ctx, key)
-	if err != nil {
+	if t.job.Version != "" && fault.CodeOf(err) == fault.NotFound {
+		t.gone, obj = err, &store.Object{Key: key, Version: t.job.Version}
+	} else if err != nil {
 		return err
 	}
 	t.src = &source{bucket: in, object: obj}
