@@ -169,6 +169,9 @@ func compose(ctx context.Context, base *Base, arch string, t *Tree, o *ImageOpti
 	if err != nil {
 		return nil, err
 	}
+	if t, err = t.on(ctx, base, below); err != nil {
+		return nil, err
+	}
 	for part := Part(0); int(part) < Parts; part++ {
 		files := t.Of(part)
 		if len(files) == 0 {

@@ -18,8 +18,7 @@ import (
 
 // sbom is the bill of materials of what c has and m lists: everything in it was
 // read from the bytes that are packaged, or is a fact about them. What an image
-// stands on is not in it, since the tree is made before the base is known; the
-// image's own labels name that.
+// stands on is added when that is known, by Tree.on.
 func (c *contents) sbom(m *manifest.Manifest) ([]byte, error) {
 	b := &bom{Schema: "http://cyclonedx.org/schema/bom-1.6.schema.json", Format: "CycloneDX", SpecVersion: "1.6", Version: 1,
 		Metadata: bomMetadata{
