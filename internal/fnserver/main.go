@@ -94,7 +94,11 @@ func run(ctx context.Context, p *app.Process, parts Parts) error {
 
 // job opens the function for one piece of work, and ends.
 func job(ctx context.Context, p *app.Process, parts Parts, t *target, path string, work func(context.Context, *app.Function) error) error {
-	open := &app.Options{Target: t.name, Logger: t.log(p), Wrap: parts.Wrap, Quota: p.Quota(), Memory: p.Memory()}
+	open := &app.Options{
+		Target: t.name, Logger: t.log(p), Wrap: parts.Wrap, Quota: p.Quota(), Memory: p.Memory(),
+		Output: p.Getenv("GODWIT_OUTPUT"), Stores: Stores(p),
+	}
+	defer open.Stores.Close()
 	eng, _, err := p.Isolate(path, "", parts.Engine, open)
 	if err != nil {
 		return err

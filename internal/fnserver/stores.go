@@ -1,6 +1,7 @@
 package fnserver
 
 import (
+	"godwit.dev/adapters/stores/azblob"
 	"godwit.dev/adapters/stores/gcs"
 	"godwit.dev/adapters/stores/s3"
 	"godwit.dev/internal/app"
@@ -13,8 +14,9 @@ import (
 // asked before the first object is.
 func Stores(p *app.Process) *store.Set {
 	return store.NewSet(map[string]store.Opener{
-		"file": folder.Open,
-		"s3":   s3.Opener(&s3.Options{Getenv: p.Getenv}),
-		"gs":   gcs.Opener(&gcs.Options{Getenv: p.Getenv}),
+		"file":   folder.Open,
+		"s3":     s3.Opener(&s3.Options{Getenv: p.Getenv}),
+		"gs":     gcs.Opener(&gcs.Options{Getenv: p.Getenv}),
+		"azblob": azblob.Opener(&azblob.Options{Getenv: p.Getenv}),
 	})
 }
