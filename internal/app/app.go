@@ -76,6 +76,9 @@ type Options struct {
 	// Stores are where objects are read and scores written. The caller closes
 	// them, after the function. nil: the files of this machine alone.
 	Stores *store.Set
+	// Tables open what batch.claims names, by scheme, but for files, which need
+	// none; nil: those are all there are.
+	Tables map[string]func(name string) (store.Table, error)
 }
 
 // Function is an opened function folder. Its methods may be called concurrently.
@@ -95,6 +98,8 @@ type Function struct {
 	guard   *guard
 	fetched fetched
 	scored  *batch.Objects // how deliveries of objects are scored; nil without triggers
+	claims  *batch.Claims  // nil without
+	claimed *lazyTable     // theirs
 	known   known
 	pace    atomic.Pointer[pace]
 	crowd   crowd
@@ -148,6 +153,9 @@ func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
 	}
 	if len(f.Spec.Triggers) > 0 {
 		if f.scored, err = f.Objects(nil); err != nil {
+			return nil, err
+		}
+		if f.claims, err = f.newClaims(); err != nil {
 			return nil, err
 		}
 	}

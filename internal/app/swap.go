@@ -358,6 +358,7 @@ func (f *Function) unloadBusy(ctx context.Context) {
 func (f *Function) Close(ctx context.Context) error {
 	f.swap.once.Do(func() { close(f.swap.closed) })
 	defer f.fetched.keep(nil)
+	defer f.claimed.Close()
 	defer f.late.wait()
 	defer f.crowd.stop()
 	f.guard.stop()

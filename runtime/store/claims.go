@@ -29,9 +29,9 @@ type ClaimOptions struct {
 	// MaxAnswer is the most bytes of an answer that are kept in the table; larger
 	// ones go to Objects. Default 256 KiB.
 	MaxAnswer int
-	// Objects and Prefix are where larger answers go; nil: they are TooLarge.
-	Objects Bucket
-	Prefix  string
+	// Objects tells the bucket, and the prefix of keys in it, where larger answers
+	// go; nil: they are TooLarge. It is asked when there is one.
+	Objects func(ctx context.Context) (b Bucket, prefix string, err error)
 	// CacheBytes bounds the answers that this process remembers, so that what
 	// comes again here asks no table. Default 4 MiB; negative: none.
 	CacheBytes int
@@ -224,8 +224,12 @@ func (c *Claims) put(ctx context.Context, claim *Claim) (string, error) {
 		return "", fault.New(fault.TooLarge, "store.Claims", claim.Key, "want an answer of at most %d bytes, got %d", c.o.MaxAnswer, len(claim.Answer)).
 			WithHint("Say where scores go, under batch.output, and large answers are kept there.")
 	}
-	name := fmt.Sprintf("%s%s.%s.json", c.o.Prefix, claim.Key, claim.Owner)
-	w, err := c.o.Objects.Create(ctx, name)
+	b, prefix, err := c.o.Objects(ctx)
+	if err != nil {
+		return "", err
+	}
+	name := fmt.Sprintf("%s%s.%s.json", prefix, claim.Key, claim.Owner)
+	w, err := b.Create(ctx, name)
 	if err != nil {
 		return "", err
 	}
@@ -246,7 +250,11 @@ func (c *Claims) get(ctx context.Context, name string) ([]byte, error) {
 	if c.o.Objects == nil {
 		return nil, fail(errors.New("there is no store for large answers here"))
 	}
-	r, err := c.o.Objects.Open(ctx, name, "", 0, -1)
+	b, _, err := c.o.Objects(ctx)
+	if err != nil {
+		return nil, fail(err)
+	}
+	r, err := b.Open(ctx, name, "", 0, -1)
 	if err != nil {
 		return nil, fail(err)
 	}

@@ -404,13 +404,14 @@ func TestNoTimeIsLeft(t *testing.T) {
 // Answers too large for the table are objects, the same for everyone.
 func TestLargeAnswers(t *testing.T) {
 	table, objects := &store.MemoryTable{}, memory{}
+	place := func(context.Context) (store.Bucket, string, error) { return objects, "claims/", nil }
 	large := strings.Repeat("y", 1001)
 	work := func(context.Context) ([]byte, error) { return []byte(large), nil }
 	if _, err := store.NewClaims(table, &store.ClaimOptions{MaxAnswer: 1000}).Do(t.Context(), "k", "v", work); fault.CodeOf(err) != fault.TooLarge || fault.HintOf(err) == "" {
 		t.Errorf("without objects: want TooLarge and a hint, got %v", err)
 	}
 	for range 2 {
-		claims := store.NewClaims(table, &store.ClaimOptions{MaxAnswer: 1000, Objects: objects, Prefix: "claims/"})
+		claims := store.NewClaims(table, &store.ClaimOptions{MaxAnswer: 1000, Objects: place})
 		for range 2 {
 			if answer, err := claims.Do(t.Context(), "k", "v", work); err != nil || string(answer) != large {
 				t.Errorf("%q, %v", answer, err)
@@ -425,7 +426,7 @@ func TestLargeAnswers(t *testing.T) {
 		t.Errorf("want one object below claims/, got %q", names)
 	}
 	clear(objects)
-	if _, err := store.NewClaims(table, &store.ClaimOptions{Objects: objects}).Do(t.Context(), "k", "v", work); fault.CodeOf(err) != fault.Unavailable {
+	if _, err := store.NewClaims(table, &store.ClaimOptions{Objects: place}).Do(t.Context(), "k", "v", work); fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("an answer that is gone: want Unavailable, got %v", err)
 	}
 }
