@@ -7,12 +7,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"godwit.dev/internal/emulate"
@@ -133,17 +133,29 @@ func azure(ctx context.Context, a *addresses) error {
 	}
 
 	all := objects(12)
+	grid := 0
 	for n, o := range all {
 		if err := b.put(ctx, "rows/"+o.key, o.data); err != nil {
 			return err
 		}
-		event := gridEvent(b.root+"/"+escapeKey("rows/"+o.key), n, len(o.data))
-		if n == 6 { // killed in the middle: the host starts another, and Event Grid tries again
-			go func() { _ = fn.restart() }()
+		event := gridEvent(b.root+"/", "rows/"+o.key, n, len(o.data))
+		restarted := make(chan error, 1)
+		if len(o.rows) > 1000 { // killed in the middle: the host starts another, and Event Grid tries again
+			go func() {
+				err := until(ctx, func() (bool, error) {
+					keys, err := b.list(ctx, "scores/"+o.key)
+					return len(keys) > 0 || ctx.Err() != nil, err
+				})
+				restarted <- errors.Join(err, fn.restart())
+			}()
+		} else {
+			restarted <- nil
 		}
-		if err := gridDelivers(ctx, fn, event, o.rows != nil); err != nil {
+		tries, err := gridDelivers(ctx, fn, event, o.rows != nil)
+		if err = errors.Join(err, <-restarted); err != nil {
 			return fmt.Errorf("%s: %w", o.key, err)
 		}
+		grid += tries
 	}
 	if err := check(ctx, b, fn.get(), all); err != nil {
 		return err
@@ -183,17 +195,18 @@ func azure(ctx context.Context, a *addresses) error {
 	if !slices.Equal(got, bad) {
 		return fmt.Errorf("want the bad messages in the poison queue, as they came, got %q", got)
 	}
-	fmt.Printf("azure: %d blobs by Event Grid, the function killed once; %d messages by %d deliveries, two of them poison\n", len(all), len(payloads)+len(bad), deliveries)
+	fmt.Printf("azure: %d blobs by %d deliveries of Event Grid, the function killed once; %d messages by %d deliveries, two of them poison\n", len(all), grid, len(payloads)+len(bad), deliveries)
 	return nil
 }
 
-// gridEvent is what Event Grid tells of a blob, in its own schema.
-func gridEvent(url string, n, length int) []byte {
+// gridEvent is what Event Grid tells of a blob, in its own schema: the name is
+// in the subject as it is, and in the URL escaped.
+func gridEvent(root, key string, n, length int) []byte {
 	event, err := json.Marshal(map[string]any{
 		"topic":   "/subscriptions/0/resourceGroups/e2e/providers/Microsoft.Storage/storageAccounts/" + azuriteAccount,
-		"subject": "/blobServices/default/containers/data/blobs/" + url[strings.Index(url, "/data/")+6:], "eventType": "Microsoft.Storage.BlobCreated",
+		"subject": "/blobServices/default/containers/data/blobs/" + key, "eventType": "Microsoft.Storage.BlobCreated",
 		"id": fmt.Sprintf("831e1650-001e-001b-66ab-eeb76e%06d", n), "eventTime": time.Now().UTC().Format(time.RFC3339Nano), "dataVersion": "", "metadataVersion": "1",
-		"data": map[string]any{"api": "PutBlob", "contentType": "application/octet-stream", "contentLength": length, "blobType": "BlockBlob", "url": url, "sequencer": strconv.Itoa(n)},
+		"data": map[string]any{"api": "PutBlob", "contentType": "application/octet-stream", "contentLength": length, "blobType": "BlockBlob", "url": root + escapeKey(key), "sequencer": strconv.Itoa(n)},
 	})
 	if err != nil {
 		panic(err)
@@ -201,30 +214,30 @@ func gridEvent(url string, n, length int) []byte {
 	return event
 }
 
-// gridDelivers delivers an event until it is done; one that never is is tried
-// three times here, and 30 times by Event Grid.
-func gridDelivers(ctx context.Context, fn *running, event []byte, good bool) error {
+// gridDelivers delivers an event until it is done, and says how often; one that
+// never is done is tried three times here, and 30 times by Event Grid.
+func gridDelivers(ctx context.Context, fn *running, event []byte, good bool) (int, error) {
 	for tries := 1; ; tries++ {
 		i := fn.get()
 		d, err := emulate.AzureDelivery(i, "eventgrid", tries, emulate.AzureMessage{Body: event})
 		if err != nil {
-			return err
+			return 0, err
 		}
 		reply, err := i.Deliver(ctx, d)
 		if err == nil && !reply.Retry {
 			if !good {
-				return fmt.Errorf("want a failure, got %d %s", reply.Status, reply.Body)
+				return 0, fmt.Errorf("want a failure, got %d %s", reply.Status, reply.Body)
 			}
-			return nil
+			return tries, nil
 		}
 		if !good && tries == 3 {
-			return nil
+			return tries, nil
 		}
 		if tries > 20 {
-			return fmt.Errorf("it is not done after %d tries: %v %+v", tries, err, reply)
+			return 0, fmt.Errorf("it is not done after %d tries: %v %+v", tries, err, reply)
 		}
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return 0, ctx.Err()
 		}
 	}
 }

@@ -9,11 +9,6 @@ cd "$root"
 go build -o "$work/queues" ./e2e/queues
 GODWIT_ONNXRUNTIME=$("$root/scripts/onnxruntime.sh")
 export GODWIT_ONNXRUNTIME
-start_moto
-start_pubsub
-start_gcs
-start_azurite
-start_kafka
 ask=$work/functions/restart-broker
 mkdir -p "$work/functions"
 # flow NAME...: the flows, while the broker is restarted when they ask for it
@@ -23,7 +18,7 @@ flow() {
 	local pid=$!
 	while kill -0 "$pid" 2>/dev/null; do
 		if [ -f "$ask" ]; then
-			kill -KILL "$kafka_pid" && wait "$kafka_pid" || :
+			kill -KILL "$kafka_pid" && wait "$kafka_pid" 2>/dev/null || :
 			start_kafka
 			rm "$ask"
 		fi
@@ -31,4 +26,13 @@ flow() {
 	done
 	wait "$pid" || { tail -n 30 "$work"/functions/*.log >&2 && return 1; }
 }
-for name in ${QUEUES:-sqs pubsub azure kafka}; do flow "$name"; done
+moto='' pubsub='' gcs='' azure_blob='' azure_queue='' kafka='' bin=''
+for name in ${QUEUES:-sqs pubsub azure kafka}; do
+	case $name in
+	pubsub) start_pubsub && start_gcs ;;
+	azure) start_azurite ;;
+	*) [ -n "$moto" ] || start_moto ;;
+	esac
+	[ "$name" != kafka ] || { built && start_kafka; }
+	flow "$name"
+done

@@ -175,24 +175,25 @@ type object struct {
 	bad  int     // lines that are left out
 }
 
-// objects go in: good ones with odd names, one with bad lines, one that is no
-// JSON, and one of another kind.
+// objects go in: good ones with odd names, one that takes long, one with bad
+// lines, and one that is not what its name says.
 func objects(n int) []object {
 	var all []object
 	for i := range n {
 		rows := digits(uint64(100+i), 40+i)
 		all = append(all, object{key: fmt.Sprintf("day=%d/a b+%%2F é %d.jsonl", i%3, i), data: lines(rows, nil), rows: rows})
 	}
-	rows := digits(99, 50)
+	rows, many := digits(99, 50), digits(98, 6000)
 	all = append(all,
+		object{key: "many.jsonl", data: lines(many, nil), rows: many},
 		object{key: "some bad.jsonl", data: lines(rows, map[int]string{3: `{"id": 1}`, 17: `{"id": 2, "pixels": "none"}`, 40: `[1,`}), rows: rows, bad: 3},
 		object{key: "cut.parquet", data: []byte("PAR1 and then nothing that a reader could use, to the end")},
 	)
 	return all
 }
 
-// settled waits until each object is scored that is to be, and says how many
-// are: the manifest is there, which is written last.
+// check wants each object to be scored that is to be: a manifest, which is
+// written last, and rows as the function answers them online.
 func check(ctx context.Context, b bucket, by http.RoundTripper, all []object) error {
 	keys, err := b.list(ctx, "scores/")
 	if err != nil {

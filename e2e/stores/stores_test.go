@@ -10,6 +10,7 @@ import (
 	"os"
 	"testing"
 
+	"godwit.dev/adapters/stores/azblob"
 	"godwit.dev/adapters/stores/gcs"
 	"godwit.dev/adapters/stores/s3"
 	"godwit.dev/runtime/store"
@@ -44,4 +45,8 @@ func TestMoto(t *testing.T) {
 
 func TestFakeGCSServer(t *testing.T) {
 	run(t, gcs.Opener(&gcs.Options{Getenv: with(map[string]string{"STORAGE_EMULATOR_HOST": os.Getenv("GCS")})}), bucket)
+}
+
+func TestAzurite(t *testing.T) {
+	run(t, azblob.Opener(&azblob.Options{Getenv: os.Getenv}), "devstoreaccount1/"+bucket)
 }
