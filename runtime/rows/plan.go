@@ -7,6 +7,7 @@ import (
 
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/onnx"
 	"godwit.dev/runtime/tensor"
 )
 
@@ -277,12 +278,25 @@ func (b *planner) unmapped(name string, n int64, free bool) []string {
 	return nil
 }
 
+// areKeys reports whether out is what an engine names the keys of a sequence of
+// maps, whose values are another output: they are the same for every row.
+func areKeys(out *driver.TensorInfo, all []driver.TensorInfo) bool {
+	name, ok := strings.CutSuffix(out.Name, onnx.KeysSuffix)
+	return ok && len(out.Shape) == 1 && slices.ContainsFunc(all, func(x driver.TensorInfo) bool {
+		return x.Name == name && len(x.Shape) == 2
+	})
+}
+
 // outputs takes those that have a value for each row.
 func (p *Plan) outputs(sig *driver.Signature, rowwise bool) {
 	for i := range sig.Outputs {
 		out := &sig.Outputs[i]
 		o := Output{Name: out.Name, Type: out.Type, Shape: slices.Clone(out.Shape)}
 		switch {
+		case i > 0 && keysOf(&sig.Outputs[i-1], out):
+			continue
+		case areKeys(out, sig.Outputs):
+			continue
 		case out.Unranked:
 			o.Shape = []int64{-1}
 		case len(out.Shape) > 0 && (out.Shape[0] < 0 || !rowwise && out.Shape[0] == 1):
@@ -294,6 +308,13 @@ func (p *Plan) outputs(sig *driver.Signature, rowwise bool) {
 		}
 		p.Outputs = append(p.Outputs, o)
 	}
+}
+
+// keysOf reports whether out are the keys of the maps whose values are in of:
+// the same for all rows.
+func keysOf(of, out *driver.TensorInfo) bool {
+	return out.Name == of.Name+onnx.KeysSuffix && slices.Equal(of.Shape, []int64{-1, -1}) && slices.Equal(out.Shape, []int64{-1}) &&
+		len(of.Symbols) == 0 && len(out.Symbols) == 0
 }
 
 // Elements is how many elements a row has; -1 where that is not known.
