@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/store"
@@ -31,8 +32,9 @@ type memory struct {
 
 // disk is what is kept: several memories may share one, as processes do.
 type disk struct {
-	mu      sync.Mutex
-	objects map[string][]byte
+	mu       sync.Mutex
+	objects  map[string][]byte
+	versions sync.Map // of bytes by their beginning: digests take longer than scoring
 	// changed counts how often an object came to be or went.
 	changed map[string]int
 }
@@ -51,6 +53,20 @@ func (m *memory) ask(ctx context.Context, op, key string) error {
 	return nil
 }
 
+// version is that of b, which is kept.
+func (d *disk) version(b []byte) string {
+	k := struct {
+		p *byte
+		n int
+	}{unsafe.SliceData(b), len(b)}
+	v, ok := d.versions.Load(k)
+	if !ok {
+		v = version(b)
+		d.versions.Store(k, v)
+	}
+	return v.(string)
+}
+
 func version(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:4])
@@ -66,7 +82,7 @@ func (m *memory) Stat(ctx context.Context, key string) (*store.Object, error) {
 	if !ok {
 		return nil, fault.New(fault.NotFound, "memory.Stat", key, "no such object")
 	}
-	return &store.Object{Key: key, Version: version(b), Size: int64(len(b))}, nil
+	return &store.Object{Key: key, Version: m.version(b), Size: int64(len(b))}, nil
 }
 
 func (m *memory) Open(ctx context.Context, key, v string, offset, length int64) (io.ReadCloser, error) {
@@ -79,7 +95,7 @@ func (m *memory) Open(ctx context.Context, key, v string, offset, length int64) 
 	switch {
 	case !ok:
 		return nil, fault.New(fault.NotFound, "memory.Open", key, "no such object")
-	case v != "" && v != version(b):
+	case v != "" && v != m.version(b):
 		return nil, store.Gone("memory.Open", key, v)
 	}
 	b = b[min(offset, int64(len(b))):]
@@ -109,7 +125,7 @@ func (m *memory) List(ctx context.Context, prefix string) iter.Seq2[*store.Objec
 			m.mu.Lock()
 			b, ok := m.objects[key]
 			m.mu.Unlock()
-			if ok && strings.HasPrefix(key, prefix) && !yield(&store.Object{Key: key, Version: version(b), Size: int64(len(b)), Modified: time.Now()}, nil) {
+			if ok && strings.HasPrefix(key, prefix) && !yield(&store.Object{Key: key, Version: m.version(b), Size: int64(len(b)), Modified: time.Now()}, nil) {
 				return
 			}
 		}
