@@ -60,6 +60,8 @@ var goals = []goal{
 	{11, "cold start, baked", bakedGoal},
 	{12, "cold start against Node and Python", peersGoal},
 	{13, "peak memory, baked", peakGoal},
+	{17, "batch scoring", scoreGoal},
+	{18, "CSV scoring against Python", scorePeerGoal},
 	{19, "sizes", sizesGoal},
 	{21, "allocations", allocGoal},
 	{0, "adapters", adaptersGoal},
@@ -146,7 +148,7 @@ func choose(only string) ([]goal, error) {
 		n, err := strconv.Atoi(strings.Replace(strings.TrimSpace(word), "adapters", "0", 1))
 		i := slices.IndexFunc(goals, func(g goal) bool { return g.number == n })
 		if err != nil || i < 0 {
-			return nil, fmt.Errorf("want goals from 1 to 13, 19, 21 or adapters, got %q", word)
+			return nil, fmt.Errorf("want goals from 1 to 13, 17 to 19, 21 or adapters, got %q", word)
 		}
 		chosen = append(chosen, goals[i])
 	}
