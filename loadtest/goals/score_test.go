@@ -102,4 +102,3 @@ func TestScoresAreCompared(t *testing.T) {
 		}
 	}
 }
-
