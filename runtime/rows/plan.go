@@ -278,15 +278,6 @@ func (b *planner) unmapped(name string, n int64, free bool) []string {
 	return nil
 }
 
-// areKeys reports whether out is what an engine names the keys of a sequence of
-// maps, whose values are another output: they are the same for every row.
-func areKeys(out *driver.TensorInfo, all []driver.TensorInfo) bool {
-	name, ok := strings.CutSuffix(out.Name, onnx.KeysSuffix)
-	return ok && len(out.Shape) == 1 && slices.ContainsFunc(all, func(x driver.TensorInfo) bool {
-		return x.Name == name && len(x.Shape) == 2
-	})
-}
-
 // outputs takes those that have a value for each row.
 func (p *Plan) outputs(sig *driver.Signature, rowwise bool) {
 	for i := range sig.Outputs {
@@ -294,8 +285,6 @@ func (p *Plan) outputs(sig *driver.Signature, rowwise bool) {
 		o := Output{Name: out.Name, Type: out.Type, Shape: slices.Clone(out.Shape)}
 		switch {
 		case i > 0 && keysOf(&sig.Outputs[i-1], out):
-			continue
-		case areKeys(out, sig.Outputs):
 			continue
 		case out.Unranked:
 			o.Shape = []int64{-1}

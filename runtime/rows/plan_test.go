@@ -98,8 +98,6 @@ func TestPlanOutputs(t *testing.T) {
 	}{
 		{"rows, and names of classes", any, []driver.TensorInfo{in("label", tensor.Int64, -1), in("p", tensor.FP32, -1, 3), in("classes", tensor.Bytes, 3), in("v", tensor.FP32, -1, -1)}, []rows.Output{
 			{Name: "label", Type: tensor.Int64, Shape: []int64{}}, {Name: "p", Type: tensor.FP32, Shape: []int64{3}}, {Name: "v", Type: tensor.FP32, Shape: []int64{-1}}}},
-		{"the keys of maps", any, []driver.TensorInfo{in("p", tensor.FP32, -1, -1), in("p_keys", tensor.Bytes, -1), in("other_keys", tensor.Bytes, -1)}, []rows.Output{
-			{Name: "p", Type: tensor.FP32, Shape: []int64{-1}}, {Name: "other_keys", Type: tensor.Bytes, Shape: []int64{}}}},
 		{"keys of maps", any, []driver.TensorInfo{in("p", tensor.FP32, -1, -1), in("p_keys", tensor.Bytes, -1), in("q_keys", tensor.Bytes, -1)}, []rows.Output{
 			{Name: "p", Type: tensor.FP32, Shape: []int64{-1}}, {Name: "q_keys", Type: tensor.Bytes, Shape: []int64{}}}},
 		{"one row a run", []driver.TensorInfo{in("x", tensor.FP32, 1, 1)}, []driver.TensorInfo{in("p", tensor.FP32, 1, 3), in("q", tensor.FP32, 3)}, []rows.Output{

@@ -30,7 +30,8 @@ const (
 type Source interface {
 	// Size is the object's, in bytes.
 	Size() int64
-	// Range reads length bytes from offset on. The caller closes the reader.
+	// Range reads length bytes from offset on. The caller closes the reader. An
+	// end before that many is an error; nobody asks again for what broke.
 	Range(ctx context.Context, offset, length int64) (io.ReadCloser, error)
 }
 

@@ -20,6 +20,9 @@ func splitText(ctx context.Context, f *File, o *SplitOptions) ([]Part, error) {
 		return nil, err
 	}
 	defer s.close()
+	if f.Compression == None && size > aheadPiece {
+		s.far = newAhead(ctx, f.Source, f.Name)
+	}
 	if f.Format == JSONL {
 		err = s.skipBOM()
 	} else { // the header is the first part's

@@ -23,12 +23,9 @@ const (
 	free = 64 << 20
 	// zstdWindow is the most memory that a frame may ask for: as the zstd command.
 	zstdWindow = 128 << 20
-	// attempts is how often a range is asked for again without a byte of progress.
-	attempts = 3
 )
 
-// ranges reads a source from off to its end, piece after piece, and goes on
-// where a connection broke.
+// ranges reads a source from off to its end, piece after piece.
 type ranges struct {
 	ctx   context.Context
 	src   Source
@@ -37,7 +34,6 @@ type ranges struct {
 	piece int64 // how much to ask for next
 	left  int64 // of the open piece
 	r     io.ReadCloser
-	fails int
 }
 
 func (r *ranges) Read(p []byte) (int, error) {
@@ -58,32 +54,21 @@ func (r *ranges) Read(p []byte) (int, error) {
 		n, err := r.r.Read(p[:min(int64(len(p)), r.left)])
 		r.off += int64(n)
 		r.left -= int64(n)
-		if n > 0 {
-			r.fails = 0
-		}
-		if r.left == 0 || err != nil {
+		if r.left == 0 {
 			r.close()
+			return n, nil
 		}
 		if n > 0 {
 			return n, nil
 		}
-		if err == nil || r.left == 0 {
-			continue
-		}
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		r.piece = r.left
-		if r.fails++; r.fails >= attempts || r.ctx.Err() != nil || lasting(err) {
+		if err != nil {
+			r.close()
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
 			return 0, readError(r.ctx, r.name, err)
 		}
 	}
-}
-
-// lasting reports an error that asking again does not mend.
-func lasting(err error) bool {
-	e := fault.Of(err)
-	return e != nil && e.Code != fault.Unavailable
 }
 
 func (r *ranges) close() {
@@ -154,6 +139,7 @@ func (z *inflater) fail(err error) error {
 type stream struct {
 	name string
 	src  *ranges
+	far  *ahead    // reads instead of src, or nil
 	z    *inflater // nil: not compressed
 	// What is compressed may outlive the part that it was opened for, and has a
 	// context of its own, which ends with that of the part that reads it.
@@ -214,6 +200,9 @@ func (s *stream) seek(f *File, off int64, most int) (err error) {
 
 // leave gives the stream up at the end of a part of f.
 func (s *stream) leave(f *File) {
+	if s.cancel != nil && s.lo == s.hi {
+		s.fill() // at the end of the file nothing is left to park
+	}
 	if s.cancel != nil && s.err == nil && !(s.eof && s.lo == s.hi) && s.stop() {
 		f.parked.put(s)
 		return
@@ -223,6 +212,9 @@ func (s *stream) leave(f *File) {
 
 func (s *stream) close() {
 	s.src.close()
+	if s.far != nil {
+		s.far.close()
+	}
 	if s.z != nil {
 		s.z.close()
 	}
@@ -254,9 +246,12 @@ func (s *stream) fill() bool {
 	for tries := 0; ; tries++ {
 		var n int
 		var err error
-		if s.z != nil {
+		switch {
+		case s.z != nil:
 			n, err = s.z.Read(s.buf[s.hi:])
-		} else {
+		case s.far != nil:
+			n, err = s.far.Read(s.buf[s.hi:])
+		default:
 			n, err = s.src.Read(s.buf[s.hi:])
 		}
 		s.hi += n

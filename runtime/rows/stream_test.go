@@ -191,12 +191,16 @@ func TestWhatCannotBeDecompressed(t *testing.T) {
 	}
 }
 
-// A connection that breaks is taken up where it broke; one that only breaks,
-// and what no other attempt mends, is told.
+// A connection that breaks, or ends early, is told, after the rows before it.
 func TestBrokenConnections(t *testing.T) {
 	text := numbered(0, 50000)
-	read := func(broken func(int64) error, after int) (*counted, int, error) {
-		src := &counted{memory: memory(text), broken: broken, after: after}
+	reset := errors.New("connection reset")
+	gone := fault.New(fault.Mismatch, "store.Open", "k", "another version")
+	for _, tt := range []struct {
+		err, want error
+		code      fault.Code
+	}{{reset, reset, fault.Unavailable}, {io.EOF, io.ErrUnexpectedEOF, fault.Unavailable}, {gone, gone, fault.Mismatch}} {
+		src := &counted{memory: memory(text), broken: func(int64) error { return tt.err }, after: 300000}
 		f := &rows.File{Source: src, Name: "rows.csv", Format: rows.CSV}
 		p := plan(t, csvOf("x,id\n"), nil, in("x", tensor.FP32, -1))
 		r, err := rows.Open(t.Context(), f, rows.Part{To: src.Size()}, p, nil)
@@ -206,29 +210,13 @@ func TestBrokenConnections(t *testing.T) {
 			err = r.Next(t.Context(), &b, 1000)
 			n += b.Rows
 		}
-		return src, n, err
-	}
-	reset := errors.New("connection reset")
-	if src, n, err := read(func(int64) error { return reset }, 50000); n != 50000 || err != io.EOF || src.ranges < 5 || src.read != len(text) {
-		t.Errorf("resets on the way: got %d rows, %v, %d bytes in %d ranges", n, err, src.read, src.ranges)
-	}
-	if _, n, err := read(func(int64) error { return io.EOF }, 50000); n != 50000 || err != io.EOF {
-		t.Errorf("ends on the way: got %d rows, %v", n, err)
-	}
-	if src, n, err := read(func(off int64) error {
-		if off > 0 {
-			return reset
+		if fault.CodeOf(err) != tt.code || !errors.Is(err, tt.want) || n < 10000 {
+			t.Errorf("%v: got %d rows, then %v", tt.err, n, err)
 		}
-		return nil
-	}, 0); n != 50000 || err != io.EOF {
-		t.Errorf("no reset: got %d rows, %v of %d", n, err, src.ranges)
-	}
-	if src, _, err := read(func(int64) error { return reset }, 0); fault.CodeOf(err) != fault.Unavailable || !errors.Is(err, reset) || src.ranges != 3 {
-		t.Errorf("only resets: got %v after %d ranges", err, src.ranges)
-	}
-	gone := fault.New(fault.Mismatch, "store.Open", "k", "another version")
-	if src, _, err := read(func(int64) error { return gone }, 0); !errors.Is(err, gone) || src.ranges != 1 {
-		t.Errorf("another version: got %v after %d ranges", err, src.ranges)
+		r.Close()
+		if _, err := rows.Split(t.Context(), f, &rows.SplitOptions{PartBytes: 1000}); fault.CodeOf(err) != tt.code || !errors.Is(err, tt.want) {
+			t.Errorf("%v: Split: got %v", tt.err, err)
+		}
 	}
 }
 
