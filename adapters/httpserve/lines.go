@@ -67,19 +67,18 @@ func (l *lines) check(r *http.Request) (err error) {
 		return err
 	}
 	// After a body in chunks, and after requests that net/http answers by itself,
-	// the header is found by its first line. What looks like it and is part of a
-	// body can only lead to a refusal.
-	for at := 0; at < len(l.buf); {
-		if begins(l.buf[at:], r) {
-			if _, bad := checkFields(l.buf[at:]); bad != nil {
-				err = bad
-			}
-		}
-		n := bytes.IndexByte(l.buf[at:], '\n') + 1
-		if n == 0 {
+	// the header is found by its first line, which may stand behind a body that
+	// does not end with a line. What looks like it and is part of a body can only
+	// lead to a refusal.
+	for at, first := 0, []byte(r.Method+" "+r.RequestURI+" "); ; at++ {
+		i := bytes.Index(l.buf[at:], first)
+		if i < 0 {
 			break
 		}
-		at += n
+		at += i
+		if _, bad := checkFields(l.buf[at:]); bad != nil {
+			err = bad
+		}
 	}
 	l.next, l.trim = -1, true
 	return err
