@@ -284,10 +284,8 @@ func (t *task) split(ctx context.Context) error {
 	known, err := readAll(ctx, t.out, t.place.index(), 64<<20)
 	switch {
 	case err == nil:
-		if err := json.Unmarshal(known, &t.parts); err != nil {
-			return fault.New(fault.Invalid, "batch.Score", t.place.index(), "want the parts that an earlier run found: %w", err)
-		}
-		return nil
+		t.parts, err = parseParts(t.place.index(), known)
+		return err
 	case fault.CodeOf(err) != fault.NotFound:
 		return err
 	}
@@ -300,6 +298,27 @@ func (t *task) split(ctx context.Context) error {
 	}
 	_, err = t.put(ctx, t.place.index(), found)
 	return err
+}
+
+// parseParts reads what an earlier run wrote down, and wants it to be the parts
+// of one file.
+func parseParts(key string, text []byte) ([]rows.Part, error) {
+	var parts []rows.Part
+	err := json.Unmarshal(text, &parts)
+	for i := 0; err == nil && i < len(parts); i++ {
+		p, after := &parts[i], int64(0)
+		if i > 0 {
+			after = parts[i-1].To
+		}
+		if p.Index != i || p.Line < 1 || p.From != after || p.To < p.From {
+			err = fmt.Errorf("part %d is not behind the one before: %+v", i, *p)
+		}
+	}
+	if err != nil {
+		return nil, fault.New(fault.Unprocessable, "batch.Score", key, "want the parts that an earlier run found: %w", err).
+			WithHint("Somebody else has written below the place for scores; remove what is there.")
+	}
+	return parts, nil
 }
 
 // choose takes the parts of this run.
