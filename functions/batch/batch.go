@@ -49,6 +49,8 @@ type Options struct {
 	Spare time.Duration
 	// Objects says how items are scored that lie in a store; nil: they are refused.
 	Objects *Objects
+	// Split hands large objects out; nil: whoever is told of one scores all of it.
+	Split *Split
 	// Claims has what is delivered again scored once; nil: each delivery scores.
 	Claims *Claims
 	Log    *slog.Logger // nil: no log
@@ -181,8 +183,12 @@ func (h *Handler) item(ctx context.Context, ev *trigger.Event, i int) (out trigg
 			out = trigger.Outcome{State: trigger.Retry, Err: fault.New(fault.Internal, "batch.Handle", subject, "the handler panicked: %v\n%s", p, debug.Stack())}
 		}
 	}()
-	if item.Object != nil {
-		answer, err := h.object(ctx, item)
+	work, err := h.objectOf(item)
+	if err != nil {
+		return trigger.Of(err)
+	}
+	if work != nil {
+		answer, err := work(ctx)
 		h.circuit.note(err)
 		if out = trigger.Of(err); err == nil {
 			out.Result = answer

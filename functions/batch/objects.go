@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"encoding/json"
 	"path"
 	"strings"
 
@@ -121,24 +120,21 @@ func (h *Handler) object(ctx context.Context, item *trigger.Item) ([]byte, error
 	if strings.HasSuffix(item.Object.Key, "/") && item.Object.Size <= 0 {
 		return nil, nil // what stands for a folder in a console
 	}
-	for _, name := range []string{item.Attributes[Model], item.Attributes[ModelVersion]} {
-		if name != "" && !infer.ValidName(name) {
-			return nil, fault.New(fault.Invalid, "batch.Handle", Model, "want a name of letters, digits, '_', '.' and '-', got %q", clip(name))
-		}
+	if err := checkNames(item.Attributes[Model], item.Attributes[ModelVersion]); err != nil {
+		return nil, err
 	}
-	select {
-	case h.jobs <- struct{}{}:
-		defer func() { <-h.jobs }()
-	case <-ctx.Done():
-		return nil, store.Fault("batch.Handle", item.Object.URL(), ctx.Err())
-	}
-	res, err := h.Score(ctx, &Job{Input: item.Object.URL(), Version: item.Object.Version, Model: item.Attributes[Model], ModelVersion: item.Attributes[ModelVersion]})
+	leave, err := h.job(ctx, item.Object.URL())
 	if err != nil {
 		return nil, err
 	}
-	answer, err := json.Marshal(map[string]any{"output": res.Output, "rows": res.Manifest.Rows, "bad": res.Manifest.Bad})
-	if err != nil {
-		return nil, fault.New(fault.Internal, "batch.Handle", item.Object.URL(), "%w", err)
+	defer leave()
+	job := &Job{Input: item.Object.URL(), Version: item.Object.Version, Model: item.Attributes[Model], ModelVersion: item.Attributes[ModelVersion]}
+	if answer, split, err := h.split(ctx, job); err != nil || split {
+		return answer, err
 	}
-	return answer, nil
+	res, err := h.Score(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	return answerOf(res)
 }
