@@ -177,9 +177,9 @@ func TestParquetWrite(t *testing.T) {
 	}
 }
 
-// A row group ends where 32 MB are reached, whatever the blocks.
+// A row group ends where 8 MB are reached, whatever the blocks.
 func TestParquetRowGroups(t *testing.T) {
-	const n, wide = 9000, 1000
+	const n, wide = 3000, 1000
 	write := func(size int) []byte {
 		var out bytes.Buffer
 		w, err := rows.NewWriter(&out, rows.Parquet, &rows.Schema{Columns: []rows.Column{{Name: "y", Kind: rows.Float, List: true, Length: wide}}},

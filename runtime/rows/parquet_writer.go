@@ -18,7 +18,7 @@ const (
 	pqPageRows   = 16 << 10
 	pqPageBytes  = 4 << 20
 	pqGroupRows  = 1 << 20
-	pqGroupBytes = 32 << 20
+	pqGroupBytes = 8 << 20
 
 	pqCreatedBy = "godwit"
 )
@@ -40,11 +40,14 @@ type pqOut struct {
 	reps    pqRuns
 	entries int
 
-	// The row group.
-	pages   []byte // with headers, compressed
-	raw     int64  // what they are uncompressed, headers included
-	written int64  // entries
+	// The row group: pages[:ready] are of this one, the others memory of one before.
+	pages   []pqPage
+	ready   int
+	raw     int64 // what they are uncompressed, headers included
+	written int64 // entries
 }
+
+type pqPage struct{ head, body []byte }
 
 // pqWriter writes pages of version 1, plain and compressed with snappy: what
 // every reader reads.
@@ -61,7 +64,6 @@ type pqWriter struct {
 	groupSize int
 	groups    []pqGroup
 	scratch   []byte // a page
-	packed    []byte // compressed
 	err       error
 }
 
@@ -367,25 +369,32 @@ func (p *pqWriter) page() error {
 	}
 	for i := range p.columns {
 		c := &p.columns[i]
-		body := p.scratch[:0]
-		if c.list {
-			body = c.reps.take(body)
+		body := c.values
+		if c.list || c.null { // levels come first
+			body = p.scratch[:0]
+			if c.list {
+				body = c.reps.take(body)
+			}
+			body = append(c.levels.take(body), c.values...)
+			p.scratch = body
 		}
-		if c.list || c.null {
-			body = c.levels.take(body)
-		}
-		body = append(body, c.values...)
-		p.scratch = body
 		if len(body) > math.MaxInt32 {
 			return p.fail(fault.New(fault.TooLarge, "rows.Write", quote(c.name), "a row has %d bytes, more than %d", len(body), math.MaxInt32))
 		}
-		p.packed = snappy.Encode(p.packed[:cap(p.packed)], body)
-		compressed := p.packed
-		h := thriftWriter{b: c.pages}
+		if c.ready == len(c.pages) {
+			c.pages = append(c.pages, pqPage{})
+		}
+		page := &c.pages[c.ready]
+		c.ready++
+		if most := snappy.MaxEncodedLen(len(body)); cap(page.body) < most {
+			page.body = make([]byte, most)
+		}
+		page.body = snappy.Encode(page.body[:cap(page.body)], body)
+		h := thriftWriter{b: page.head[:0]}
 		h.begin()
 		h.i32(1, pqDataPage)
 		h.i32(2, int32(len(body)))
-		h.i32(3, int32(len(compressed)))
+		h.i32(3, int32(len(page.body)))
 		h.field(5, thriftStruct)
 		h.begin()
 		h.i32(1, int32(c.entries))
@@ -394,8 +403,8 @@ func (p *pqWriter) page() error {
 		h.i32(4, pqRLE)
 		h.end()
 		h.end()
-		c.raw += int64(len(h.b) - len(c.pages) + len(body))
-		c.pages = append(h.b, compressed...)
+		page.head = h.b
+		c.raw += int64(len(page.head) + len(body))
 		c.written += int64(c.entries)
 		c.values, c.bits, c.entries = c.values[:0], 0, 0
 	}
@@ -416,14 +425,20 @@ func (p *pqWriter) group() error {
 	g := pqGroup{rows: p.groupRows}
 	for i := range p.columns {
 		c := &p.columns[i]
-		g.chunks = append(g.chunks, pqChunk{
-			kind: c.kind, codec: pqSnappy, values: c.written, size: int64(len(c.pages)), uncompressed: c.raw,
-			data: p.at, encodings: []int32{pqPlain, pqRLE},
-		})
-		if err := p.write(c.pages); err != nil {
-			return err
+		at := p.at
+		for k := range c.pages[:c.ready] {
+			if err := p.write(c.pages[k].head); err != nil {
+				return err
+			}
+			if err := p.write(c.pages[k].body); err != nil {
+				return err
+			}
 		}
-		c.pages, c.raw, c.written = c.pages[:0], 0, 0
+		g.chunks = append(g.chunks, pqChunk{
+			kind: c.kind, codec: pqSnappy, values: c.written, size: p.at - at, uncompressed: c.raw,
+			data: at, encodings: []int32{pqPlain, pqRLE},
+		})
+		c.ready, c.raw, c.written = 0, 0, 0
 	}
 	p.groups = append(p.groups, g)
 	p.groupRows, p.groupSize = 0, 0
