@@ -14,7 +14,7 @@ import (
 )
 
 // finish writes the manifest if all parts are there.
-func (t *task) finish(ctx context.Context, todo, resumed int) (*Result, error) {
+func (t *task) finish(ctx context.Context, resumed int) (*Result, error) {
 	res := &Result{Output: t.place.url, Scored: t.progress.scored, Rows: t.progress.rows, Bad: t.progress.bad}
 	if len(t.mine) < len(t.parts) { // others may have scored theirs meanwhile
 		if err := t.marks(ctx); err != nil {

@@ -66,6 +66,9 @@ func (t *task) reason(ctx context.Context, err error) error {
 	return err
 }
 
+// score is work, unless the scores are complete. Where one object is made of the
+// parts, another process may have made it meanwhile and removed them: what this
+// one then fails by means nothing.
 func (t *task) score(ctx context.Context) (*Result, error) {
 	done, err := t.finished(ctx)
 	if err != nil || done != nil {
@@ -74,6 +77,20 @@ func (t *task) score(ctx context.Context) (*Result, error) {
 	if t.gone != nil {
 		return nil, t.gone
 	}
+	res, err := t.work(ctx)
+	if err == nil || t.place.single == "" || ctx.Err() != nil {
+		return res, err
+	}
+	if done, other := t.finished(ctx); other != nil || done != nil {
+		return done, other
+	}
+	if fault.CodeOf(err) == fault.NotFound {
+		return nil, fault.New(fault.Unavailable, "batch.Score", t.url, "parts were removed meanwhile: %w", err)
+	}
+	return nil, err
+}
+
+func (t *task) work(ctx context.Context) (*Result, error) {
 	if t.job.Fresh {
 		if err := t.forget(ctx); err != nil {
 			return nil, err
@@ -104,7 +121,7 @@ func (t *task) score(ctx context.Context) (*Result, error) {
 	if err := t.all(ctx, todo); err != nil {
 		return nil, err
 	}
-	return t.finish(ctx, len(todo), resumed)
+	return t.finish(ctx, resumed)
 }
 
 // finished is the result where the manifest is there.
@@ -158,15 +175,14 @@ func (t *task) room(ctx context.Context) error {
 	}
 	_, err := t.out.Stat(ctx, t.place.single)
 	switch {
-	case err == nil:
-		if len(t.there) == 0 {
-			return errors.Join(t.taken(), t.forget(ctx))
-		}
-		return t.taken()
 	case fault.CodeOf(err) == fault.NotFound:
 		return nil
+	case err != nil:
+		return err
+	case len(t.there) == 0:
+		return errors.Join(t.taken(), t.forget(ctx))
 	}
-	return err
+	return t.taken()
 }
 
 func (t *task) taken() error {

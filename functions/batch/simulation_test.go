@@ -38,12 +38,24 @@ type simulation struct {
 	waiting []*operation
 
 	procs    []*process
-	deliver  int // deliveries that are still to begin
+	mode     mode
+	deliver  []int // deliveries that are still to begin, by shard
 	acked    int
 	trouble  int // crashes and failures that may still happen
 	events   []string
 	schedule uint64 // a digest of what happened
 }
+
+// mode is what is delivered: an event, a job for one file, or one of the two
+// shards of a job.
+type mode int
+
+const (
+	event mode = iota
+	oneFile
+	sharded
+	modes
+)
 
 // operation waits for its turn.
 type operation struct {
@@ -56,6 +68,7 @@ type operation struct {
 // process is one incarnation of a worker with one delivery.
 type process struct {
 	id   int
+	what int // its shard
 	m    *memory
 	dead bool
 	end  context.CancelFunc
@@ -67,8 +80,8 @@ type process struct {
 var errDead = fault.New(fault.Canceled, "simulation", "", "the process is dead")
 
 // start begins a delivery in a new process.
-func (s *simulation) start(o *batch.Objects) {
-	p := &process{id: len(s.procs), seen: map[string]int{}, done: make(chan trigger.Outcome, 1)}
+func (s *simulation) start(o *batch.Objects, shard int) {
+	p := &process{id: len(s.procs), what: shard, seen: map[string]int{}, done: make(chan trigger.Outcome, 1)}
 	p.rnd = rand.New(rand.NewPCG(s.seed, uint64(p.id)))
 	p.m = &memory{disk: s.disk}
 	p.m.before = func(ctx context.Context, op, key string) error { return s.turn(ctx, p, op, key) }
@@ -89,9 +102,24 @@ func (s *simulation) start(o *batch.Objects) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(2+s.rnd.IntN(30))*time.Second)
 	p.end = cancel
 	go func() {
-		out := trigger.Run(ctx, h, &trigger.Event{Kind: "s3", Items: []trigger.Item{object("in/a.jsonl")}})
-		p.done <- out[0]
+		if s.mode == event {
+			p.done <- trigger.Run(ctx, h, &trigger.Event{Kind: "s3", Items: []trigger.Item{object("in/a.jsonl")}})[0]
+			return
+		}
+		_, err := h.Score(ctx, s.mode.job(shard))
+		p.done <- trigger.Of(err)
 	}()
+}
+
+func (m mode) job(shard int) *batch.Job {
+	job := &batch.Job{Input: "s3://bucket/in/a.jsonl", Output: "s3://bucket/out/"}
+	switch m {
+	case oneFile:
+		job.Output = "s3://bucket/out/one.jsonl"
+	case sharded:
+		job.Shard, job.Shards = shard, 2
+	}
+	return job
 }
 
 func (p *process) lostAnswer() error {
@@ -134,6 +162,10 @@ func (s *simulation) kept(key string) {
 	there := func(name string) bool { _, ok := s.disk.objects[name]; return ok }
 	dir, name := key[:strings.LastIndex(key, "/")+1], key[strings.LastIndex(key, "/")+1:]
 	switch {
+	case s.mode == oneFile && there("out/one.jsonl.manifest.json"):
+		if !there("out/one.jsonl") {
+			s.fail("the manifest is there before the scores")
+		}
 	case strings.HasPrefix(name, "part-") && strings.HasSuffix(name, ".json"):
 		var mark batch.ManifestPart
 		if err := json.Unmarshal(s.disk.objects[key], &mark); err != nil {
@@ -182,16 +214,16 @@ func (s *simulation) step(o *batch.Objects) bool {
 			p.end()
 			switch {
 			case p.dead:
-				s.deliver++
+				s.deliver = append(s.deliver, p.what)
 				s.note("%d is gone", p.id)
 			case out.State == trigger.Done:
 				s.acked++
 				s.note("%d is done", p.id)
-				if !s.complete() {
+				if s.mode != sharded && !s.complete() {
 					s.fail("process %d says done, and there is no manifest", p.id)
 				}
 			case out.State == trigger.Retry:
-				s.deliver++
+				s.deliver = append(s.deliver, p.what)
 				s.note("%d again: %s", p.id, fault.CodeOf(out.Err))
 			default:
 				s.fail("process %d: %v: %v", p.id, out.State, out.Err)
@@ -200,17 +232,18 @@ func (s *simulation) step(o *batch.Objects) bool {
 			alive++
 		}
 	}
-	if s.deliver == 0 && alive == 0 {
+	if len(s.deliver) == 0 && alive == 0 {
 		return false
 	}
 	// Something is always delivered while nobody works; else now and then, and
 	// also while another still works on the same.
-	if s.deliver > 0 && (alive == 0 || alive < 4 && s.rnd.IntN(8) == 0) {
-		s.deliver--
+	if n := len(s.deliver); n > 0 && (alive == 0 || alive < 4 && s.rnd.IntN(8) == 0) {
+		shard := s.deliver[0]
+		s.deliver = s.deliver[1:]
 		s.mu.Unlock()
-		s.start(o)
+		s.start(o, shard)
 		s.mu.Lock()
-		s.note("%d begins", len(s.procs)-1)
+		s.note("%d begins with %d", len(s.procs)-1, shard)
 		return true
 	}
 	if len(s.waiting) == 0 || s.rnd.IntN(16) == 0 { // time passes, perhaps until something waits no longer
@@ -279,7 +312,10 @@ func (s *simulation) complete() bool {
 
 // simulate runs one schedule.
 func simulate(t testing.TB, seed uint64, o batch.Objects, rows string) *simulation {
-	s := &simulation{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), deliver: 3, disk: newMemory().disk}
+	s := &simulation{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), deliver: []int{0, 0, 0}, mode: mode(seed % uint64(modes)), disk: newMemory().disk}
+	if s.mode == sharded {
+		s.deliver = []int{1, 0, 1, 0}
+	}
 	s.trouble = s.rnd.IntN(8)
 	s.disk.objects["in/a.jsonl"] = []byte(rows)
 	o.Parallel = 1 + s.rnd.IntN(2)
@@ -291,7 +327,7 @@ func simulate(t testing.TB, seed uint64, o batch.Objects, rows string) *simulati
 		}
 	}
 	for key, n := range s.disk.changed {
-		if n != 1 {
+		if n != 1 && !strings.Contains(key, ".parts/") {
 			s.fail("%s changed %d times", key, n)
 		}
 	}
@@ -327,14 +363,21 @@ func schedules(t *testing.T) (from, to uint64) {
 func TestNoScheduleLosesOrDoublesAnything(t *testing.T) {
 	r := registry(t, true, doubles)
 	rows := lines(9, 4) + "{\"id\":9,\"x\":[-1,0]}\n"
-	clean := newMemory()
-	clean.set("in/a.jsonl", rows)
-	o := objects(clean, r, 60)
-	o.Rows = 2
-	if _, err := batch.New(infer.HandlerFunc(twice), &batch.Options{Objects: o}).Score(t.Context(), &batch.Job{Input: "s3://bucket/in/a.jsonl"}); err != nil {
-		t.Fatal(err)
+	var o *batch.Objects
+	var want [modes]map[string]string
+	for m := range modes {
+		clean := newMemory()
+		clean.set("in/a.jsonl", rows)
+		o = objects(clean, r, 60)
+		o.Rows = 2
+		h := batch.New(infer.HandlerFunc(twice), &batch.Options{Objects: o})
+		for shard := range 2 {
+			if _, err := h.Score(t.Context(), m.job(shard)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want[m] = untimed(t, clean.all())
 	}
-	want := untimed(t, clean.all())
 	from, to := schedules(t)
 	const lanes = 4
 	var mu sync.Mutex
@@ -346,7 +389,7 @@ func TestNoScheduleLosesOrDoublesAnything(t *testing.T) {
 				for seed := from + lane; seed < to && !t.Failed(); seed += lanes {
 					synctest.Test(t, func(t *testing.T) {
 						s := simulate(t, seed, *o, rows)
-						if diff := cmp.Diff(want, untimed(t, (&memory{disk: s.disk}).all())); diff != "" {
+						if diff := cmp.Diff(want[s.mode], untimed(t, (&memory{disk: s.disk}).all())); diff != "" {
 							s.fail("(-want +got):\n%s", diff)
 						}
 						if seed%500 == 0 {
