@@ -133,10 +133,8 @@ func (t *task) send(ctx context.Context) (int, error) {
 		return 0, nil
 	}
 	if err := t.h.opts.Split.Queue.Send(ctx, messages); err != nil {
-		if fault.Of(err) == nil {
-			err = fault.New(fault.Unavailable, "batch.Handle", t.url, "its parts cannot be handed out: %w", err)
-		}
-		return 0, err
+		// Whatever is wrong with the queue, nothing is with the object.
+		return 0, fault.New(fault.Unavailable, "batch.Handle", t.url, "its parts cannot be handed out: %w", err).WithHint("%s", fault.HintOf(err))
 	}
 	_, err := t.put(ctx, t.place.sent(), []byte("{}\n"))
 	return len(messages), err

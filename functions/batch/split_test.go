@@ -3,7 +3,6 @@ package batch_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -144,7 +143,7 @@ func TestMessagesThatAreNotSent(t *testing.T) {
 	m.set("in/a.jsonl", lines(50))
 	q := &queue{fail: func(n int) error {
 		if n == 2 {
-			return errors.New("no route")
+			return fault.New(fault.Denied, "test", "", "no rights")
 		}
 		return nil
 	}}

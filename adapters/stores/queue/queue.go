@@ -1,0 +1,110 @@
+// Package queue sends messages to queues and topics: SQS, Pub/Sub and Azure
+// Storage queues, each by the one call that it takes.
+package queue
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"godwit.dev/adapters/stores/wire"
+	"godwit.dev/runtime/fault"
+)
+
+// Options of Open; nil means defaults.
+type Options struct {
+	// Getenv reads what awsauth, gcpauth and azauth read, and for Azure
+	// AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_KEY; nil: there is nothing.
+	Getenv func(string) string
+	// HTTP makes the requests; nil means a client of the queue's own.
+	HTTP *http.Client
+}
+
+// A Queue is one queue or topic. It is safe for concurrent use.
+type Queue struct {
+	at     *url.URL
+	client *wire.Client
+	// most is how many messages, and bytes of them, one request takes.
+	most, bytes int
+	send        func(ctx context.Context, messages [][]byte) error
+}
+
+// Open finds what a URL names, and asks nobody before a message is sent:
+//
+//	https://sqs.REGION.amazonaws.com/ACCOUNT/NAME
+//	https://pubsub.googleapis.com/projects/PROJECT/topics/NAME
+//	https://ACCOUNT.queue.core.windows.net/NAME
+//
+// and what looks so on this machine, also with http://. Errors: BadConfig.
+func Open(at string, o *Options) (*Queue, error) {
+	var d Options
+	if o != nil {
+		d = *o
+	}
+	if d.Getenv == nil {
+		d.Getenv = func(string) string { return "" }
+	}
+	if d.HTTP == nil {
+		d.HTTP = wire.NewHTTP()
+	}
+	u, err := url.Parse(at)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
+		return nil, fault.New(fault.BadConfig, "queue.Open", "", "want the https:// URL of a queue or topic, got %q", at[:min(len(at), 256)])
+	}
+	q := &Queue{at: u, client: &wire.Client{HTTP: d.HTTP}}
+	steps := strings.Split(strings.Trim(u.Path, "/"), "/")
+	switch {
+	case len(steps) == 4 && steps[0] == "projects" && steps[2] == "topics" && steps[1] != "" && steps[3] != "":
+		q.pubsub(&d)
+	case len(steps) == 2 && account(steps[0]) && steps[1] != "":
+		q.sqs(&d)
+	case len(steps) == 1 && steps[0] != "" && strings.Contains(u.Hostname(), ".queue."):
+		name, _, _ := strings.Cut(u.Hostname(), ".")
+		err = q.azure(&d, name)
+	case len(steps) == 2 && steps[0] != "" && steps[1] != "" && loopback(u.Hostname()):
+		err = q.azure(&d, steps[0])
+	default:
+		err = fault.New(fault.BadConfig, "queue.Open", at, "want a queue of SQS, a topic of Pub/Sub or a queue of Azure Storage, got another URL")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// account reports whether s is an AWS account's number.
+func account(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return len(s) == 12
+}
+
+func loopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.Unmap().IsLoopback()
+}
+
+// Send returns when all messages are there to stay. When it fails, some may be.
+// Errors are coded.
+func (q *Queue) Send(ctx context.Context, messages [][]byte) error {
+	for len(messages) > 0 {
+		n, size := 0, 0
+		for n < len(messages) && n < q.most && (n == 0 || size+len(messages[n]) <= q.bytes) {
+			size += len(messages[n])
+			n++
+		}
+		if size > q.bytes {
+			return fault.New(fault.TooLarge, "queue.Send", q.at.Host, "want a message of at most %d bytes, got %d", q.bytes, size)
+		}
+		if err := q.send(ctx, messages[:n]); err != nil {
+			return err
+		}
+		messages = messages[n:]
+	}
+	return nil
+}
