@@ -81,7 +81,8 @@ func (u *upload) Put(ctx context.Context, data []byte) error {
 // look finds out whether the object is there, and ours, after an answer was lost
 // or said that one is there.
 func (u *upload) look(ctx context.Context, c *wire.Call, err error) error {
-	if err != nil && (fault.CodeOf(err) != fault.Unavailable || ctx.Err() != nil) {
+	// A session that is not there any more may have ended with the object.
+	if code := fault.CodeOf(err); err != nil && (code != fault.Unavailable && code != fault.NotFound || ctx.Err() != nil) {
 		return err
 	}
 	is, lost := u.b.resource(ctx, c.Op, u.key)

@@ -55,34 +55,6 @@ func holds(t *testing.T, b store.Bucket, key string, data []byte) {
 
 func pattern(n int) []byte { return bytes.Repeat([]byte("0123456789abcde\n"), n/16) }
 
-// broken passes so many bytes of a body on and ends the connection.
-type broken struct {
-	http.ResponseWriter
-	left int
-}
-
-func (b *broken) Write(p []byte) (int, error) {
-	if len(p) > b.left {
-		b.ResponseWriter.Write(p[:b.left])
-		b.ResponseWriter.(http.Flusher).Flush()
-		panic(http.ErrAbortHandler)
-	}
-	b.left -= len(p)
-	return b.ResponseWriter.Write(p)
-}
-
-// lost throws an answer away after the store has done what was asked.
-func lost(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	next.ServeHTTP(discard{http.Header{}}, r)
-	panic(http.ErrAbortHandler)
-}
-
-type discard struct{ h http.Header }
-
-func (d discard) Header() http.Header       { return d.h }
-func (discard) WriteHeader(int)             {}
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
-
 func TestRangeGoesOnWhereItBrokeOff(t *testing.T) {
 	srv := storefake.S3(t, "rows")
 	b := open(t, srv.S3Env(), "rows")
@@ -94,7 +66,7 @@ func TestRangeGoesOnWhereItBrokeOff(t *testing.T) {
 	srv.Trouble = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Method == http.MethodGet {
 			gets.Add(1)
-			w = &broken{w, 300_000}
+			w = storefake.Break(w, 300_000)
 		}
 		next.ServeHTTP(w, r)
 	}
@@ -119,7 +91,7 @@ func TestRangeThatAlwaysBreaksOffEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv.Trouble = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		next.ServeHTTP(&broken{w, 1000}, r)
+		next.ServeHTTP(storefake.Break(w, 1000), r)
 	}
 	r, err := b.Open(t.Context(), "key", "", 0, -1)
 	if err != nil {
@@ -141,7 +113,7 @@ func TestRangeOfAnotherVersionIsNotRead(t *testing.T) {
 	var first sync.Once
 	srv.Trouble = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Method == http.MethodGet {
-			first.Do(func() { w = &broken{w, 300_000} })
+			first.Do(func() { w = storefake.Break(w, 300_000) })
 		}
 		next.ServeHTTP(w, r)
 	}
@@ -170,7 +142,7 @@ func TestCommitWhoseAnswerIsLost(t *testing.T) {
 			var once sync.Once
 			srv.Trouble = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				if r.Header.Get("If-None-Match") == "*" {
-					once.Do(func() { lost(w, r, next) })
+					once.Do(func() { storefake.Lose(r, next) })
 				}
 				next.ServeHTTP(w, r)
 			}
