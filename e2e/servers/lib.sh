@@ -41,12 +41,12 @@ start_moto() {
 	echo "moto $("$python" -c 'import moto; print(moto.__version__)') at $moto"
 }
 
-# start_versitygw: $versitygw, over a folder; it wants requests signed with $AWS_ACCESS_KEY_ID.
+# start_versitygw: $versitygw, over a folder; it wants requests signed with $AWS_ACCESS_KEY_ID for $AWS_REGION.
 start_versitygw() {
 	built
 	versitygw=127.0.0.1:$(free_ports 1)
 	mkdir -p "$work/versitygw"
-	ROOT_ACCESS_KEY=$AWS_ACCESS_KEY_ID ROOT_SECRET_KEY=$AWS_SECRET_ACCESS_KEY "$bin/versitygw" --port "$versitygw" --quiet posix "$work/versitygw" >"$work/versitygw.log" 2>&1 &
+	ROOT_ACCESS_KEY=$AWS_ACCESS_KEY_ID ROOT_SECRET_KEY=$AWS_SECRET_ACCESS_KEY "$bin/versitygw" --port "$versitygw" --region "$AWS_REGION" --quiet posix "$work/versitygw" >"$work/versitygw.log" 2>&1 &
 	pids+=($!)
 	reachable $! "$versitygw" "$work/versitygw.log"
 	echo "$(version_of github.com/versity/versitygw) at $versitygw"
