@@ -24,9 +24,12 @@ import (
 	"godwit.dev/runtime/trigger"
 )
 
-// killed is what tells a process that it is a child of the test of kills: the
-// folder that it works in.
-const killed = "GODWIT_KILLED"
+// What tells a process that it is a child of the test of kills: the folder that
+// it works in, and the mode.
+const (
+	killed     = "GODWIT_KILLED"
+	killedMode = "GODWIT_KILLED_MODE"
+)
 
 // telling is a folder that tells of what is written to it, before and after,
 // so that a parent can choose the moment.
@@ -78,10 +81,16 @@ func child(dir string) int {
 		os.Stdout.WriteString("asks\n")
 		return twice(ctx, req)
 	}), &batch.Options{Objects: killable(telling{b}, r)})
-	out := trigger.Run(ctx, h, &trigger.Event{Kind: "s3", Items: []trigger.Item{object("in/a.jsonl")}})
-	fmt.Println(out[0].State, out[0].Err)
-	if out[0].State == trigger.Permanent {
-		return fail(out[0].Err)
+	var out trigger.Outcome
+	if os.Getenv(killedMode) == "file" {
+		_, err := h.Score(ctx, oneFile.job(0))
+		out = trigger.Of(err)
+	} else {
+		out = trigger.Run(ctx, h, &trigger.Event{Kind: "s3", Items: []trigger.Item{object("in/a.jsonl")}})[0]
+	}
+	fmt.Println(out.State, out.Err)
+	if out.State == trigger.Permanent {
+		return fail(out.Err)
 	}
 	return 0
 }
@@ -115,8 +124,15 @@ func TestKillsChangeNothing(t *testing.T) {
 	want, seed := kills(t)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	made, late := 0, 0
+	var tenths [10]int // of the rows that were scored at a kill
 	for round := 0; made < want; round++ {
-		parts := 10 + 2*min(want-made, 50)
+		mode, quota := "event", want-made
+		if round%2 == 0 {
+			quota = max(quota/2, 1)
+		} else {
+			mode = "file"
+		}
+		parts := 10 + 2*min(quota, 50)
 		rows := lines(40*parts, 7, 39*parts) + "{\"id\":-1,\"x\":[-1,0]}\n"
 		undisturbed, dir := t.TempDir(), t.TempDir()
 		for _, d := range []string{undisturbed, dir} {
@@ -135,11 +151,11 @@ func TestKillsChangeNothing(t *testing.T) {
 		if err := os.Chtimes(filepath.Join(undisturbed, "in/a.jsonl"), info.ModTime(), info.ModTime()); err != nil {
 			t.Fatal(err)
 		}
-		if ended, line := deliver(t, undisturbed, 0); ended != "done" {
+		if ended, line := deliver(t, undisturbed, mode, 0); ended != "done" {
 			t.Fatalf("undisturbed: %s", line)
 		}
 		var left atomic.Int64
-		left.Store(int64(want - made))
+		left.Store(int64(quota))
 		var mu sync.Mutex
 		var all sync.WaitGroup
 		for range 3 {
@@ -148,20 +164,22 @@ func TestKillsChangeNothing(t *testing.T) {
 					at := 0
 					mu.Lock()
 					if left.Add(-1) >= 0 {
-						at = 1 + rnd.IntN(30) // a part is about twelve steps
+						at = 1 + rnd.IntN(50) // a part is about twelve steps
 						if len(marksIn(t, dir)) == 0 && rnd.IntN(5) > 0 {
 							at += 30 // most are to meet something that is there to stay
 						}
 					}
 					mu.Unlock()
-					ended, line := deliver(t, dir, at)
+					ended, line := deliver(t, dir, mode, at)
 					switch {
 					case ended == "killed":
 						mu.Lock()
 						made++
-						if len(marksIn(t, dir)) > 0 {
+						there := len(marksIn(t, dir))
+						if there > 0 {
 							late++
 						}
+						tenths[min(10*there/parts, 9)]++
 						mu.Unlock()
 					case at > 0:
 						left.Add(1) // it was faster
@@ -184,7 +202,7 @@ func TestKillsChangeNothing(t *testing.T) {
 			t.Fatalf("round %d (-undisturbed +killed):\n%s", round, diff)
 		}
 	}
-	t.Logf("%d processes killed, %d of them after the first part was there to stay", made, late)
+	t.Logf("%d processes killed, %d of them after the first part was there to stay; by tenths of what was: %v", made, late, tenths)
 	if late*10 < made*8 {
 		t.Errorf("only %d of %d kills came after the first part", late, made)
 	}
@@ -192,9 +210,9 @@ func TestKillsChangeNothing(t *testing.T) {
 
 // deliver runs a delivery in a process of its own, and kills it at the at-th
 // thing that it tells; 0 is never.
-func deliver(t *testing.T, dir string, at int) (ended, line string) {
+func deliver(t *testing.T, dir, mode string, at int) (ended, line string) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), killed+"="+dir)
+	cmd.Env = append(os.Environ(), killed+"="+dir, killedMode+"="+mode)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -226,7 +244,7 @@ func deliver(t *testing.T, dir string, at int) (ended, line string) {
 }
 
 func marksIn(t *testing.T, dir string) []string {
-	marks, err := filepath.Glob(filepath.Join(dir, "out/*/part-?????.json"))
+	marks, err := filepath.Glob(filepath.Join(dir, "out/*/part-?????.json")) // also of parts that wait
 	if err != nil {
 		t.Error(err)
 	}
