@@ -10,8 +10,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/mem"
+
+	"godwit.dev/adapters/httpserve/oippb"
+	"godwit.dev/adapters/oip"
 	"godwit.dev/runtime/fault"
 )
 
@@ -308,5 +313,41 @@ func TestAddresses(t *testing.T) {
 	cancel()
 	if _, err := Listen(ctx, "localhost:0"); err != nil && fault.CodeOf(err) != fault.Canceled {
 		t.Errorf("canceled: %v", err)
+	}
+}
+
+// What a connection may send beyond its requests fills up again with time, to
+// no more than at first.
+func TestFramesFillUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reset := []byte{0, 0, 4, frameReset, 0, 0, 0, 0, 1, 0, 0, 0, 0}
+		f := newFrames()
+		f.rest = 0
+		take := func() (n int) {
+			for n < 10_000 && f.read(reset) == nil {
+				n++
+			}
+			return n
+		}
+		if n := take(); n != idleFrames {
+			t.Errorf("%d at first, want %d", n, idleFrames)
+		}
+		for range 3 {
+			<-time.After(time.Second)
+			if n := take(); n < idleRate-2 || n > idleRate {
+				t.Errorf("%d after a second, want %d", n, idleRate)
+			}
+		}
+		<-time.After(time.Hour)
+		if n := take(); n < idleFrames-2 || n > idleFrames+idleRate {
+			t.Errorf("%d after an hour, want %d", n, idleFrames)
+		}
+	})
+	c := newCodec(&oip.Buffers{})
+	if err := c.Unmarshal(mem.BufferSlice{mem.SliceBuffer("\xff\xff")}, &oippb.ModelReadyRequest{}); err == nil {
+		t.Error("what is no message is read")
+	}
+	if _, err := c.Marshal("no message"); err == nil || c.Name() != "proto" {
+		t.Errorf("what is no message is written, as %s", c.Name())
 	}
 }
