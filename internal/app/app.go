@@ -79,6 +79,9 @@ type Options struct {
 	// Tables open what batch.claims names, by scheme, but for files, which need
 	// none; nil: those are all there are.
 	Tables map[string]func(name string) (store.Table, error)
+	// Queue opens the queue that batch.split names; nil: large objects are not
+	// handed out.
+	Queue func(url string) (batch.Queue, error)
 }
 
 // Function is an opened function folder. Its methods may be called concurrently.
@@ -99,6 +102,7 @@ type Function struct {
 	fetched fetched
 	scored  *batch.Objects // how deliveries of objects are scored; nil without triggers
 	claims  *batch.Claims  // nil without
+	split   *batch.Split   // likewise
 	claimed *lazyTable     // theirs
 	known   known
 	pace    atomic.Pointer[pace]
@@ -156,6 +160,9 @@ func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
 			return nil, err
 		}
 		if f.claims, err = f.newClaims(); err != nil {
+			return nil, err
+		}
+		if f.split, err = f.newSplit(); err != nil {
 			return nil, err
 		}
 	}

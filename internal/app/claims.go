@@ -37,6 +37,19 @@ func (f *Function) newClaims() (*batch.Claims, error) {
 	return &batch.Claims{Store: store.NewClaims(f.claimed, o), Models: f.Models, Scope: f.Spec.Name + " " + code}, nil
 }
 
+// newSplit is what the spec's batch.split says, or nil.
+func (f *Function) newSplit() (*batch.Split, error) {
+	b := f.Spec.Batch
+	if b == nil || b.Split == nil || f.opts.Queue == nil {
+		return nil, nil
+	}
+	q, err := f.opts.Queue(b.Split.Queue)
+	if err != nil {
+		return nil, err
+	}
+	return &batch.Split{Queue: q, Parts: b.Split.Parts}, nil
+}
+
 // table finds what opens the place that batch.claims names.
 func (f *Function) table(place string) (func() (store.Table, error), error) {
 	scheme, name, _ := strings.Cut(place, ":")

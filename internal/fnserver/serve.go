@@ -108,7 +108,7 @@ func Serve(ctx context.Context, o *Options) error {
 	metrics := prom.New(nil)
 	open := &app.Options{
 		Target: o.Target, Logger: o.Log, Sink: metrics, Phase: metrics.Start, Wrap: o.Wrap, Provider: o.Provider,
-		Output: o.Process.Getenv("GODWIT_OUTPUT"), Rest: firstRequests, Stores: Stores(o.Process), Tables: Tables(o.Process),
+		Output: o.Process.Getenv("GODWIT_OUTPUT"), Rest: firstRequests, Stores: Stores(o.Process), Tables: Tables(o.Process), Queue: Queue(o.Process),
 	}
 	defer open.Stores.Close()
 	if o.Life != nil {

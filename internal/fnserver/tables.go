@@ -2,6 +2,8 @@ package fnserver
 
 import (
 	"godwit.dev/adapters/stores/dynamodb"
+	"godwit.dev/adapters/stores/queue"
+	"godwit.dev/functions/batch"
 	"godwit.dev/internal/app"
 	"godwit.dev/runtime/store"
 )
@@ -12,5 +14,16 @@ func Tables(p *app.Process) map[string]func(string) (store.Table, error) {
 		"dynamodb": func(name string) (store.Table, error) {
 			return dynamodb.Open(name, &dynamodb.Options{Getenv: p.Getenv})
 		},
+	}
+}
+
+// Queue opens what batch.split can name.
+func Queue(p *app.Process) func(string) (batch.Queue, error) {
+	return func(url string) (batch.Queue, error) {
+		q, err := queue.Open(url, &queue.Options{Getenv: p.Getenv})
+		if err != nil {
+			return nil, err
+		}
+		return q, nil
 	}
 }

@@ -39,6 +39,47 @@ type Queue struct {
 //
 // and what looks so on this machine, also with http://. Errors: BadConfig.
 func Open(at string, o *Options) (*Queue, error) {
+	q, d, steps, err := prepare(at, o)
+	if err != nil {
+		return nil, err
+	}
+	switch host := q.at.Hostname(); {
+	case len(steps) == 4 && steps[0] == "projects" && steps[2] == "topics" && steps[1] != "" && steps[3] != "":
+		q.pubsub(d)
+	case isSQS(steps):
+		q.sqs(d)
+	case len(steps) == 1 && steps[0] != "" && strings.Contains(host, ".queue."):
+		name, _, _ := strings.Cut(host, ".")
+		err = q.azure(d, name)
+	case len(steps) == 2 && steps[0] != "" && steps[1] != "" && loopback(host):
+		err = q.azure(d, steps[0])
+	default:
+		err = fault.New(fault.BadConfig, "queue.Open", at, "want a queue of SQS, a topic of Pub/Sub or a queue of Azure Storage, got another URL")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// OpenSQS is Open for queues of SQS alone: a program that calls no other has
+// none of the others in it.
+func OpenSQS(at string, o *Options) (*Queue, error) {
+	q, d, steps, err := prepare(at, o)
+	if err == nil && !isSQS(steps) {
+		err = fault.New(fault.BadConfig, "queue.Open", at, "want the URL of a queue of SQS, got another one")
+	}
+	if err != nil {
+		return nil, err
+	}
+	q.sqs(d)
+	return q, nil
+}
+
+func isSQS(steps []string) bool { return len(steps) == 2 && account(steps[0]) && steps[1] != "" }
+
+// prepare reads a URL, and gives the steps of its path.
+func prepare(at string, o *Options) (*Queue, *Options, []string, error) {
 	var d Options
 	if o != nil {
 		d = *o
@@ -51,27 +92,9 @@ func Open(at string, o *Options) (*Queue, error) {
 	}
 	u, err := url.Parse(at)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
-		return nil, fault.New(fault.BadConfig, "queue.Open", "", "want the https:// URL of a queue or topic, got %q", at[:min(len(at), 256)])
+		return nil, nil, nil, fault.New(fault.BadConfig, "queue.Open", "", "want the https:// URL of a queue or topic, got %q", at[:min(len(at), 256)])
 	}
-	q := &Queue{at: u, client: &wire.Client{HTTP: d.HTTP}}
-	steps := strings.Split(strings.Trim(u.Path, "/"), "/")
-	switch {
-	case len(steps) == 4 && steps[0] == "projects" && steps[2] == "topics" && steps[1] != "" && steps[3] != "":
-		q.pubsub(&d)
-	case len(steps) == 2 && account(steps[0]) && steps[1] != "":
-		q.sqs(&d)
-	case len(steps) == 1 && steps[0] != "" && strings.Contains(u.Hostname(), ".queue."):
-		name, _, _ := strings.Cut(u.Hostname(), ".")
-		err = q.azure(&d, name)
-	case len(steps) == 2 && steps[0] != "" && steps[1] != "" && loopback(u.Hostname()):
-		err = q.azure(&d, steps[0])
-	default:
-		err = fault.New(fault.BadConfig, "queue.Open", at, "want a queue of SQS, a topic of Pub/Sub or a queue of Azure Storage, got another URL")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return q, nil
+	return &Queue{at: u, client: &wire.Client{HTTP: d.HTTP}}, &d, strings.Split(strings.Trim(u.Path, "/"), "/"), nil
 }
 
 // account reports whether s is an AWS account's number.

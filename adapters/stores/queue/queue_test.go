@@ -206,6 +206,12 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
+	if _, err := queue.OpenSQS("https://sqs.eu-west-1.amazonaws.com/123456789012/rows", nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := queue.OpenSQS("https://acme.queue.core.windows.net/rows", nil); fault.CodeOf(err) != fault.BadConfig {
+		t.Errorf("want BadConfig, got %v", err)
+	}
 	for _, bad := range []string{"", "rows", "http://sqs.eu-west-1.amazonaws.com/123456789012/rows", "https://example.com/rows", "https://example.com/a/b", "https://u@sqs.eu-west-1.amazonaws.com/123456789012/rows", "kafka://broker/rows"} {
 		if _, err := queue.Open(bad, nil); fault.CodeOf(err) != fault.BadConfig {
 			t.Errorf("%q: want BadConfig, got %v", bad, err)
