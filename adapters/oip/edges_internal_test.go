@@ -324,3 +324,44 @@ func TestCleanPaths(t *testing.T) {
 		}
 	}
 }
+
+// A body whose length nobody said is refused where it outgrows what is set aside
+// for all, and what it had taken is given back.
+func TestBodiesThatOutgrowTheMemory(t *testing.T) {
+	s := newServer(2<<20, 1<<20)
+	held, err := s.read(t.Context(), &http.Request{Body: io.NopCloser(strings.NewReader(strings.Repeat("a", 900<<10))), ContentLength: 900 << 10}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := s.held.Load()
+	refused := false
+	var others []body
+	for range 5 {
+		b, err := s.read(t.Context(), &http.Request{Body: io.NopCloser(strings.NewReader(strings.Repeat("b", 700<<10))), ContentLength: -1}, 0)
+		if err == nil {
+			others = append(others, b)
+			before = s.held.Load()
+			continue
+		}
+		refused = true
+		if got := s.held.Load(); fault.CodeOf(err) != fault.Unavailable || got != before || b.data != nil {
+			t.Errorf("%v, %d bytes are counted, want %d", err, got, before)
+		}
+	}
+	if !refused {
+		t.Error("five bodies fit that are larger than what is set aside")
+	}
+	held.release()
+	for i := range others {
+		others[i].release()
+	}
+	if got := s.held.Load(); got != 0 {
+		t.Errorf("%d bytes are still counted", got)
+	}
+	var x Exchange
+	for i := range 20 {
+		if got := x.value(strconv.Itoa(i)); len(got) != 1 || cap(got) != 1 || got[0] != strconv.Itoa(i) {
+			t.Errorf("value %d is %q", i, got)
+		}
+	}
+}

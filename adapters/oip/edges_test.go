@@ -1,11 +1,14 @@
 package oip_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -299,4 +302,26 @@ func TestSmallestAnswerThatIsCompressed(t *testing.T) {
 			t.Errorf("%d bytes: %q, want %q", size, got, want)
 		}
 	}
+}
+
+// Who asks with another method is told which there are.
+func TestMethodsThatAreAllowed(t *testing.T) {
+	f := newFixture(t, &oip.Options{Metrics: text("m")})
+	for path, want := range map[string]string{
+		"/v2": "GET, HEAD, OPTIONS", "/metrics": "GET, HEAD, OPTIONS", "/v2/models/addsub/infer": "POST, OPTIONS", "/v2/repository/index": "POST, OPTIONS",
+		"/v2/models/addsub/versions/1/ready": "GET, HEAD, OPTIONS",
+	} {
+		for _, method := range []string{"DELETE", "OPTIONS"} {
+			if got := do(f, method, path, "").Header().Get("Allow"); got != want {
+				t.Errorf("%s %s: %q, want %q", method, path, got, want)
+			}
+		}
+	}
+	w := httptest.NewRecorder()
+	guarded := newFixture(t, &oip.Options{Auth: everybody{}, Reload: func(context.Context, string) error { t.Error("loaded"); return nil }})
+	guarded.ServeHTTP(w, httptest.NewRequest("POST", "/v2/repository/models/addsub/load", iotest.ErrReader(os.ErrDeadlineExceeded)))
+	wantError(t, w, 504, fault.DeadlineExceeded)
+	w = httptest.NewRecorder()
+	guarded.ServeHTTP(w, httptest.NewRequest("POST", "/v2/repository/index", iotest.ErrReader(os.ErrDeadlineExceeded)))
+	wantError(t, w, 504, fault.DeadlineExceeded)
 }
