@@ -71,8 +71,8 @@ fuzz: ## Fuzz every decoder for FUZZTIME each (default 10m).
 	@scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: mutate
-mutate: onnxruntime ## See which of N small mistakes in PKG its tests miss, minutes each (PKG=adapters/knative, N=200).
-	@nice -n 10 go run ./scripts/mutate -n $(N) $(PKG)
+mutate: onnxruntime ## See which of N small mistakes in PKG its tests miss, minutes each (PKG=adapters/knative, N=200, SKIP=TEST).
+	@nice -n 10 go run ./scripts/mutate -n $(N) -skip '$(SKIP)' $(PKG)
 
 .PHONY: soak
 soak: build ## Serve under load for long and print what memory does.
