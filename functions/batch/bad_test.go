@@ -315,12 +315,12 @@ func TestPartsEndBeforeTheDeadline(t *testing.T) {
 // An object that is written again while it is read comes again, and its scores are the new one's.
 func TestAnObjectWrittenAgain(t *testing.T) {
 	m := newMemory()
-	m.set("in/a.jsonl", lines(40))
+	m.set("in/a.jsonl", lines(150_000)) // too large to be asked for once
 	r := registry(t, true, doubles)
 	h := batch.New(infer.HandlerFunc(func(ctx context.Context, req *infer.Request) (*infer.Response, error) {
 		m.set("in/a.jsonl", lines(50))
 		return ask(r).Infer(ctx, req)
-	}), &batch.Options{Objects: objects(m, r, 100)})
+	}), &batch.Options{Objects: objects(m, r, 1<<20)})
 	ev := &trigger.Event{Kind: "s3", Items: []trigger.Item{object("in/a.jsonl")}}
 	out := trigger.Run(t.Context(), h, ev)
 	if out[0].State != trigger.Retry || fault.CodeOf(out[0].Err) != fault.Unavailable {

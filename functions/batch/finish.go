@@ -74,6 +74,10 @@ func (t *task) collect(ctx context.Context) (*Manifest, error) {
 	errs := make([]error, len(t.parts))
 	free := make(chan struct{}, 8)
 	for i := range t.parts {
+		if mark, ok := t.known.Load(i); ok {
+			m.Parts[i] = *mark.(*ManifestPart)
+			continue
+		}
 		free <- struct{}{}
 		group.Go(func() {
 			defer func() { <-free }()

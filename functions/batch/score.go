@@ -263,6 +263,7 @@ func (t *task) one(ctx context.Context, w *worker, i int) error {
 		begun := time.Now()
 		m, scored, err := t.try(ctx, w, i)
 		if err == nil {
+			t.known.Store(i, m)
 			t.progress.part(m, scored)
 			t.learn(time.Since(begun))
 			return nil

@@ -1,9 +1,11 @@
 package batch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,12 +15,19 @@ import (
 )
 
 // source is one version of an object. A connection that breaks while it is read
-// is none of the reader's business: reading goes on where it ended.
+// is none of the reader's business: reading goes on where it ended. What is
+// small is asked for once, since format, columns and rows each ask.
 type source struct {
 	bucket store.Bucket
 	object *store.Object
 	read   atomic.Int64 // bytes, for progress
+
+	mu  sync.Mutex
+	all []byte // of a small object; nil before it is read
 }
+
+// smallObject is how long an object may be that is held in memory.
+const smallObject = 2 << 20
 
 var _ rows.Source = (*source)(nil)
 
@@ -31,6 +40,28 @@ const (
 func (s *source) Size() int64 { return s.object.Size }
 
 func (s *source) Range(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
+	if s.Size() > smallObject {
+		return s.ranged(ctx, offset, length)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil {
+		r, err := s.ranged(ctx, 0, s.Size())
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		all := make([]byte, s.Size())
+		if _, err := io.ReadFull(r, all); err != nil {
+			return nil, err
+		}
+		s.all = all
+	}
+	from := min(max(offset, 0), s.Size())
+	return io.NopCloser(bytes.NewReader(s.all[from:min(from+max(length, 0), s.Size())])), nil
+}
+
+func (s *source) ranged(ctx context.Context, offset, length int64) (*ranged, error) {
 	r := &ranged{ctx: ctx, from: s, at: offset, left: length}
 	if err := r.open(nil); err != nil {
 		return nil, err

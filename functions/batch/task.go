@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -70,6 +71,7 @@ type task struct {
 	parts    []rows.Part
 	mine     []int // the parts of this run, in order
 	there    map[int]bool
+	known    sync.Map // part → its mark, a *ManifestPart, as this run has seen it
 	progress tracker
 	settings ManifestSettings
 
