@@ -76,6 +76,22 @@ start_azurite() {
 	echo "azurite 3.35.0, blobs at $azure_blob, queues at $azure_queue"
 }
 
+# Azurite's account, with the key that Microsoft has published.
+azure_account=devstoreaccount1
+azure_key=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==
+
+# azure_container NAME: makes a container in Azurite.
+azure_container() {
+	local query
+	query=$(python3 -c 'import base64, datetime, hashlib, hmac, sys, urllib.parse
+account, key = sys.argv[1:]
+q = dict(sv="2021-12-02", ss="b", srt="c", sp="c", se=(datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"), spr="https,http")
+text = "\n".join([account, q["sp"], q["ss"], q["srt"], "", q["se"], "", q["spr"], q["sv"], "", ""])
+q["sig"] = base64.b64encode(hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()).decode()
+print(urllib.parse.urlencode(q))' "$azure_account" "$azure_key")
+	curl -sSf -o /dev/null -X PUT -H 'x-ms-version: 2021-12-02' -H 'Content-Length: 0' "http://$azure_blob/$azure_account/$1?restype=container&$query"
+}
+
 # start_pubsub [FLAG...]: $pubsub, Google's pstest behind REST, with push subscriptions; $pubsub_grpc is the same for gRPC.
 start_pubsub() {
 	built

@@ -11,9 +11,8 @@ start_azurite
 mkdir "$work/versitygw/godwit-e2e" # a folder is a bucket of the posix backend
 curl -sSf -o /dev/null -X PUT "http://$moto/godwit-e2e"
 curl -sSf -o /dev/null -H 'Content-Type: application/json' -d '{"name":"godwit-e2e"}' "http://$gcs/storage/v1/b?project=e2e"
-export AZURE_STORAGE_ACCOUNT=devstoreaccount1 # Azurite's, with the key that Microsoft has published
-export AZURE_STORAGE_KEY=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==
-export AZURE_STORAGE_CONNECTION_STRING="DefaultEndpointsProtocol=http;AccountName=$AZURE_STORAGE_ACCOUNT;AccountKey=$AZURE_STORAGE_KEY;BlobEndpoint=http://$azure_blob/$AZURE_STORAGE_ACCOUNT;"
+azure_container godwit-e2e
+export AZURE_STORAGE_CONNECTION_STRING="DefaultEndpointsProtocol=http;AccountName=$azure_account;AccountKey=$azure_key;BlobEndpoint=http://$azure_blob/$azure_account;"
 export VERSITYGW=$versitygw MOTO=$moto GCS=$gcs
 cd "$root"
 go test -tags e2e -count=1 "$@" ./e2e/stores

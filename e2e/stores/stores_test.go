@@ -48,5 +48,5 @@ func TestFakeGCSServer(t *testing.T) {
 }
 
 func TestAzurite(t *testing.T) {
-	run(t, azblob.Opener(&azblob.Options{Getenv: os.Getenv}), "devstoreaccount1/"+bucket)
+	run(t, azblob.Opener(&azblob.Options{Getenv: os.Getenv}), "devstoreaccount1/"+bucket, `back\slash`, "...", "trailing.")
 }
