@@ -248,6 +248,31 @@ func TestParquetJoin(t *testing.T) {
 	}
 }
 
+// Files of others are joined too, with their dictionaries.
+func TestParquetJoinDictionaries(t *testing.T) {
+	columns := pqColumns()
+	p := &rows.Plan{}
+	for _, c := range columns {
+		p.Pass = append(p.Pass, c.name)
+	}
+	var parts []rows.Source
+	var want []string
+	for _, n := range []int{90, 40} {
+		file := pqWrite(t, columns, n, parquet.MaxRowsPerRowGroup(50))
+		got, _ := pqRead(t, parquetOf(file), p, 1, 64)
+		want = append(want, got...)
+		parts = append(parts, memory(file))
+	}
+	var out bytes.Buffer
+	if err := rows.Join(t.Context(), &out, rows.Parquet, parts, nil); err != nil {
+		t.Fatal(err)
+	}
+	got, at := pqRead(t, parquetOf(out.Bytes()), p, 1, 64)
+	if d := cmp.Diff(want, got); d != "" || at[len(at)-1] != 130 {
+		t.Errorf("the last row is %d; (-want +got)\n%.2000s", at[len(at)-1], d)
+	}
+}
+
 func TestParquetWriteRefuses(t *testing.T) {
 	out := []rows.Output{{Name: "y", Type: tensor.FP32}}
 	columns := func(c ...rows.Column) *rows.Schema {
