@@ -96,6 +96,9 @@ func (r *reading) add(t testing.TB, b *rows.Block) {
 			if len(v.Raw) != b.Rows {
 				t.Fatalf("column %q: %d values for %d rows", v.Name, len(v.Raw), b.Rows)
 			}
+			if null := v.Null != nil && v.Null[k]; len(v.Null) > b.Rows || null != (v.Kind == rows.JSON && string(v.Raw[k]) == "null") {
+				t.Fatalf("column %q: %q, missing: %v", v.Name, v.Raw[k], v.Null)
+			}
 			s = append(s, v.Name+"="+string(v.Raw[k]))
 		}
 		r.Rows = append(r.Rows, strings.Join(s, " "))
@@ -210,6 +213,14 @@ func TestCSV(t *testing.T) {
 		{"a long line", "x_0,x_1,word,n,id\n1,2," + strings.Repeat("w", 100) + ",3,k\n1,2,w,3,k\n", &rows.ReadOptions{MaxRow: 64}, reading{
 			Rows: []string{"1 2 w 3 id=k"}, At: []int64{3}, Bad: []rows.Bad{
 				{Row: 2, Code: "too_large", Reason: "want a line of at most 64 bytes, got a longer one"}}}},
+		{"a long row of short lines", "x_0,x_1,word,n,id\n1,2,\"" + strings.Repeat("w,w\n", 20) + "\",3,k\n1,2,w,3,k\n", &rows.ReadOptions{MaxRow: 64}, func() reading {
+			want := reading{Rows: []string{"1 2 w 3 id=k"}, At: []int64{23}, Bad: []rows.Bad{{Row: 2, Column: "word", Code: "invalid", Reason: "want the row to end within the most bytes of one, got quotes that go on"}}}
+			for line := int64(3); line < 22; line++ {
+				want.Bad = append(want.Bad, rows.Bad{Row: line, Column: "x_0", Code: "invalid", Reason: whatFP32 + `"w"`})
+			}
+			want.Bad = append(want.Bad, rows.Bad{Row: 22, Column: "x_0", Code: "invalid", Reason: "want a closing quote, got none"})
+			return want
+		}()},
 		{"a header alone", "x_0,x_1,word,n,id\n", nil, reading{}},
 	}
 	for _, tt := range tests {
@@ -224,5 +235,20 @@ func TestCSV(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Numbers that end a line, or lack there.
+func TestCSVLastFields(t *testing.T) {
+	f := csvOf("id,x_0,x_1,x_2\nk,1,2,\nk,,,\nk,1,,3\nk,1,2\nk,1\nk\nk,1,2,3,\nk,1,2,3")
+	p := plan(t, f, nil, in("x", tensor.FP32, -1, 3))
+	got, _ := readAll(t, f, p, 1<<20, 100, nil)
+	want := reading{Rows: []string{"1 2 NaN", "NaN NaN NaN", "1 NaN 3", "1 2 3"}, At: []int64{2, 3, 4, 9}}
+	for i, n := range []string{"3", "2", "1", "5"} {
+		want.Bad = append(want.Bad, rows.Bad{Row: int64(5 + i), Code: "invalid", Reason: "want 4 fields, got " + n})
+	}
+	offsets(string(f.Source.(memory)), &want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -18,12 +18,14 @@ const (
 	bare                   // a quote within a field that has none around it
 	junk                   // something between a closing quote and the comma
 	unclosed               // no closing quote until the end of the file
+	long                   // no end within what a row may have
 )
 
 var endings = [...]string{
 	bare:     "want quotes around the whole field, and each one in it twice, or none, got one within",
 	junk:     "want a comma after a closing quote, got something else (a quote within quotes is written twice)",
 	unclosed: "want a closing quote, got none",
+	long:     "want the row to end within the most bytes of one, got quotes that go on",
 }
 
 // record finds the fields of the record of CSV that b begins with, and its
@@ -98,18 +100,22 @@ func record(b []byte, eof bool, fields []span) (n int, _ []span, _ ending) {
 // all that follow it.
 func (s *stream) quotedRecord(most int, fields []span) (n int, _ []span, how ending, err error) {
 	for {
+		// What is beyond most must not matter: how much of it is there is chance.
 		b := s.buf[s.lo:s.hi]
-		n, fields, how = record(b, s.eof, fields)
-		switch {
-		case how == more && len(b) <= most:
-			if !s.fill() && s.err != nil {
-				return 0, fields, how, s.err
-			}
-			continue
-		case how == more, n > most:
-			return 0, fields, unclosed, nil
+		over := len(b) > most
+		if over {
+			b = b[:most]
 		}
-		return n, fields, how, nil
+		n, fields, how = record(b, s.eof && !over, fields)
+		switch {
+		case how != more:
+			return n, fields, how, nil
+		case over:
+			return 0, fields, long, nil
+		}
+		if !s.fill() && s.err != nil {
+			return 0, fields, how, s.err
+		}
 	}
 }
 
