@@ -1,5 +1,5 @@
-"""moto as a server: S3, SQS and DynamoDB at one port. S3's requests are done one at a time: moto looks whether an
-object is there and writes it without a lock around both, which S3 does not."""
+"""moto as a server: S3, SQS and DynamoDB at one port. Requests of all but SQS are done one at a time: moto looks whether
+something is there and writes it without a lock around both, and AWS does not."""
 
 import io
 import sys
@@ -13,7 +13,7 @@ turn = threading.Lock()
 
 
 def serve(environ, start_response):
-    if "HTTP_X_AMZ_TARGET" in environ:  # SQS, where a call may wait for messages, and DynamoDB
+    if environ.get("HTTP_X_AMZ_TARGET", "").startswith("AmazonSQS."):  # where a call may wait for messages
         return app(environ, start_response)
     if environ.get("CONTENT_LENGTH"):  # nobody's slow upload keeps others waiting
         environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
