@@ -255,3 +255,23 @@ func TestOpenRefuses(t *testing.T) {
 		t.Errorf("no options: %v", err)
 	}
 }
+
+// S3 answers 200 to the end of a multipart upload before it begins, and may say
+// in the body that it failed.
+func TestCommitThatFailsAfterItsStatus(t *testing.T) {
+	srv := storefake.S3(t, "rows")
+	b := open(t, srv.S3Env(), "rows")
+	var n atomic.Int32
+	srv.Trouble = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Header.Get("If-None-Match") == "*" && n.Add(1) <= 2 {
+			io.WriteString(w, "<?xml version=\"1.0\"?>\n  <Error><Code>InternalError</Code><Message>Please try again.</Message></Error>")
+			return
+		}
+		next.ServeHTTP(w, r)
+	}
+	data := pattern(12 << 20)
+	if err := put(t, b, "key", data); err != nil || n.Load() != 3 {
+		t.Fatalf("got %v after %d attempts, want none after 3", err, n.Load())
+	}
+	holds(t, b, "key", data)
+}

@@ -143,14 +143,14 @@ func (c *Client) send(ctx context.Context, call *Call, take func(*http.Response)
 			if s, e := strconv.Atoi(resp.Header.Get("Retry-After")); e == nil && s > 0 {
 				wait = min(time.Duration(s)*time.Second, 20*time.Second)
 			}
-		} else if fault.Of(err) != nil {
-			passes = false // of Sign
+		} else if f := fault.Of(err); f != nil {
+			passes = f.Code == fault.Unavailable // of Sign
 		}
 		if ctx.Err() != nil {
 			return nil, store.Fault(call.Op, call.Key, ctx.Err())
 		}
 		if !passes || try >= attempts {
-			return nil, store.Fault(call.Op, call.Key, bare(err))
+			return nil, located(call, bare(err))
 		}
 		if err := c.pause(ctx, try, wait); err != nil {
 			return nil, store.Fault(call.Op, call.Key, err)
@@ -247,8 +247,21 @@ func (c *Client) fault(call *Call, status int, name, text string) *fault.Error {
 	return f
 }
 
+// located gives an error the call that it is of.
+func located(call *Call, err error) error {
+	if f, ok := err.(*fault.Error); ok && f.Op == "" {
+		f.Op, f.Subject = call.Op, call.Key
+	}
+	return store.Fault(call.Op, call.Key, err)
+}
+
 // bare is an error of a request without its URL, which may carry a signature.
 func bare(err error) error {
+	var dns *net.DNSError
+	if errors.As(err, &dns) && dns.IsNotFound {
+		return fault.New(fault.Unavailable, "", "", "there is no host %q", dns.Name).
+			WithHint("Mend the name of the account or the endpoint, or let this machine's network reach the store.")
+	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		return u.Err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -281,5 +282,30 @@ func TestReaderLeavesWhatStalls(t *testing.T) {
 	defer r.Close()
 	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) || asked.Load() < 2 {
 		t.Errorf("%d bytes, %v, after %d requests", len(got), err, asked.Load())
+	}
+}
+
+func TestHostThatIsNotThere(t *testing.T) {
+	c := &wire.Client{HTTP: &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.DNSError{Err: "no such host", Name: "nobody.example", IsNotFound: true}
+	}}}, Pause: time.Millisecond}
+	_, _, err := c.Text(t.Context(), &wire.Call{Op: "op", Key: "key", Method: http.MethodGet, URL: func() *url.URL { return &url.URL{Scheme: "http", Host: "nobody.example"} }})
+	if fault.CodeOf(err) != fault.Unavailable || fault.HintOf(err) == "" || err.Error() != `op key: there is no host "nobody.example"` {
+		t.Errorf("got %v (%v), hint %q", err, fault.CodeOf(err), fault.HintOf(err))
+	}
+}
+
+// Credentials that cannot be had for a moment are asked for again; wrong ones are not.
+func TestSignThatFails(t *testing.T) {
+	for code, want := range map[fault.Code]int{fault.Unavailable: 5, fault.BadConfig: 1} {
+		n := 0
+		c := &wire.Client{HTTP: http.DefaultClient, Pause: time.Millisecond, Sign: func(context.Context, *http.Request, []byte) error {
+			n++
+			return fault.New(code, "sign", "", "told to fail")
+		}}
+		_, _, err := c.Text(t.Context(), &wire.Call{Op: "op", Key: "key", Method: http.MethodGet, URL: func() *url.URL { return &url.URL{Scheme: "http", Host: "nobody.example"} }})
+		if fault.CodeOf(err) != code || n != want {
+			t.Errorf("got %v after %d attempts, want %v after %d", err, n, code, want)
+		}
 	}
 }
