@@ -266,7 +266,12 @@ func TestLinesOfRequests(t *testing.T) {
 			}
 		}
 	}
-	l := &lines{}
+	l := &lines{next: -1} // what is left begins with the header
+	l.read([]byte(bad))
+	if err := l.check(requests[bad]); err == nil {
+		t.Error("at the beginning of what is left nothing is seen")
+	}
+	l = &lines{}
 	l.read([]byte(chunked[:strings.Index(chunked, "\r\n\r\n")+4]))
 	if err := l.check(requests[chunked]); err != nil {
 		t.Fatal(err)

@@ -12,8 +12,15 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"godwit.dev/adapters/httpserve"
 	"godwit.dev/adapters/httpserve/oippb"
 	"godwit.dev/adapters/oip"
+	"godwit.dev/runtime/codec"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/tensor"
@@ -139,5 +146,39 @@ func TestGRPCLoad(t *testing.T) {
 	}
 	if len(loaded) != 1 || loaded[0] != "flat" {
 		t.Errorf("loaded %q", loaded)
+	}
+}
+
+// An answer larger than answers may be is refused, over gRPC too.
+func TestGRPCAnswersThatAreTooLarge(t *testing.T) {
+	s := start(t, &oip.Options{Limits: &codec.Limits{Response: 2000}}, nil, nil)
+	for n, want := range map[int]codes.Code{300: codes.OK, 600: codes.Code(fault.TooLarge.GRPC())} {
+		var trailer metadata.MD
+		_, err := s.grpc().ModelInfer(t.Context(), flatRequest(make([]float32, n)...), grpc.Trailer(&trailer))
+		if status.Code(err) != want || want != codes.OK && strings.Join(trailer.Get("godwit-code"), "") != "too_large" {
+			t.Errorf("%d numbers: %v, %v, want %v", n, err, trailer, want)
+		}
+	}
+}
+
+// Who is refused for being one too many counts no more afterwards than before.
+func TestRefusedConnectionsAreNotCounted(t *testing.T) {
+	s := start(t, nil, &httpserve.Options{MaxConns: 2}, nil)
+	serves := func(c io.ReadWriter) bool {
+		if _, err := io.WriteString(c, "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			return false
+		}
+		_, err := http.ReadResponse(bufio.NewReader(c), nil)
+		return err == nil
+	}
+	for i := range 2 {
+		if !serves(s.tcp()) {
+			t.Errorf("connection %d is refused", i)
+		}
+	}
+	for i := range 6 {
+		if serves(s.tcp()) {
+			t.Errorf("connection %d beyond the limit is served", i)
+		}
 	}
 }
