@@ -42,8 +42,10 @@ func main() {
 		err = processes(ctx, flag.Arg(1))
 	case "worker":
 		err = worker(ctx, flag.Arg(1), flag.Arg(2))
+	case "queues":
+		err = queues(ctx)
 	default:
-		err = fmt.Errorf("want suite, alike or processes, got %q", flag.Arg(0))
+		err = fmt.Errorf("want suite, alike, processes or queues, got %q", flag.Arg(0))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "claims:", err)
