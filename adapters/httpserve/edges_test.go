@@ -1,6 +1,7 @@
 package httpserve_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net/http"
@@ -193,5 +194,37 @@ func TestNothingHidesBehindABody(t *testing.T) {
 	}
 	if diff := cmp.Diff([]int{200, 200, 400}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What the socket does not take at once is written all the same, and the next
+// answer on the connection too.
+func TestLaneWritesWhatTheSocketDoesNotTake(t *testing.T) {
+	began := make(chan struct{}, 2)
+	text := strings.Repeat("0123456789abcdef", 1<<20)
+	s := start(t, nil, nil, func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			began <- struct{}{}
+			w.Header().Set("Content-Type", "a/b")
+			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+			if n, err := io.WriteString(w, text); n != len(text) || err != nil {
+				t.Errorf("wrote %d, %v", n, err)
+			}
+		})
+	})
+	c := s.tcp()
+	r := bufio.NewReader(c)
+	for range 2 {
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		<-began // nothing is read before: 16 MiB are more than the kernel keeps
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(resp.Body); err != nil || string(got) != text {
+			t.Errorf("got %d bytes, %v", len(got), err)
+		}
 	}
 }

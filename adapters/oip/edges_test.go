@@ -317,6 +317,11 @@ func TestMethodsThatAreAllowed(t *testing.T) {
 			}
 		}
 	}
+	for _, path := range []string{"/v2", "/v2/health/live", "/metrics", "/nowhere"} { // whatever is asked for
+		if got := do(f, "GET", path, "", "X-Request-Id", "id-7").Header().Get("X-Request-Id"); got != "id-7" {
+			t.Errorf("%s: the answer has the id %q", path, got)
+		}
+	}
 	w := httptest.NewRecorder()
 	guarded := newFixture(t, &oip.Options{Auth: everybody{}, Reload: func(context.Context, string) error { t.Error("loaded"); return nil }})
 	guarded.ServeHTTP(w, httptest.NewRequest("POST", "/v2/repository/models/addsub/load", iotest.ErrReader(os.ErrDeadlineExceeded)))
