@@ -9,7 +9,9 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/rows"
@@ -46,8 +48,23 @@ func table(n int, format rows.Format) []byte {
 
 const benchRows = 20000
 
-func perRow(b *testing.B) {
-	b.ReportMetric(float64(b.N)*benchRows/b.Elapsed().Seconds()/1e6, "Mrows/s")
+// perRow starts the processor's clock, which others on the machine do not
+// change, and gives what stops it.
+func perRow(b *testing.B) (stop func()) {
+	begun := cpu(b)
+	return func() {
+		b.ReportMetric(float64((cpu(b)-begun).Nanoseconds())/float64(b.N)/benchRows, "cpu-ns/row")
+		b.ReportMetric(float64(b.N)*benchRows/b.Elapsed().Seconds()/1e6, "Mrows/s")
+	}
+}
+
+func cpu(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func benchRead(b *testing.B, f *rows.File, inputs ...driver.TensorInfo) {
@@ -55,6 +72,7 @@ func benchRead(b *testing.B, f *rows.File, inputs ...driver.TensorInfo) {
 	b.SetBytes(f.Source.Size())
 	b.ReportAllocs()
 	var block rows.Block
+	defer perRow(b)()
 	for b.Loop() {
 		r, err := rows.Open(b.Context(), f, rows.Part{Line: 1, To: f.Source.Size()}, p, nil)
 		if err != nil {
@@ -70,7 +88,6 @@ func benchRead(b *testing.B, f *rows.File, inputs ...driver.TensorInfo) {
 		}
 		r.Close()
 	}
-	perRow(b)
 }
 
 func BenchmarkRead(b *testing.B) {
@@ -92,6 +109,7 @@ func BenchmarkRead(b *testing.B) {
 		b.SetBytes(int64(len(data)))
 		b.ReportAllocs()
 		out := make([]float32, 32*1024)
+		defer perRow(b)()
 		for b.Loop() {
 			r := csv.NewReader(bytes.NewReader(data))
 			r.ReuseRecord = true
@@ -110,7 +128,6 @@ func BenchmarkRead(b *testing.B) {
 				}
 			}
 		}
-		perRow(b)
 	})
 	b.Run("encoding/json", func(b *testing.B) {
 		b.SetBytes(int64(len(lines)))
@@ -118,6 +135,7 @@ func BenchmarkRead(b *testing.B) {
 		var row struct {
 			X []float32 `json:"x"`
 		}
+		defer perRow(b)()
 		for b.Loop() {
 			d := json.NewDecoder(bytes.NewReader(lines))
 			for d.More() {
@@ -127,7 +145,6 @@ func BenchmarkRead(b *testing.B) {
 				}
 			}
 		}
-		perRow(b)
 	})
 }
 

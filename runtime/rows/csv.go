@@ -106,8 +106,10 @@ type use struct {
 type step struct {
 	columns int
 	kind    stepKind
-	// Of numbers: the columns are elements of one input, from this one on.
-	input, element int
+	// Of numbers: the columns are elements of one input, from this one on. A row
+	// of it is stride bytes, an element size, and the first one is at.
+	input, element   int
+	stride, size, at int
 }
 
 type stepKind uint8
@@ -189,6 +191,9 @@ func (r *csvReader) compile() error {
 		case len(uses) == 0:
 		case len(uses) == 1 && uses[0].input >= 0 && r.plan.Inputs[uses[0].input].Type != tensor.Bytes:
 			st.kind, st.input, st.element = numbers, uses[0].input, uses[0].element
+			in := &r.plan.Inputs[st.input]
+			st.size = in.Type.Size()
+			st.stride, st.at = in.Elements()*st.size, st.element*st.size
 		default:
 			st.kind = used
 		}
@@ -318,9 +323,8 @@ func (r *csvReader) plain(b *Block, text []byte, stop int) (column, reason strin
 				}
 			}
 		case numbers:
-			in, t := &r.plan.Inputs[st.input], &b.Inputs[st.input]
-			size := t.Type.Size()
-			from := (b.Rows*in.Elements() + st.element) * size
+			t, size := &b.Inputs[st.input], st.size
+			from := b.Rows*st.stride + st.at
 			dst := t.Data[from : from+st.columns*size]
 			for done := 0; done < st.columns; {
 				if done > 0 {

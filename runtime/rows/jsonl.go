@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"strings"
 
 	"godwit.dev/runtime/codec"
 	"godwit.dev/runtime/fault"
@@ -104,10 +105,11 @@ func (s *Schema) learn(line *codec.Line, text []byte, at map[string]int) error {
 
 // reason is an error of codec without where it comes from.
 func reason(err error) string {
+	text := err.Error()
 	if e := fault.Of(err); e != nil && e.Err != nil {
-		return e.Err.Error()
+		text = e.Err.Error()
 	}
-	return err.Error()
+	return strings.ReplaceAll(text, `of "data"`, "of the list") // the protocol's only list of elements
 }
 
 // A jsonlReader reads the rows of one part of a file of JSON Lines.

@@ -54,7 +54,7 @@ func TestJSONL(t *testing.T) {
 				{Row: 9, Column: "x", Code: "invalid", Reason: `want each key once, got it twice`},
 				{Row: 10, Column: "word", Code: "invalid", Reason: `byte 24: want the end of a string, got the end`},
 				{Row: 11, Column: "word", Code: "invalid", Reason: `element 0: want a string, got "5"`},
-				{Row: 12, Column: "x", Code: "invalid", Reason: `byte 12: want an element of "data", got the end`},
+				{Row: 12, Column: "x", Code: "invalid", Reason: `byte 12: want an element of the list, got the end`},
 				{Row: 13, Code: "invalid", Reason: `byte 0: want an object, got "4"`}}}},
 		{"a long line", good + `{"word":"` + strings.Repeat("w", 100) + `"}` + "\n" + good, &rows.ReadOptions{MaxRow: 64}, reading{
 			Rows: []string{"1 2 3 4 w 5 id=7", "1 2 3 4 w 5 id=7"}, At: []int64{1, 3}, Bad: []rows.Bad{
