@@ -21,6 +21,7 @@ import (
 type addresses struct {
 	moto, gcs, pubsub, kafka      string
 	blobs, queues                 string
+	godwit                        string
 	fnLambda, fnServer, kafkaTool string
 	work, model                   string
 }
@@ -33,6 +34,7 @@ func main() {
 	flag.StringVar(&a.kafka, "kafka", "", "the broker's `address`")
 	flag.StringVar(&a.blobs, "blobs", "", "Azurite's `address` for blobs")
 	flag.StringVar(&a.queues, "queues", "", "Azurite's `address` for queues")
+	flag.StringVar(&a.godwit, "godwit", "bin/godwit", "the `program`")
 	flag.StringVar(&a.fnLambda, "fn-lambda", "bin/fn-lambda", "the function `binary` for Lambda")
 	flag.StringVar(&a.fnServer, "fn-server", "bin/fn-server", "the function `binary` for the others")
 	flag.StringVar(&a.kafkaTool, "kafka-tool", "", "the `program` of e2e/servers/kafka")

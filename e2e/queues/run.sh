@@ -14,7 +14,7 @@ mkdir -p "$work/functions"
 # flow NAME...: the flows, while the broker is restarted when they ask for it
 flow() {
 	"$work/queues" -moto "$moto" -gcs "$gcs" -pubsub "$pubsub" -kafka "$kafka" -blobs "$azure_blob" -queues "$azure_queue" -kafka-tool "$bin/kafka" \
-		-fn-lambda "${FN_LAMBDA:-$root/bin/fn-lambda}" -fn-server "${FN_SERVER:-$root/bin/fn-server}" -model "$root/examples/digits/digits.onnx" -work "$work/functions" "$@" &
+		-godwit "${GODWIT:-$root/bin/godwit}" -fn-lambda "${FN_LAMBDA:-$root/bin/fn-lambda}" -fn-server "${FN_SERVER:-$root/bin/fn-server}" -model "$root/examples/digits/digits.onnx" -work "$work/functions" "$@" &
 	local pid=$!
 	while kill -0 "$pid" 2>/dev/null; do
 		if [ -f "$ask" ]; then

@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +19,7 @@ import (
 // queue is one of SQS.
 type queue struct{ root, url, arn string }
 
-const receives = 5 // of a message, before SQS moves it to the dead letters
+const receives = 6 // of a message, before SQS moves it to the dead letters
 
 func (q *queue) call(ctx context.Context, action string, in map[string]any, out any) error {
 	body, err := json.Marshal(in)
@@ -95,20 +98,19 @@ func (q *queue) delivery(messages []sqsMessage) (*emulate.Delivery, error) {
 // what the function has not named. What becomes of the function is not its
 // problem: a message that nobody deletes comes again.
 type poller struct {
-	queue    *queue
-	function *running
+	queue *queue
 
 	mu       sync.Mutex
 	attempts map[string]int // by message id
-	done     int
+	done     map[string]bool
 }
 
-// run polls with some workers until the queue is empty.
-func (p *poller) run(ctx context.Context, workers int) error {
+// run polls with a worker for each function until the queue is empty.
+func (p *poller) run(ctx context.Context, functions []*running) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all sync.WaitGroup
-	for range workers {
+	for _, function := range functions {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				left, err := p.queue.left(ctx)
@@ -116,7 +118,7 @@ func (p *poller) run(ctx context.Context, workers int) error {
 					return
 				}
 				if err == nil {
-					err = p.poll(ctx)
+					err = p.poll(ctx, function)
 				}
 				if err != nil {
 					cancel(err)
@@ -128,21 +130,29 @@ func (p *poller) run(ctx context.Context, workers int) error {
 	return context.Cause(ctx)
 }
 
-func (p *poller) poll(ctx context.Context) error {
+func (p *poller) poll(ctx context.Context, function *running) error {
 	messages, err := p.queue.receive(ctx, 1)
 	if err != nil || len(messages) == 0 {
 		return err
 	}
 	p.mu.Lock()
+	var lost []sqsMessage
 	for _, m := range messages {
-		p.attempts[m.MessageId]++
+		if p.attempts[m.MessageId]++; p.attempts[m.MessageId] == 1 {
+			lost = append(lost, m)
+		}
 	}
 	p.mu.Unlock()
+	for _, m := range lost { // the first lease is lost at once: another worker does the same meanwhile
+		if err := p.queue.call(ctx, "ChangeMessageVisibility", map[string]any{"QueueUrl": p.queue.url, "ReceiptHandle": m.ReceiptHandle, "VisibilityTimeout": 0}, nil); err != nil {
+			return err
+		}
+	}
 	d, err := p.queue.delivery(messages)
 	if err != nil {
 		return err
 	}
-	reply, err := p.function.get().Deliver(ctx, d)
+	reply, err := function.get().Deliver(ctx, d)
 	if err != nil || reply.Retry {
 		return ctx.Err()
 	}
@@ -154,7 +164,7 @@ func (p *poller) poll(ctx context.Context) error {
 			return err
 		}
 		p.mu.Lock()
-		p.done++
+		p.done[m.MessageId] = true
 		p.mu.Unlock()
 	}
 	return nil
@@ -187,12 +197,15 @@ func sqs(ctx context.Context, a *addresses) error {
 	if err != nil {
 		return err
 	}
-	fn := &running{begin: func() (*emulate.Instance, error) {
-		return start(ctx, a, "awslambda", a.fnLambda, dir, nil, "AWS_ENDPOINT_URL_S3="+root, "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secretsecret")
-	}}
-	defer fn.stop()
-	if err := fn.restart(); err != nil {
-		return err
+	env := []string{"AWS_ENDPOINT_URL_S3=" + root, "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secretsecret", "AWS_REGION=us-east-1"}
+	var functions []*running
+	for range 2 {
+		fn := &running{begin: func() (*emulate.Instance, error) { return start(ctx, a, "awslambda", a.fnLambda, dir, nil, env...) }}
+		functions = append(functions, fn)
+		defer fn.stop()
+		if err := fn.restart(); err != nil {
+			return err
+		}
 	}
 
 	all := objects(12)
@@ -200,6 +213,12 @@ func sqs(ctx context.Context, a *addresses) error {
 		if err := b.put(ctx, "rows/"+o.key, o.data); err != nil {
 			return err
 		}
+	}
+	// One is gone before anybody has read it.
+	late := object{key: "late.jsonl", rows: digits(97, 10)}
+	late.data = lines(late.rows, nil)
+	if err := errors.Join(b.put(ctx, "rows/"+late.key, late.data), b.remove(ctx, "rows/"+late.key)); err != nil {
+		return err
 	}
 	var payloads [][]digit
 	for n := range 8 {
@@ -214,14 +233,14 @@ func sqs(ctx context.Context, a *addresses) error {
 		return err
 	}
 
-	// Two pollers beside each other; the function is killed in the middle of what
-	// it does, and another takes its place.
-	p := &poller{queue: q, function: fn, attempts: map[string]int{}}
+	// Two functions beside each other; one is killed in the middle of what it
+	// does, and another takes its place.
+	p := &poller{queue: q, attempts: map[string]int{}, done: map[string]bool{}}
 	polling, cancel := context.WithCancel(ctx)
 	defer cancel()
 	polled := make(chan error, 1)
-	go func() { polled <- p.run(polling, 2) }()
-	for range 2 {
+	go func() { polled <- p.run(polling, functions) }()
+	for _, fn := range functions {
 		err := until(ctx, func() (bool, error) { p.mu.Lock(); defer p.mu.Unlock(); return len(p.attempts) >= 5, nil })
 		if err == nil {
 			err = fn.restart()
@@ -235,17 +254,35 @@ func sqs(ctx context.Context, a *addresses) error {
 	if err := <-polled; err != nil {
 		return err
 	}
-	if err := check(ctx, b, fn.get(), all); err != nil {
-		return err
-	}
-	if err := checkPayloads(ctx, b, fn.get(), payloads); err != nil {
-		return err
-	}
 	again := 0
 	for _, n := range p.attempts {
 		again += n - 1
 	}
-	fmt.Printf("sqs: %d messages done, %d deliveries that were repeated, the function killed twice\n", p.done, again)
+	fmt.Printf("sqs: %d messages done, %d deliveries that were repeated, each function killed once\n", len(p.done), again)
+	if want := len(all) - 1 + len(payloads) + 1; len(p.done) != want { // all but the bad one, and S3's own test event
+		return fmt.Errorf("want %d messages done, got %d", want, len(p.done))
+	}
+	if again < len(p.done)/2 {
+		return fmt.Errorf("want most messages to be delivered twice, got %d of %d again", again, len(p.done))
+	}
+
+	// What was not there is put back, and redriven; what is bad stays.
+	if err := b.put(ctx, "rows/"+late.key, late.data); err != nil {
+		return err
+	}
+	redrive := exec.CommandContext(ctx, a.godwit, "score", dir, dead.url, "s3://sqs-data/scores/", "--redrive")
+	redrive.Env = append(os.Environ(), env...)
+	out, err := redrive.CombinedOutput()
+	if redrive.ProcessState.ExitCode() != 6 || !strings.Contains(string(out), ": 1 done and removed, 2 stay") {
+		return fmt.Errorf("want a redrive with 1 message that is done and 2 that stay, got %w: %s", err, out)
+	}
+	by := functions[0].get()
+	if err := check(ctx, b, by, append(all, late)); err != nil {
+		return err
+	}
+	if err := checkPayloads(ctx, b, by, payloads); err != nil {
+		return err
+	}
 
 	// What is left is with the dead letters, as it was sent.
 	var aside []string

@@ -192,6 +192,13 @@ func (f *Function) Deliveries(output string, o *ScoreOptions) (trigger.Handler, 
 	}
 	output = strings.TrimSuffix(output, "/") + "/"
 	objects.Input, objects.Output = "", output
+	switch b := f.Spec.Batch; { // scores have the names that the function's deliveries give them
+	case b == nil:
+	case strings.Contains(b.Input, "://"):
+		objects.Input = f.input(b.Input)
+	default:
+		objects.Input = keys(b.Input) // in whichever bucket, wherever this runs
+	}
 	return batch.New(f.Handler, &batch.Options{
 		Sink: &prefix{f.opts.Stores, output}, Objects: objects,
 		Limits: CodecLimits(&f.Spec.Limits), NaN: nanPolicy(f.Spec.Models), Log: slog.New(slog.DiscardHandler),
