@@ -84,14 +84,6 @@ func TestAnswersThatAreLost(t *testing.T) {
 func TestBlocksOfAnotherWriter(t *testing.T) {
 	for _, size := range []int{0, 1600} {
 		srv := storefake.Azure(t, "rows")
-		b := bucket(t, srv.AzureEnv(), "rows")
-		w, err := b.Create(t.Context(), "key")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(pattern(3 << 20)); err != nil {
-			t.Fatal(err)
-		}
 		srv.Trouble = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			if r.Header.Get("X-Ms-Blob-Type") != "" {
 				w.Header().Set("X-Ms-Error-Code", "BlobAlreadyExists")
@@ -99,6 +91,14 @@ func TestBlocksOfAnotherWriter(t *testing.T) {
 				return
 			}
 			next.ServeHTTP(w, r)
+		}
+		b := bucket(t, srv.AzureEnv(), "rows")
+		w, err := b.Create(t.Context(), "key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(pattern(3 << 20)); err != nil {
+			t.Fatal(err)
 		}
 		if err := put(t, b, "key", pattern(size)); err != nil {
 			t.Errorf("%d bytes: %v", size, err)
