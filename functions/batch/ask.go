@@ -52,12 +52,12 @@ func (a *asker) block(ctx context.Context, s *slab) error {
 	a.failed, a.first = 0, nil
 	a.in, a.shapes = a.in[:0], a.shapes[:0]
 	var err error
+	n := 1
 	if a.t.many {
-		err = a.halve(ctx, s, 0, s.block.Rows)
-	} else {
-		for i := 0; i < s.block.Rows && err == nil; i++ {
-			err = a.halve(ctx, s, i, i+1)
-		}
+		n = a.t.rows
+	}
+	for from := 0; from < s.block.Rows && err == nil; from += n {
+		err = a.halve(ctx, s, from, min(from+n, s.block.Rows))
 	}
 	if err != nil {
 		return err

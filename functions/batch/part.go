@@ -42,15 +42,13 @@ type slab struct {
 	done  chan struct{} // has a value when the model is done with the block
 }
 
-// singles is how many rows a block has where each is a request.
-const singles = 16
-
 // outBuffer is what is collected before it goes into a store's writer.
 const outBuffer = 256 << 10
 
 func newWorker(t *task) *worker {
-	// One for each run of the model, one that is filled and one that is written.
-	n := t.runs + 2
+	// One for each run of the model, one that is filled, one that waits and one
+	// that is written.
+	n := t.runs + 3
 	w := &worker{t: t, free: make(chan *slab, n), out: bufio.NewWriterSize(nil, int(min(max(t.src.Size(), 4<<10), outBuffer)))}
 	for range n {
 		w.free <- &slab{asker: asker{t: t, req: t.request()}, done: make(chan struct{}, 1)}
@@ -99,7 +97,7 @@ func (w *worker) flow(ctx context.Context, cancel context.CancelCauseFunc, r row
 		defer close(work)
 		w.fill(ctx, r, func(s *slab) { ordered <- s; work <- s })
 	})
-	for range w.t.runs + 1 { // one waits for the model while the others run
+	for range w.t.runs {
 		all.Go(func() {
 			for s := range work {
 				if s.err == nil && ctx.Err() == nil {
@@ -140,11 +138,7 @@ func (w *worker) flow(ctx context.Context, cancel context.CancelCauseFunc, r row
 // fill reads blocks until the part or ctx ends.
 func (w *worker) fill(ctx context.Context, r rows.Reader, send func(*slab)) {
 	left := w.t.job.Limit
-	n := w.t.rows
-	if !w.t.many {
-		n = min(n, singles)
-	}
-	for {
+	for n := w.t.block; ; {
 		var s *slab
 		select {
 		case s = <-w.free:

@@ -26,7 +26,10 @@ import (
 const (
 	partBytes  = 64 << 20
 	rowsPerRun = 128
-	blockBytes = 32 << 20 // of the tensors of one block
+	runBytes   = 32 << 20 // of the inputs of one run
+	blockBytes = 4 << 20  // of those of a block of several runs
+	blockRuns  = 8
+	singles    = 16 // rows of a block where each is a run
 	parallel   = 2
 )
 
@@ -63,6 +66,7 @@ type task struct {
 	runs  int  // of the model at a time
 	many  bool // rows may be asked for together
 	rows  int  // at most so many
+	block int  // rows that are read, run and written without another goroutine
 
 	file     *rows.File
 	plan     *rows.Plan
@@ -271,7 +275,12 @@ func (t *task) fit(s *rows.Schema) error {
 	for i := range t.plan.Outputs {
 		t.many = t.many && !t.plan.Outputs[i].Whole
 	}
-	t.rows = max(min(t.o.Rows, blockBytes/row), 1)
+	t.rows = max(min(t.o.Rows, runBytes/row), 1)
+	// Handing a block on costs what a small model takes for some rows, so that one
+	// is several runs, where they are small.
+	if t.block = t.rows * min(max(blockBytes/(row*t.rows), 1), blockRuns); !t.many {
+		t.block = min(t.rows, singles)
+	}
 	return nil
 }
 
