@@ -101,7 +101,7 @@ func TestImportViolations(t *testing.T) {
 		{"inside itself", "runtime/ort/a.go", []string{"godwit.dev/runtime/ort/internal/capi"}, nil},
 		{"up", "runtime/codec/a.go", []string{"godwit.dev/functions/predict"},
 			[]string{"runtime/codec/a.go", "runtime/codec must not import functions/predict", arrow}},
-		{"sideways in a row", "runtime/rows/a.go", []string{"godwit.dev/runtime/codec"}, []string{"runtime/rows must not import runtime/codec"}},
+		{"sideways in a row", "runtime/store/a.go", []string{"godwit.dev/runtime/codec"}, []string{"runtime/store must not import runtime/codec"}},
 		{"the middle three", "functions/predict/a.go", []string{"godwit.dev/adapters/oip"}, []string{"functions/predict must not import adapters/oip"}},
 		{"engine in a function", "functions/predict/a.go", []string{"godwit.dev/runtime/ort"}, []string{"must not import runtime/ort"}},
 		{"engine in a function's test", "functions/predict/a_test.go", []string{"godwit.dev/runtime/ort", "godwit.dev/runtime/memengine"}, nil},
