@@ -310,10 +310,12 @@ func (m *Model) infer(ctx context.Context, req *Request, t *ticket) (*Response, 
 		return nil, err
 	}
 	m.inUse++
-	together := m.comeTogether()
+	together := !t.alone && m.comeTogether()
 	if !together {
 		if s, free := m.startNow(t, now); free {
-			long := m.cost.run >= keepsProcessor
+			// A request that shares no run, and is one of many that come one after the
+			// other, would only wait for who reads and writes rows meanwhile.
+			long := m.cost.run >= keepsProcessor && !t.alone
 			m.mu.Unlock()
 			if long {
 				// Callers that are ready now see that the run is taken, and queue. Behind
