@@ -22,3 +22,8 @@ echo "$goroutines goroutines are left; samples in ${SOAK_CSV:-dist/soak.csv}"
 cp -r examples/digits "$work/digits" && echo 'isolate: on' >>"$work/digits/godwit.yaml"
 serve "$work/digits"
 go run ./e2e/isolate "$server" "http://$address" "${SOAK_KILLS:-1000}" | tail -n 2
+
+# Batch scoring: schedules of crashes, duplicates and lost answers are simulated (SOAK_SCHEDULES, default 100000), and an
+# object of SOAK_OBJECT_MB (default 5000) is scored in bounded memory.
+GODWIT_SCHEDULES="${SOAK_SCHEDULES:-100000}" GODWIT_OBJECT_MB="${SOAK_OBJECT_MB:-5000}" \
+	go test -count=1 -v -timeout 2h -run '^(TestNoScheduleLosesOrDoublesAnything|TestMemoryIsBounded)$' ./functions/batch
