@@ -123,7 +123,8 @@ type platformServer struct {
 }
 
 func (s *platformServer) start(ctx context.Context) error {
-	env := append(slices.Clone(s.function.Env), "GODWIT_OUTPUT="+s.output)
+	// Platforms are played without a network: so are their stores.
+	env := append(slices.Clone(s.function.Env), "GODWIT_OUTPUT="+s.output, app.PlayedStores+"="+cmp.Or(s.p.Getenv(app.PlayedStores), filepath.Join(s.output, "stores")))
 	i, err := emulate.Start(ctx, s.target, s.function.Launch, &emulate.Options{Variant: s.form, Env: env})
 	if err != nil {
 		return err

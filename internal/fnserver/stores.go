@@ -6,15 +6,12 @@ import (
 	"godwit.dev/adapters/stores/s3"
 	"godwit.dev/internal/app"
 	"godwit.dev/runtime/store"
-	"godwit.dev/runtime/store/folder"
 )
 
 // Stores are all that a URL of rows or scores can name. The caller closes them.
-// Credentials and endpoints are those of the process's environment; nothing is
-// asked before the first object is.
+// Credentials and endpoints are those of the process's environment.
 func Stores(p *app.Process) *store.Set {
-	return store.NewSet(map[string]store.Opener{
-		"file":   folder.Open,
+	return p.Stores(map[string]store.Opener{
 		"s3":     s3.Opener(&s3.Options{Getenv: p.Getenv}),
 		"gs":     gcs.Opener(&gcs.Options{Getenv: p.Getenv}),
 		"azblob": azblob.Opener(&azblob.Options{Getenv: p.Getenv}),
