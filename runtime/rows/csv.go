@@ -53,7 +53,7 @@ func (s *stream) header() ([]string, error) {
 			s.advance(n, 1)
 			continue
 		}
-		n, fields, how, err := s.quotedRecord(most, nil)
+		n, fields, how, err := s.quotedRecord(n, most, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -273,7 +273,7 @@ func (r *csvReader) next(ctx context.Context, b *Block) error {
 		s.advance(n, ends)
 		return nil
 	}
-	length, fields, how, err := s.quotedRecord(r.o.MaxRow, r.fields)
+	length, fields, how, err := s.quotedRecord(n, r.o.MaxRow, r.fields)
 	if r.fields = fields; err != nil {
 		return err
 	}

@@ -94,11 +94,16 @@ func record(b []byte, eof bool, fields []span) (n int, _ []span, _ ending) {
 	}
 }
 
+// quotedMost is how long a row of more than one line may be: what a lost quote
+// costs at most in memory and time.
+const quotedMost = 4 << 20
+
 // quotedRecord finds the record at the window's beginning, whose first line is
-// whole there and has quotes. Where none longer than most ends well, how is not
-// whole, and the first line alone is bad: a lost quote costs its own line, not
-// all that follow it.
-func (s *stream) quotedRecord(most int, fields []span) (n int, _ []span, how ending, err error) {
+// whole there, first bytes long, and has quotes. Where none ends well within most
+// bytes, how is not whole, and the first line alone is bad: a lost quote costs
+// its own line, not all that follow it.
+func (s *stream) quotedRecord(first, most int, fields []span) (n int, _ []span, how ending, err error) {
+	most = min(most, max(first, quotedMost))
 	for {
 		// What is beyond most must not matter: how much of it is there is chance.
 		b := s.buf[s.lo:s.hi]

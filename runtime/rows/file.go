@@ -165,7 +165,8 @@ type ReadOptions struct {
 	// of floating point, as "" to those of BYTES.
 	NoMissing bool
 	// MaxRow is the longest line of text, in bytes; default 64 MiB. A longer one
-	// is a bad row.
+	// is a bad row, and so is a row of CSV over several lines that is longer than
+	// that or 4 MiB.
 	MaxRow int
 	// MaxExpansion is how many bytes one compressed byte may become, over the
 	// file as far as it has been read and beyond the first 64 MiB; default 400.

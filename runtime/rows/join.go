@@ -53,7 +53,7 @@ func joinPart(ctx context.Context, w io.Writer, f *File, header *[]byte) error {
 		}
 		how := whole
 		if !over {
-			n, _, how, err = s.quotedRecord(64<<20, nil)
+			n, _, how, err = s.quotedRecord(n, 64<<20, nil)
 		}
 		if err != nil {
 			return err

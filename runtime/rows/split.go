@@ -118,7 +118,7 @@ func (c *cutter) records(n int) error {
 		return nil
 	}
 	c.cut()
-	length, fields, how, err := c.s.quotedRecord(c.o.MaxRow, c.fields)
+	length, fields, how, err := c.s.quotedRecord(n, c.o.MaxRow, c.fields)
 	if c.fields = fields; err != nil {
 		return err
 	}

@@ -137,4 +137,11 @@ func TestLostQuotesCostLittle(t *testing.T) {
 	if len(got.Rows) != 200*99 || len(got.Bad) != 200 || len(parts) < 3 {
 		t.Errorf("got %d rows and %d bad ones in %d parts", len(got.Rows), len(got.Bad), len(parts))
 	}
+	// Without being told, 4 MiB; a line by itself may be longer.
+	long := `1,"` + strings.Repeat("text, ", 1<<20) + `",3` + "\n"
+	f.Source = memory("a,b,c\n" + long + "1,\"lost,2\n" + strings.Repeat("3,found,4\n", 600000))
+	got, _ = readAll(t, f, p, 1<<40, 1000, nil)
+	if len(got.Rows) != 600001 || len(got.Bad) != 1 || got.Bad[0].Row != 3 || !strings.Contains(got.Bad[0].Reason, "go on") {
+		t.Errorf("got %d rows and %v", len(got.Rows), got.Bad)
+	}
 }

@@ -239,7 +239,11 @@ func (s *stream) fill() bool {
 		if s.z == nil {
 			size = int(min(s.src.piece+1, window)) // all there is, and the end
 		}
-		grown := make([]byte, max(size, 2*len(s.buf), 1<<10))
+		size = max(size, 2*len(s.buf), 1<<10)
+		if len(s.buf) < 64<<20 {
+			size = min(size, 64<<20+window) // no more than the longest line needs
+		}
+		grown := make([]byte, size)
 		copy(grown, s.buf)
 		s.buf = grown
 	}
