@@ -101,37 +101,43 @@ func pqShow(v *rows.Values, i int) string {
 	return string(v.Raw[i])
 }
 
-// pqRead reads what passes through, a string for each row.
+// pqRead reads what passes through, a string for each row. Every block is kept
+// until all are read: what comes later must not change it.
 func pqRead(t testing.TB, f *rows.File, p *rows.Plan, partBytes int64, block int) (got []string, at []int64) {
 	t.Helper()
 	parts, err := rows.Split(t.Context(), f, &rows.SplitOptions{PartBytes: partBytes})
 	if err != nil {
 		t.Fatal(err)
 	}
+	var blocks []*rows.Block
 	for _, part := range parts {
 		r, err := rows.Open(t.Context(), f, part, p, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var b rows.Block
-		for err = r.Next(t.Context(), &b, block); err == nil; err = r.Next(t.Context(), &b, block) {
-			for i := range b.Rows {
-				var s []string
-				for k := range b.Pass {
-					s = append(s, pqShow(&b.Pass[k], i))
-				}
-				got = append(got, strings.Join(s, " "))
-			}
-			at = append(at, b.At...)
-			if len(b.Bad) > 0 {
-				t.Fatalf("bad rows: %+v", b.Bad)
-			}
+		b := &rows.Block{}
+		for err = r.Next(t.Context(), b, block); err == nil; err = r.Next(t.Context(), b, block) {
+			blocks = append(blocks, b)
+			b = &rows.Block{}
 		}
 		if !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
 		if err := r.Close(); err != nil {
 			t.Fatal(err)
+		}
+	}
+	for _, b := range blocks {
+		for i := range b.Rows {
+			var s []string
+			for k := range b.Pass {
+				s = append(s, pqShow(&b.Pass[k], i))
+			}
+			got = append(got, strings.Join(s, " "))
+		}
+		at = append(at, b.At...)
+		if len(b.Bad) > 0 {
+			t.Fatalf("bad rows: %+v", b.Bad)
 		}
 	}
 	return got, at
