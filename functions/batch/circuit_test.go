@@ -65,7 +65,7 @@ func TestNothingIsScoredWhileItCannotBeKept(t *testing.T) {
 			t.Errorf("the model was asked %d times for nothing", n)
 		}
 		away = false
-		time.Sleep(31 * time.Second)
+		<-time.After(31 * time.Second) // of the bubble
 		deliver() // one tries
 		if done := deliver(); done != 100 {
 			t.Errorf("%d of 100 are done when answers can be kept", done)

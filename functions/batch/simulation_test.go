@@ -248,7 +248,7 @@ func (s *simulation) step(o *batch.Objects) bool {
 	}
 	if len(s.waiting) == 0 || s.rnd.IntN(16) == 0 { // time passes, perhaps until something waits no longer
 		s.mu.Unlock()
-		time.Sleep(time.Duration(1+s.rnd.IntN(2000)) * time.Millisecond)
+		<-time.After(time.Duration(1+s.rnd.IntN(2000)) * time.Millisecond)
 		s.mu.Lock()
 		return true
 	}
