@@ -167,6 +167,25 @@ func TestMessagesThatAreNotSent(t *testing.T) {
 	}
 }
 
+// An event that comes again hands out what is missing, and no more.
+func TestMessagesForWhatIsMissing(t *testing.T) {
+	r, m, q := registry(t, true, doubles), newMemory(), &queue{}
+	m.set("in/a.jsonl", lines(60))
+	h := splitter(m, r, q, 1, "")
+	if got := states(trigger.Run(t.Context(), h, eventOf("in/a.jsonl"))); got[0] != "done" {
+		t.Fatal(got)
+	}
+	all := q.take()
+	trigger.Run(t.Context(), h, &trigger.Event{Kind: "queue", Items: all[:len(all)-2]})
+	if got := states(trigger.Run(t.Context(), h, eventOf("in/a.jsonl"))); got[0] != "done" {
+		t.Fatal(got)
+	}
+	again := q.take()
+	if len(again) != 2 || string(again[0].Data) != string(all[len(all)-2].Data) || string(again[1].Data) != string(all[len(all)-1].Data) {
+		t.Errorf("want messages for the last 2 of %d parts, got %d", len(all), len(again))
+	}
+}
+
 // What is for one message is not sent away.
 func TestSmallObjectsAreNotHandedOut(t *testing.T) {
 	r, m, q := registry(t, true, doubles), newMemory(), &queue{}
