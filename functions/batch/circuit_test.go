@@ -66,7 +66,7 @@ func TestNothingIsScoredWhileItCannotBeKept(t *testing.T) {
 		}
 		away = false
 		<-time.After(31 * time.Second) // of the bubble
-		deliver() // one tries
+		deliver()                      // one tries
 		if done := deliver(); done != 100 {
 			t.Errorf("%d of 100 are done when answers can be kept", done)
 		}
