@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -21,8 +22,8 @@ import (
 type shaky struct {
 	*memory
 	after   int // bytes; negative: nothing ever comes
-	refuses int
-	opened  int
+	refuses int64
+	opened  atomic.Int64
 }
 
 func (s *shaky) Open(ctx context.Context, key, version string, offset, length int64) (io.ReadCloser, error) {
@@ -30,7 +31,7 @@ func (s *shaky) Open(ctx context.Context, key, version string, offset, length in
 	if err != nil || !strings.HasPrefix(key, "in/") {
 		return r, err
 	}
-	if s.opened++; s.opened <= s.refuses {
+	if s.opened.Add(1) <= s.refuses {
 		return nil, fault.New(fault.Unavailable, "shaky", key, "no route")
 	}
 	return io.NopCloser(io.MultiReader(io.LimitReader(r, int64(max(s.after, 0))), snapped{})), nil
@@ -69,8 +70,8 @@ func TestConnectionsThatBreak(t *testing.T) {
 				if _, err := score(s); err != nil {
 					t.Fatal(err)
 				}
-				if s.opened < 9 {
-					t.Errorf("only %d connections", s.opened)
+				if s.opened.Load() < 9 {
+					t.Errorf("only %d connections", s.opened.Load())
 				}
 				if diff := cmp.Diff(untimed(t, whole.all()), untimed(t, s.all())); diff != "" {
 					t.Errorf("%d bytes at a time (-want +got):\n%s", s.after, diff)
@@ -80,8 +81,8 @@ func TestConnectionsThatBreak(t *testing.T) {
 			if _, err := score(dead); fault.CodeOf(err) != fault.Unavailable {
 				t.Errorf("nothing ever comes: %v", err)
 			}
-			if dead.opened > 30 {
-				t.Errorf("%d connections for nothing", dead.opened)
+			if dead.opened.Load() > 30 {
+				t.Errorf("%d connections for nothing", dead.opened.Load())
 			}
 		})
 	}
