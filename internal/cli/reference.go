@@ -37,6 +37,7 @@ func Reference() string {
 		"| `GODWIT_ONNXRUNTIME` | the shared library of ONNX Runtime; it wins over `lib/` beside the binary and the user's cache |\n" +
 		"| `GODWIT_MODEL_CACHE`, `GODWIT_MODEL_CACHE_SIZE`, `GODWIT_MODEL_PRIVATE_HOSTS` | where models behind URLs are kept, how much of them, and which private hosts they may come from ([more](models.md#models-from-elsewhere)) |\n" +
 		"| `GODWIT_SOURCE` | a checkout of Godwit, to compile handlers that have no module of their own |\n" +
+		"| `GODWIT_STORES` | a folder that plays all stores: what s3://BUCKET/KEY names is its s3/BUCKET/KEY |\n" +
 		"| `PORT` | the port that `serve` listens on, where `--listen` is not given |\n")
 	b.WriteString("\n## Codes\n\nOne table decides what an error is everywhere.\n\n| code | HTTP | gRPC | exit |\n| --- | --- | --- | --- |\n| ok | 200 | 0 | 0 |\n")
 	for _, c := range fault.Codes() {

@@ -173,6 +173,11 @@ func (p *program) score(ctx context.Context, where, src, dst string, o *scoreOpt
 	if o.app.Format == "" {
 		o.app.Format = formatOfName(dst)
 	}
+	if !o.redrive {
+		if err := there(ctx, stores, src); err != nil {
+			return err
+		}
+	}
 	if !o.explain && !o.redrive {
 		// What is there already is said before a model is loaded.
 		if err := p.checkPlace(ctx, stores, src, dst, o); err != nil {
@@ -194,6 +199,18 @@ func (p *program) score(ctx context.Context, where, src, dst string, o *scoreOpt
 	}
 	o.job.Input, o.job.Output = src, dst
 	return p.runJob(ctx, f, o)
+}
+
+// there wants an object at src, before a model is loaded for it.
+func there(ctx context.Context, stores *store.Set, src string) error {
+	bucket, key, err := stores.Open(ctx, src)
+	if err != nil || key == "" || strings.HasSuffix(key, "/") {
+		return err // scoring says what it wants instead of a prefix
+	}
+	if _, err = bucket.Stat(ctx, key); err != nil && fault.CodeOf(err) == fault.NotFound && fault.HintOf(err) == "" {
+		return fault.New(fault.NotFound, "", src, "there is no such object")
+	}
+	return err
 }
 
 // openScoring opens and loads the function for scoring.
