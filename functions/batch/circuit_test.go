@@ -59,7 +59,7 @@ func TestNothingIsScoredWhileItCannotBeKept(t *testing.T) {
 			if deliver() > 0 {
 				t.Fatal("done, and nothing is kept")
 			}
-			time.Sleep(100 * time.Millisecond)
+			<-time.After(100 * time.Millisecond)
 		}
 		if n := asked.Load(); n < 5 || n > 20 {
 			t.Errorf("the model was asked %d times for nothing", n)
