@@ -1,6 +1,7 @@
 package batch_test
 
 import (
+	stdcmp "cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,14 +36,11 @@ func (d *dice) Infer(ctx context.Context, req *infer.Request) (*infer.Response, 
 			return nil, err
 		}
 	}
-	return &infer.Response{Model: "doubles", Digest: d.digest, Outputs: []tensor.Tensor{tensor.Of("y", []int64{1}, []float32{float32(n)})}}, nil
+	return &infer.Response{Model: "doubles", Digest: stdcmp.Or(d.digest, "sha256:aa"), Outputs: []tensor.Tensor{tensor.Of("y", []int64{1}, []float32{float32(n)})}}, nil
 }
 
 // claimer is a handler of a process of its own, over a table that all share.
 func claimer(t *testing.T, d *dice, table store.Table, sink batch.Sink, o *store.ClaimOptions) *batch.Handler {
-	if d.digest == "" {
-		d.digest = "sha256:aa"
-	}
 	return batch.New(d, &batch.Options{Sink: sink, Claims: &batch.Claims{Store: store.NewClaims(table, o), Models: registry(t, false, nil), Scope: "function"}})
 }
 
@@ -103,9 +101,8 @@ func TestItemsDeliveredInParallel(t *testing.T) {
 	}
 	var all sync.WaitGroup
 	var answer []string
-	all.Go(func() {
-		answer = results(trigger.Run(t.Context(), claimer(t, d, table, nil, nil), delivery("a")))
-	})
+	first := claimer(t, d, table, nil, nil)
+	all.Go(func() { answer = results(trigger.Run(t.Context(), first, delivery("a"))) })
 	<-begun
 	others := make([]*batch.Handler, 8)
 	for i := range others {
@@ -222,8 +219,9 @@ func TestClaimsLastWhileItemsAreScored(t *testing.T) {
 			return ctx.Err()
 		}
 		var all sync.WaitGroup
+		first := claimer(t, d, table, nil, nil)
 		all.Go(func() {
-			if got := states(trigger.Run(t.Context(), claimer(t, d, table, nil, nil), delivery("a"))); got[0] != "done" {
+			if got := states(trigger.Run(t.Context(), first, delivery("a"))); got[0] != "done" {
 				t.Errorf("scored for an hour: %v", got)
 			}
 		})
