@@ -33,10 +33,12 @@ type pqFetcher struct {
 	wait    sync.WaitGroup
 	flights chan struct{}
 	spare   *pqSpare
+	whole   int64 // pqWhole
+	ahead   int64 // pqAhead
 }
 
 func newFetcher(ctx context.Context, src Source, spare *pqSpare) *pqFetcher {
-	f := &pqFetcher{src: src, flights: make(chan struct{}, pqFlights), spare: spare}
+	f := &pqFetcher{src: src, flights: make(chan struct{}, pqFlights), spare: spare, whole: pqWhole, ahead: pqAhead}
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	return f
 }
@@ -239,8 +241,8 @@ func (f *pqFetcher) group(g *pqGroup, columns []int) []*pqBytes {
 		order[i] = i
 		total += chunk.size
 	}
-	if total > pqWhole {
-		window := min(max(pqAhead/2/int64(len(columns)), pqMinWindow), pqRange)
+	if total > f.whole {
+		window := min(max(f.ahead/2/int64(len(columns)), pqMinWindow), pqRange)
 		for _, c := range all {
 			c.window = window
 		}

@@ -365,6 +365,9 @@ func TestParquetFetches(t *testing.T) {
 	if ranges, fetched, _ := read("c03", "c04", "c05"); ranges > 10 || fetched > size/6 {
 		t.Errorf("three neighbours of 24: %d ranges, %d of %d bytes", ranges, fetched, size)
 	}
+	if _, fetched, _ := read("c00", "c23"); fetched > size/10 {
+		t.Errorf("two of 24, far apart: %d of %d bytes", fetched, size)
+	}
 	var all []string
 	for _, o := range outputs {
 		all = append(all, o.Name)

@@ -217,3 +217,60 @@ func TestParquetManyRows(t *testing.T) {
 		t.Errorf("want 7, got %v", x[999])
 	}
 }
+
+// A row group that is too large to be fetched as a whole is read in windows of
+// each column, which pages and their headers do not end with.
+func TestParquetWindows(t *testing.T) {
+	const n, columns = 100_000, 4
+	schema, plan := &Schema{}, &Plan{Inputs: []Input{{Name: "x", Type: tensor.FP32, Shape: []int64{columns}}}}
+	var outputs []Output
+	values := make([]float32, n)
+	for i := range values {
+		values[i] = float32(i*7919%n) / 3
+	}
+	var tensors []tensor.Tensor
+	for i := range columns {
+		name := string(rune('a' + i))
+		plan.Inputs[0].Columns = append(plan.Inputs[0].Columns, name)
+		schema.Columns = append(schema.Columns, Column{Name: name, Kind: Float})
+		outputs = append(outputs, Output{Name: name, Type: tensor.FP32})
+		tensors = append(tensors, tensor.Of(name, []int64{n}, values))
+	}
+	var out bytes.Buffer
+	w, err := NewWriter(&out, Parquet, schema, outputs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(&Block{Rows: n}, tensors); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f := &File{Source: bytesSource(out.Bytes()), Name: "test.parquet", Format: Parquet}
+	for round := range 2 { // the second in memory of the first
+		r, err := Open(t.Context(), f, Part{To: 1}, plan, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fetch := r.(*pqReader).fetch
+		fetch.whole, fetch.ahead = 0, 0
+		got := 0
+		var b Block
+		for err = r.Next(t.Context(), &b, 999); err == nil; err = r.Next(t.Context(), &b, 999) {
+			x, _ := tensor.View[float32](&b.Inputs[0])
+			for i, v := range x {
+				if v != values[got+i/columns] {
+					t.Fatalf("round %d row %d: want %v, got %v", round, got+i/columns, values[got+i/columns], v)
+				}
+			}
+			got += b.Rows
+		}
+		if err != io.EOF || got != n {
+			t.Fatalf("want %d rows, got %d, %v", n, got, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
