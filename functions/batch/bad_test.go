@@ -312,6 +312,37 @@ func TestPartsEndBeforeTheDeadline(t *testing.T) {
 	})
 }
 
+// A part that no delivery has the time for is dropped in time, and told of.
+func TestAPartThatTakesTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.set("in/a.jsonl", lines(100))
+		r := registry(t, true, doubles)
+		h := batch.New(infer.HandlerFunc(func(ctx context.Context, req *infer.Request) (*infer.Response, error) {
+			select {
+			case <-time.After(20 * time.Second):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			return ask(r).Infer(ctx, req)
+		}), &batch.Options{Objects: objects(m, r, 100)})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		out := trigger.Run(ctx, h, &trigger.Event{Kind: "s3", Items: []trigger.Item{object("in/a.jsonl")}})
+		if out[0].State != trigger.Retry || fault.CodeOf(out[0].Err) != fault.DeadlineExceeded || fault.HintOf(out[0].Err) == "" {
+			t.Errorf("%v: %v", out[0].State, out[0].Err)
+		}
+		if ctx.Err() != nil {
+			t.Error("no time is left for the reply")
+		}
+		for key := range m.all() {
+			if strings.Contains(key, "part-") {
+				t.Errorf("%s was written", key)
+			}
+		}
+	})
+}
+
 // An object that is written again while it is read comes again, and its scores are the new one's.
 func TestAnObjectWrittenAgain(t *testing.T) {
 	m := newMemory()

@@ -60,8 +60,12 @@ func (t *task) reason(ctx context.Context, err error) error {
 	if f := fault.Of(err); f != nil && f.Code == fault.Mismatch {
 		return fault.New(fault.Unavailable, "batch.Score", t.url, "it was written again while it was read: %w", err)
 	}
+	if fault.CodeOf(err) == fault.DeadlineExceeded && !errors.Is(err, errStopped) {
+		return fault.New(fault.DeadlineExceeded, "batch.Score", t.url, "there was no time for a whole part: %w", err).
+			WithHint("Give deliveries more time under batch.timeout, or the function more processors; parts that are scored stay.")
+	}
 	if fault.Of(err) == nil {
-		return fault.New(fault.Internal, "batch.Score", t.url, "%w", err)
+		return fault.New(fault.CodeOf(err), "batch.Score", t.url, "%w", err)
 	}
 	return err
 }
