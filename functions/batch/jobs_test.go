@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -105,10 +106,10 @@ func TestAModelThatIsReplaced(t *testing.T) {
 	m := newMemory()
 	m.set("in/a.jsonl", lines(30))
 	r := registry(t, true, doubles)
-	asks := 0
+	var asks atomic.Int64
 	h := batch.New(infer.HandlerFunc(func(ctx context.Context, req *infer.Request) (*infer.Response, error) {
 		resp, err := ask(r).Infer(ctx, req)
-		if asks++; err == nil && asks > 3 {
+		if n := asks.Add(1); err == nil && n > 3 {
 			resp.Digest = "sha256:bb"
 		}
 		return resp, err
@@ -116,8 +117,8 @@ func TestAModelThatIsReplaced(t *testing.T) {
 	if _, err := h.Score(t.Context(), &batch.Job{Input: "s3://bucket/in/a.jsonl"}); fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("got %v", err)
 	}
-	if asks > 8 {
-		t.Errorf("it was asked %d times", asks)
+	if n := asks.Load(); n > 8 {
+		t.Errorf("it was asked %d times", n)
 	}
 }
 
