@@ -2,15 +2,10 @@ package batch
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,38 +76,6 @@ type task struct {
 
 	worked atomic.Bool  // the model has answered
 	took   atomic.Int64 // by the longest part, in ns
-}
-
-// place is where scores go in a bucket.
-type place struct {
-	url    string // of the prefix of all parts, or of the one object
-	dir    string // the keys' prefix of parts, with a slash
-	single string // the key of the one object; "" where parts are what is wanted
-}
-
-func (p *place) part(i int, f rows.Format) string { return p.dir + partName(i) + "." + string(f) }
-func (p *place) bad(i int) string                 { return p.dir + partName(i) + ".bad.jsonl" }
-func (p *place) mark(i int) string                { return p.dir + partName(i) + ".json" }
-func (p *place) index() string                    { return p.dir + "parts.json" }
-
-func (p *place) manifest() string {
-	if p.single != "" {
-		return p.single + ".manifest.json"
-	}
-	return p.dir + "manifest.json"
-}
-
-func partName(i int) string { return fmt.Sprintf("part-%05d", i) }
-
-// markOf is the part that a key below dir is the mark of.
-func markOf(name string) (int, bool) {
-	digits, ok := strings.CutPrefix(name, "part-")
-	if !ok {
-		return 0, false
-	}
-	digits, ok = strings.CutSuffix(digits, ".json")
-	i, err := strconv.Atoi(digits)
-	return i, ok && err == nil && i >= 0 && name == partName(i)+".json"
 }
 
 // open finds the object, the model and the place for scores, and reads no row.
@@ -399,59 +362,6 @@ func (t *task) request() infer.Request {
 		req.Outputs = append(req.Outputs, infer.OutputRequest{Name: t.plan.Outputs[i].Name})
 	}
 	return req
-}
-
-// readAll reads an object of at most max bytes.
-func readAll(ctx context.Context, b store.Bucket, key string, max int64) ([]byte, error) {
-	r, err := b.Open(ctx, key, "", 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	all, err := io.ReadAll(io.LimitReader(r, max+1))
-	if err != nil {
-		return nil, store.Fault("batch.Score", key, err)
-	}
-	if int64(len(all)) > max {
-		return nil, fault.New(fault.TooLarge, "batch.Score", key, "want at most %d bytes", max)
-	}
-	return all, nil
-}
-
-// put keeps a small object once: what is there when it returns, written now or
-// before.
-func (t *task) put(ctx context.Context, key string, value []byte) ([]byte, error) {
-	w, err := t.out.Create(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(value); err != nil {
-		w.Abort()
-		return nil, store.Fault("batch.Score", key, err)
-	}
-	switch err := w.Commit(ctx); {
-	case err == nil:
-		return value, nil
-	case errors.Is(err, store.ErrExists):
-		return readAll(ctx, t.out, key, 64<<20)
-	default:
-		return nil, store.Fault("batch.Score", key, err)
-	}
-}
-
-// kept is what an object that is there has: its length and digest.
-func (t *task) kept(ctx context.Context, key string) (*File, error) {
-	r, err := t.out.Open(ctx, key, "", 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	sum := sha256.New()
-	n, err := io.Copy(sum, r)
-	if err != nil {
-		return nil, store.Fault("batch.Score", key, err)
-	}
-	return &File{Name: path.Base(key), Bytes: n, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
 // seconds is d as timings have it.
