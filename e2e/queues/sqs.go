@@ -274,7 +274,7 @@ func sqs(ctx context.Context, a *addresses) error {
 	redrive.Env = append(os.Environ(), env...)
 	out, err := redrive.CombinedOutput()
 	if redrive.ProcessState.ExitCode() != 6 || !strings.Contains(string(out), ": 1 done and removed, 2 stay") {
-		return fmt.Errorf("want a redrive with 1 message that is done and 2 that stay, got %w: %s", err, out)
+		return fmt.Errorf("want a redrive with 1 message that is done and 2 that stay, got %v: %s", err, out)
 	}
 	by := functions[0].get()
 	if err := check(ctx, b, by, append(all, late)); err != nil {

@@ -3,13 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"godwit.dev/internal/emulate"
@@ -54,6 +57,54 @@ func lines(rows []digit, bad map[int]string) []byte {
 		b.Write(append(text, '\n'))
 	}
 	return b.Bytes()
+}
+
+// table is rows as CSV, a column for each pixel.
+func table(rows []digit) []byte {
+	var b bytes.Buffer
+	b.WriteString("id")
+	for j := range 64 {
+		fmt.Fprintf(&b, ",pixels_%d", j)
+	}
+	for _, row := range rows {
+		fmt.Fprintf(&b, "\r\n%d", row.ID)
+		for _, p := range row.Pixels {
+			fmt.Fprintf(&b, ",%g", p)
+		}
+	}
+	return b.Bytes()
+}
+
+// scores appends those of a part, as JSON Lines or as CSV: id, label and a
+// column for each probability.
+func scores(all []scored, ext string, text []byte) ([]scored, error) {
+	if ext == ".jsonl" {
+		for line := range bytes.Lines(text) {
+			var s scored
+			if err := json.Unmarshal(line, &s); err != nil {
+				return nil, err
+			}
+			all = append(all, s)
+		}
+		return all, nil
+	}
+	records, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	if err != nil || len(records) == 0 || len(records[0]) != 12 || strings.Join(records[0][:3], ",") != "id,label,probabilities_0" {
+		return nil, fmt.Errorf("want a header with id, label and probabilities, got %.200q, %v", text, err)
+	}
+	for _, r := range records[1:] {
+		s := scored{ID: new(int), Probabilities: make([]float64, 10)}
+		if _, err := fmt.Sscan(strings.Join(r[:2], " "), s.ID, &s.Label); err != nil {
+			return nil, err
+		}
+		for j := range s.Probabilities {
+			if s.Probabilities[j], err = strconv.ParseFloat(r[2+j], 64); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, s)
+	}
+	return all, nil
 }
 
 // request is rows as a request of the protocol.
@@ -175,7 +226,7 @@ type object struct {
 	bad  int     // lines that are left out
 }
 
-// objects go in: good ones with odd names, one that takes long, one with bad
+// objects go in: good ones with odd names, one of CSV, one that takes long, one with bad
 // lines, and one that is not what its name says.
 func objects(n int) []object {
 	var all []object
@@ -185,6 +236,7 @@ func objects(n int) []object {
 	}
 	rows, many := digits(99, 50), digits(98, 6000)
 	all = append(all,
+		object{key: "columns.csv", data: table(digits(97, 60)), rows: digits(97, 60)},
 		object{key: "many.jsonl", data: lines(many, nil), rows: many},
 		object{key: "some bad.jsonl", data: lines(rows, map[int]string{3: `{"id": 1}`, 17: `{"id": 2, "pixels": "none"}`, 40: `[1,`}), rows: rows, bad: 3},
 		object{key: "cut.parquet", data: []byte("PAR1 and then nothing that a reader could use, to the end")},
@@ -215,7 +267,7 @@ func check(ctx context.Context, b bucket, by http.RoundTripper, all []object) er
 				manifest = key
 			case strings.HasSuffix(file, ".bad.jsonl"):
 				bad = key
-			case strings.HasPrefix(file, "part-") && strings.HasSuffix(file, ".jsonl"):
+			case strings.HasPrefix(file, "part-") && path.Ext(file) == path.Ext(o.key):
 				parts = append(parts, key)
 			}
 		}
@@ -234,12 +286,8 @@ func check(ctx context.Context, b bucket, by http.RoundTripper, all []object) er
 			if err != nil {
 				return err
 			}
-			for line := range bytes.Lines(text) {
-				var s scored
-				if err := json.Unmarshal(line, &s); err != nil {
-					return fmt.Errorf("%s: %w", part, err)
-				}
-				got = append(got, s)
+			if got, err = scores(got, path.Ext(part), text); err != nil {
+				return fmt.Errorf("%s: %w", part, err)
 			}
 		}
 		want, err := online(ctx, by, o.rows)
