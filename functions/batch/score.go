@@ -177,11 +177,19 @@ func (t *task) room(ctx context.Context) error {
 		return nil
 	}
 	_, err := t.out.Stat(ctx, t.place.single)
-	switch {
-	case fault.CodeOf(err) == fault.NotFound:
+	if fault.CodeOf(err) == fault.NotFound {
 		return nil
+	}
+	if err == nil {
+		// Another process may have joined them since the parts were looked for. It
+		// removes none before the manifest is there, which score then finds.
+		err = t.marks(ctx)
+	}
+	switch {
 	case err != nil:
 		return err
+	case len(t.there) == len(t.parts):
+		return nil
 	case len(t.there) == 0:
 		return errors.Join(t.taken(), t.forget(ctx))
 	}
