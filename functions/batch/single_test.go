@@ -161,3 +161,33 @@ func untimed(t testing.TB, all map[string]string) map[string]string {
 	}
 	return all
 }
+
+// Another process may have joined the parts, and not have said so yet, between
+// this one's look for parts and its look for what they become.
+func TestAnotherProcessJoinsMeanwhile(t *testing.T) {
+	r := registry(t, true, doubles)
+	m := newMemory()
+	m.set("in/a.jsonl", lines(20))
+	other := &memory{disk: m.disk, before: func(_ context.Context, op, key string) error {
+		if op == "commit" && strings.HasSuffix(key, "manifest.json") {
+			return fault.New(fault.Denied, "test", key, "it ends here")
+		}
+		return nil
+	}}
+	joined := false
+	m.before = func(ctx context.Context, op, key string) error {
+		if op == "stat" && key == "s.jsonl" && !joined {
+			joined = true
+			h := batch.New(ask(r), &batch.Options{Objects: plain(other, objects(other, r, 100))})
+			if _, err := h.Score(ctx, single("s.jsonl")); fault.CodeOf(err) != fault.Denied {
+				t.Errorf("the other: %v", err)
+			}
+		}
+		return nil
+	}
+	h := batch.New(ask(r), &batch.Options{Objects: plain(m, objects(m, r, 100))})
+	res, err := h.Score(t.Context(), single("s.jsonl"))
+	if err != nil || !joined || res.Manifest.Rows != 20 {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
