@@ -22,7 +22,14 @@ type failure struct {
 // replyFailures names each message that is not done. What will never succeed is
 // named too: the queue moves it to its dead letters once it has been received
 // often enough, and would delete it otherwise.
+//
+// Where nothing could be done because something that all need is away, the
+// answer is an error: Lambda slows its polling down for errors and not for
+// items that it is told of, and would bring the same ones again at once.
 func replyFailures(d *delivery, _ []byte, outcomes []trigger.Outcome) ([]byte, error) {
+	if away := allAway(outcomes); away != nil {
+		return nil, away
+	}
 	reply := failures{[]failure{}}
 	for i, o := range outcomes {
 		if o.State == trigger.Done {
@@ -34,6 +41,16 @@ func replyFailures(d *delivery, _ []byte, outcomes []trigger.Outcome) ([]byte, e
 		reply.Failures = append(reply.Failures, failure{d.records[i].id})
 	}
 	return json.Marshal(reply)
+}
+
+// allAway is why nothing could be done, where that is the same for all.
+func allAway(outcomes []trigger.Outcome) error {
+	for _, o := range outcomes {
+		if o.State != trigger.Retry || fault.CodeOf(o.Err) != fault.Unavailable {
+			return nil
+		}
+	}
+	return outcomes[0].Err
 }
 
 // replyCheckpoint names the first record of a stream that is not done: all from

@@ -67,7 +67,7 @@ var rows = []row{
 	{folder: "adapters/adaptertest", may: join(join(portable, "adapters/oip"), aids...), tests: conform},
 	{folder: "adapters/awslambda", may: join(portable, "adapters/oip"), tests: conform}, // fn-lambda has no server and no gRPC
 	{folder: "adapters/cloudrun", may: platform, tests: join(conform, "adapters/auth")}, // tokens of pushes are real ones
-	{folder: "adapters/stores", may: portable}, // fn-lambda links it: no server and no gRPC
+	{folder: "adapters/stores", may: portable},                                          // fn-lambda links it: no server and no gRPC
 	{folder: "adapters/*", may: platform, tests: conform},
 
 	{folder: "infra/data"},
