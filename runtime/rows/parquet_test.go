@@ -408,7 +408,7 @@ func TestParquetLists(t *testing.T) {
 			want.Bad = append(want.Bad, bad)
 		case 2500:
 			r.Pixels[1] = nil
-			want.Rows = append(want.Rows, fmt.Sprint("2500 NaN -1 2500 -2500"))
+			want.Rows = append(want.Rows, "2500 NaN -1 2500 -2500")
 			want.At = append(want.At, 2501)
 		default:
 			want.Rows = append(want.Rows, fmt.Sprint(float32(i), " ", float32(i)+0.5, " -1 ", i, " ", -i))

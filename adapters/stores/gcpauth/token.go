@@ -242,8 +242,9 @@ func (s *Source) external(ctx context.Context, c *credentials, path string) (*to
 	}
 	if f := c.CredentialSource.Format; f.Type == "json" {
 		var doc map[string]any
-		text, ok := "", json.Unmarshal(subject, &doc) == nil
-		if text, ok = doc[f.Field].(string); !ok {
+		_ = json.Unmarshal(subject, &doc) // what is no document has no field
+		text, ok := doc[f.Field].(string)
+		if !ok {
 			return nil, fault.New(fault.BadConfig, op, path, "want a token in %q of the credential source, got none", f.Field)
 		}
 		subject = []byte(text)

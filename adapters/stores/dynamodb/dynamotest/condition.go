@@ -7,6 +7,13 @@ import (
 	"strings"
 )
 
+// said is what DynamoDB says, in its own words.
+type said string
+
+func (s said) Error() string { return string(s) }
+
+func refused(format string, args ...any) error { return said(fmt.Sprintf(format, args...)) }
+
 // holds reports whether q's condition holds for the item that is there: of the
 // language AND, OR, parentheses, = and <=, and attribute_not_exists.
 func holds(q *request, there map[string]value) (ok bool, err error) {
@@ -15,7 +22,7 @@ func holds(q *request, there map[string]value) (ok bool, err error) {
 		m := token.FindStringSubmatch(rest)
 		if m == nil {
 			if strings.TrimSpace(rest) != "" {
-				return false, fmt.Errorf("Invalid ConditionExpression: Syntax error; token: %q", rest)
+				return false, refused("Invalid ConditionExpression: Syntax error; token: %q", rest)
 			}
 			break
 		}
@@ -24,7 +31,7 @@ func holds(q *request, there map[string]value) (ok bool, err error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("Invalid ConditionExpression: %v", p)
+			err = refused("Invalid ConditionExpression: %v", p)
 		}
 	}()
 	ok = e.or()
@@ -33,12 +40,12 @@ func holds(q *request, there map[string]value) (ok bool, err error) {
 	}
 	for name := range q.ExpressionAttributeNames {
 		if !e.used[name] {
-			return false, fmt.Errorf("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", name)
+			return false, refused("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", name)
 		}
 	}
 	for name := range q.ExpressionAttributeValues {
 		if !e.used[name] {
-			return false, fmt.Errorf("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", name)
+			return false, refused("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", name)
 		}
 	}
 	return ok, nil
