@@ -11,17 +11,18 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"godwit.dev/internal/emulate"
 )
 
-// outOfMemory fills the control group of a function while it scores the objects
-// of one delivery: the kernel kills it, and the next one gets the same delivery,
-// three times.
+// outOfMemory fills the control group of a function in the middle of one
+// delivery of objects, where it stands still until the kernel kills it; the next
+// one gets the same delivery, three times.
 func (f *flags) outOfMemory(ctx context.Context, r *rand.Rand) error {
 	var keys []string
-	for n := range 12 {
+	for n := range 24 {
 		key := fmt.Sprintf("lambda/rows/%d.jsonl", n)
 		if err := f.put(ctx, key, rows(r, 1500, 101)); err != nil {
 			return err
@@ -74,6 +75,10 @@ func (f *flags) outOfMemory(ctx context.Context, r *rand.Rand) error {
 			return fmt.Errorf("the delivery ended before anything was there: %w", err)
 		case <-time.After(time.Millisecond):
 		}
+	}
+	// How fast it is has no say in whether the group is full before it is done.
+	if err := syscall.Kill(i.PID(), syscall.SIGSTOP); err != nil {
+		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
