@@ -123,6 +123,13 @@ func TestFirstRequestsComeFirst(t *testing.T) {
 				if err := f.Close(context.Background()); err != nil {
 					t.Error(err)
 				}
+				select {
+				case <-eng.settled:
+					if rest == time.Hour {
+						t.Error("it settles although it is closed")
+					}
+				default:
+				}
 				if took := time.Since(begun); rest < time.Hour && took != rest || rest == time.Hour && took != 0 {
 					t.Errorf("settled and closed after %v", took)
 				}
