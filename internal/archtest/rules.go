@@ -103,7 +103,7 @@ var rows = []row{
 	{folder: "cmd", may: everything},
 	{folder: "", may: everything},   // the facade that binaries with a user's handler import
 	{folder: "fn", may: everything}, // the same for function binaries, one program each
-	{folder: "cdk", may: []string{"infra/spec"}},
+	{folder: "cdk", may: []string{"runtime/fault", "runtime/manifest", "infra/spec", "infra/data"}}, // a module of its own
 
 	// What no binary of ours links: examples, maintenance programs, end-to-end runs.
 	{folder: "examples", may: everything},
