@@ -53,7 +53,9 @@ type Options struct {
 	Split *Split
 	// Claims has what is delivered again scored once; nil: each delivery scores.
 	Claims *Claims
-	Log    *slog.Logger // nil: no log
+	// Dead keeps what failed for good; nil leaves it to the platform.
+	Dead *Dead
+	Log  *slog.Logger // nil: no log
 }
 
 func (o *Options) withDefaults() Options {
@@ -108,6 +110,7 @@ func New(h infer.Handler, opts *Options) *Handler {
 // object, the parts that are scored stay. While the place for answers is away,
 // hardly any item begins, and all are Retry with Unavailable: an adapter whose
 // platform slows down for a delivery that fails as a whole then fails it as a whole.
+// What Options.Dead keeps is Done, although it failed for good.
 func (h *Handler) Handle(ctx context.Context, ev *trigger.Event) []trigger.Outcome {
 	out := make([]trigger.Outcome, len(ev.Items))
 	begun := time.Now()
@@ -127,7 +130,7 @@ func (h *Handler) each(ctx context.Context, ev *trigger.Event, out []trigger.Out
 	for range min(h.opts.Parallel, len(ev.Items)) {
 		all.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(ev.Items); i = int(next.Add(1)) - 1 {
-				out[i] = h.item(ctx, ev, i)
+				out[i] = h.settled(ctx, ev, i)
 			}
 		})
 	}
@@ -159,13 +162,18 @@ func (h *Handler) inOrder(ctx context.Context, ev *trigger.Event, out []trigger.
 		all.Go(func() {
 			defer func() { <-free }()
 			for _, i := range group {
-				if out[i] = h.item(ctx, ev, i); out[i].State == trigger.Retry {
+				if out[i] = h.settled(ctx, ev, i); out[i].State == trigger.Retry {
 					return // trigger.Run says what that means for those behind it
 				}
 			}
 		})
 	}
 	all.Wait()
+}
+
+// settled scores one item, and keeps it aside if that failed for good.
+func (h *Handler) settled(ctx context.Context, ev *trigger.Event, i int) trigger.Outcome {
+	return h.aside(ctx, ev, &ev.Items[i], h.item(ctx, ev, i))
 }
 
 // item scores one item; whatever goes wrong is its own.
