@@ -19,7 +19,7 @@ func (f *Function) Events() trigger.Handler {
 	}
 	return batch.New(f.Handler, &batch.Options{
 		Sink: f.sink(), Limits: CodecLimits(&f.Spec.Limits), NaN: nanPolicy(f.Spec.Models), Log: f.opts.Logger,
-		Objects: f.scored, Claims: f.claims, Split: f.split,
+		Objects: f.scored, Claims: f.claims, Split: f.split, Dead: f.dead(f.scored),
 	})
 }
 
