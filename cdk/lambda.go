@@ -17,6 +17,7 @@ import (
 // common, under Lambda's names.
 type LambdaProps struct {
 	Code                         awslambda.Code         // the package
+	Digest                       string                 // of the package, "sha256:…", which versions carry as their description; "": none
 	Architecture                 awslambda.Architecture // nil: x86_64
 	MemorySize                   *float64               // MiB; nil: 1769, one vCPU
 	EphemeralStorageSize         awscdk.Size            // nil: 512 MiB
@@ -37,6 +38,7 @@ func lambdaProps(f *Function) LambdaProps {
 		EphemeralStorageSize: awscdk.Size_Mebibytes(jsii.Number(float64(t.EphemeralStorage / spec.MiB))),
 		Timeout:              seconds(t.Timeout),
 		Tracing:              awslambda.Tracing_ACTIVE,
+		Digest:               packageDigest(f),
 	}
 	if f.Zip != "" {
 		p.Code = awslambda.Code_FromAsset(jsii.String(f.Zip), nil)
@@ -89,6 +91,7 @@ func newLambda(scope constructs.Construct, id string, p *LambdaProps) *lambda {
 		Environment:                  p.Environment,
 		ReservedConcurrentExecutions: p.ReservedConcurrentExecutions,
 		Tracing:                      p.Tracing,
+		CurrentVersionOptions:        versionOptions(p.Digest),
 		Role:                         l.Role.IRole,
 		LogGroup:                     l.LogGroup,
 	})
