@@ -1,13 +1,16 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/xml"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,21 +53,27 @@ func (q *Queue) azure(o *Options, account string) error {
 	}
 	q.client.Hint = func(code fault.Code, _ string) string {
 		if code == fault.Denied || code == fault.Unauthenticated {
-			return "The identity needs the role Storage Queue Data Message Sender."
+			return "The identity needs the role Storage Queue Data Message Sender, and for what is taken out again Storage Queue Data Message Processor."
 		}
 		return ""
 	}
+	q.text = func(ctx context.Context, text string) error {
+		var escaped bytes.Buffer
+		if err := xml.EscapeText(&escaped, []byte(text)); err != nil {
+			return fault.New(fault.Internal, "azqueue.Send", q.at.Path, "%w", err)
+		}
+		_, _, err := q.client.Text(ctx, &wire.Call{
+			Op: "azqueue.Send", Key: q.at.Path, Method: http.MethodPost, Header: http.Header{"Content-Type": {"application/xml"}},
+			Body: []byte("<QueueMessage><MessageText>" + escaped.String() + "</MessageText></QueueMessage>"),
+			URL: func() *url.URL {
+				return &url.URL{Scheme: q.at.Scheme, Host: q.at.Host, Path: strings.TrimSuffix(q.at.Path, "/") + "/messages"}
+			},
+		})
+		return err
+	}
 	q.send = func(ctx context.Context, messages [][]byte) error {
 		for _, m := range messages {
-			text := base64.StdEncoding.EncodeToString(m)
-			_, _, err := q.client.Text(ctx, &wire.Call{
-				Op: "azqueue.Send", Key: q.at.Path, Method: http.MethodPost, Header: http.Header{"Content-Type": {"application/xml"}},
-				Body: []byte("<QueueMessage><MessageText>" + text + "</MessageText></QueueMessage>"),
-				URL: func() *url.URL {
-					return &url.URL{Scheme: q.at.Scheme, Host: q.at.Host, Path: strings.TrimSuffix(q.at.Path, "/") + "/messages"}
-				},
-			})
-			if err != nil {
+			if err := q.text(ctx, base64.StdEncoding.EncodeToString(m)); err != nil {
 				return err
 			}
 		}
@@ -103,8 +112,16 @@ func azureKey(getenv func(string) string, account string) ([]byte, error) {
 // sharedKey signs a request with an account's key.
 func sharedKey(req *http.Request, account string, key []byte, length int, now time.Time) {
 	req.Header.Set("X-Ms-Date", now.UTC().Format(http.TimeFormat))
-	lines := []string{req.Method, "", "", strconv.Itoa(length), "", req.Header.Get("Content-Type"), "", "", "", "", "", "",
+	size := ""
+	if length > 0 {
+		size = strconv.Itoa(length)
+	}
+	lines := []string{req.Method, "", "", size, "", req.Header.Get("Content-Type"), "", "", "", "", "", "",
 		"x-ms-date:" + req.Header.Get("X-Ms-Date"), "x-ms-version:" + req.Header.Get("X-Ms-Version"), "/" + account + req.URL.EscapedPath()}
+	query := req.URL.Query()
+	for _, name := range slices.Sorted(maps.Keys(query)) { // all in lower case, with one value each
+		lines = append(lines, name+":"+query.Get(name))
+	}
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(strings.Join(lines, "\n")))
 	req.Header.Set("Authorization", "SharedKey "+account+":"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))

@@ -11,6 +11,13 @@ import (
 	"godwit.dev/runtime/fault"
 )
 
+// pubsubMessage is what a topic takes.
+type pubsubMessage struct {
+	Data       []byte            `json:"data,omitempty"`
+	Attributes map[string]string `json:"attributes,omitempty"`
+	Key        string            `json:"orderingKey,omitempty"`
+}
+
 // pubsub publishes to a topic of Google Cloud Pub/Sub.
 func (q *Queue) pubsub(o *Options) {
 	tokens := gcpauth.New(&gcpauth.Options{Getenv: o.Getenv, Scope: "https://www.googleapis.com/auth/pubsub"})
@@ -34,21 +41,19 @@ func (q *Queue) pubsub(o *Options) {
 	}
 	q.client.Hint = func(code fault.Code, _ string) string {
 		if code == fault.Denied || code == fault.Unauthenticated {
-			return "The service account needs roles/pubsub.publisher on the topic."
+			return "The service account needs roles/pubsub.publisher on the topic, and roles/pubsub.subscriber on a subscription."
 		}
 		return ""
 	}
 	q.send = func(ctx context.Context, messages [][]byte) error {
-		type message struct {
-			Data []byte `json:"data"`
-		}
-		var in struct {
-			Messages []message `json:"messages"`
-		}
+		var all []pubsubMessage
 		for _, m := range messages {
-			in.Messages = append(in.Messages, message{m})
+			all = append(all, pubsubMessage{Data: m})
 		}
-		body, err := json.Marshal(in)
+		return q.publish(ctx, all)
+	}
+	q.publish = func(ctx context.Context, messages []pubsubMessage) error {
+		body, err := json.Marshal(map[string][]pubsubMessage{"messages": messages})
 		if err != nil {
 			return fault.New(fault.Internal, "pubsub.Send", q.at.Host, "%w", err)
 		}

@@ -29,6 +29,10 @@ type Queue struct {
 	// most is how many messages, and bytes of them, one request takes.
 	most, bytes int
 	send        func(ctx context.Context, messages [][]byte) error
+	// text sends one message to Azure as it is in the queue, publish several with
+	// their attributes to Pub/Sub; nil for the others.
+	text    func(ctx context.Context, text string) error
+	publish func(ctx context.Context, messages []pubsubMessage) error
 }
 
 // Open finds what a URL names, and asks nobody before a message is sent:
@@ -43,16 +47,14 @@ func Open(at string, o *Options) (*Queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch host := q.at.Hostname(); {
+	account, isAzure := azureAccount(q.at, steps)
+	switch {
 	case len(steps) == 4 && steps[0] == "projects" && steps[2] == "topics" && steps[1] != "" && steps[3] != "":
 		q.pubsub(d)
 	case isSQS(steps):
 		q.sqs(d)
-	case len(steps) == 1 && steps[0] != "" && strings.Contains(host, ".queue."):
-		name, _, _ := strings.Cut(host, ".")
-		err = q.azure(d, name)
-	case len(steps) == 2 && steps[0] != "" && steps[1] != "" && loopback(host):
-		err = q.azure(d, steps[0])
+	case isAzure:
+		err = q.azure(d, account)
 	default:
 		err = fault.New(fault.BadConfig, "queue.Open", at, "want a queue of SQS, a topic of Pub/Sub or a queue of Azure Storage, got another URL")
 	}
