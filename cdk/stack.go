@@ -22,6 +22,6 @@ type Stack struct {
 // API, and batch scoring, rollout and alarms where they are asked for.
 func NewStack(scope constructs.Construct, id string, p *StackProps) *Stack {
 	s := &Stack{Stack: awscdk.NewStack(scope, jsii.String(id), &p.StackProps)}
-	s.Online = NewOnlineFunction(s.Stack, "Online", &OnlineFunctionProps{LambdaProps: lambdaProps(p.Function)})
+	s.Online = NewOnlineFunction(s.Stack, "Online", onlineFunctionProps(s.Stack, p.Function))
 	return s
 }
