@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -11,13 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
 
 	"godwit.dev/internal/bake"
 	"godwit.dev/internal/recorded"
-	"godwit.dev/loadtest"
 	"godwit.dev/runtime/codec"
 	"godwit.dev/runtime/manifest"
 	"godwit.dev/runtime/onnx"
@@ -65,71 +62,6 @@ func bakedGoal(ctx context.Context, b *bench) ([]*figure, error) {
 			Note:     "godwit also compares every file that it reads with the manifest's SHA-256, and reads a JSON request."})
 	}
 	return figures, nil
-}
-
-// peakGoal is goal 13: the most memory that was resident until the first
-// answer, the server of the packaged function against the C program on the
-// plain .onnx file, both by VmHWM, which counts mapped files too.
-func peakGoal(ctx context.Context, b *bench) ([]*figure, error) {
-	var figures []*figure
-	for _, name := range hundred {
-		dir, _, _, err := b.packaged(ctx, name)
-		if err != nil {
-			return figures, fmt.Errorf("%s: %w", name, err)
-		}
-		ours := func() (float64, error) {
-			p, err := b.serve(ctx, dir)
-			if err != nil {
-				return 0, err
-			}
-			defer p.stop()
-			if _, err := b.load(ctx, p, name, loadtest.Options{Protocol: loadtest.Binary, Connections: 1, Count: 1, Duration: time.Minute}); err != nil {
-				return 0, err
-			}
-			return peak(p.cmd.Process.Pid)
-		}
-		floor := func() (float64, error) {
-			l, err := b.loop(b.file(name), settings(1)[0])
-			if err != nil {
-				return 0, err
-			}
-			defer l.close()
-			if _, err := l.run(1, time.Millisecond); err != nil {
-				return 0, err
-			}
-			return peak(l.cmd.Process.Pid)
-		}
-		pairs, err := paired(ctx, max(3, b.pairs(5)), ours, floor)
-		if err != nil {
-			return figures, err
-		}
-		f := &figure{Goal: 13, What: "peak memory, baked " + name, How: "VmHWM after the first answer: godwit serve on the packaged function over the C program on the plain .onnx",
-			Got: each(pairs, ratio), Ship: most(0.60), Moonshot: most(0.48),
-			Absolute: fmt.Sprintf("%s MB, C %s MB", number(each(pairs, oursOf).Median/1e6), number(each(pairs, floorOf).Median/1e6))}
-		if name == "wide" {
-			f.Note = "a run reads every weight, so the file alone is 0.54 of what the C program needs, which drops what it has packed; the goal is resnet50's."
-			f.Ship, f.Moonshot = target{}, target{}
-		}
-		figures = append(figures, f)
-	}
-	return figures, nil
-}
-
-// peak is VmHWM in bytes. What wait4 tells would count this process's own
-// peak, from before the exec.
-func peak(pid int) (float64, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if value, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
-			kib, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(value, "kB")), 64)
-			return kib * 1024, err
-		}
-	}
-	return 0, fmt.Errorf("process %d: no VmHWM", pid)
 }
 
 // packaged makes the folder that a package of the model unpacks to, with its

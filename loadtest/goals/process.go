@@ -162,9 +162,12 @@ type threads struct {
 	spin, arena              bool
 }
 
-func (b *bench) loop(model string, t threads) (*loop, error) {
+func (b *bench) loop(model string, t threads) (*loop, error) { return b.loopIn(nil, model, t) }
+
+// loopIn is loop in a control group.
+func (b *bench) loopIn(wrap *group, model string, t threads) (*loop, error) {
 	flag := map[bool]string{false: "0", true: "1"}
-	cmd := b.command(b.floorPath, "-l", b.library, "-m", model, "-t", fmt.Sprint(t.threads), "-s", fmt.Sprint(t.sessions),
+	cmd := wrap.command(b, b.floorPath, "-l", b.library, "-m", model, "-t", fmt.Sprint(t.threads), "-s", fmt.Sprint(t.sessions),
 		"-i", fmt.Sprint(t.intra), "-p", flag[t.spin], "-a", flag[t.arena])
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
