@@ -1,0 +1,223 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"godwit.dev/infra/spec"
+	"godwit.dev/internal/app"
+	"godwit.dev/runtime/fault"
+)
+
+type renderOptions struct {
+	target, out, packed string
+	yes                 bool
+}
+
+// A rendering is one folder being rendered.
+type rendering struct {
+	path    string // as it was given: a function's folder, or a lone model
+	dir     string // where godwit.yaml would be
+	spec    *spec.Spec
+	options *renderOptions
+	into    string // a new folder for the files
+}
+
+// A renderer writes the files of a target into r.into, which is empty. The same
+// function gives the same bytes, whoever renders it, where and when.
+type renderer struct {
+	write func(ctx context.Context, r *rendering) (*rendered, error)
+	// ours tells whether a folder that is there holds an earlier rendering.
+	ours func(dir string) bool
+	next string // what one runs then, in the folder
+}
+
+// renderers are the targets that can be rendered.
+func (p *program) renderers() map[string]renderer {
+	return map[string]renderer{
+		"awslambda": {write: p.renderLambda, ours: lambdaRendered, next: "npm install && npx cdk deploy --all"},
+	}
+}
+
+// deployedBy is the page that says how the packages of a target without a
+// renderer are deployed.
+var deployedBy = map[string]string{
+	"cloudrun": "cloudrun", "azurefunctions": "azure", "knative": "knative", "sagemaker": "sagemaker",
+	"vertexai": "vertexai", "azureml": "azureml", "edge": "edge",
+}
+
+// rendered is what render prints as JSON; documented in docs/cli.md.
+type rendered struct {
+	Target  string   `json:"target"`
+	Path    string   `json:"path"`
+	Package string   `json:"package"` // the digest of what is deployed
+	Files   []string `json:"files"`   // relative to Path, sorted
+	Next    string   `json:"next"`
+}
+
+func (p *program) newRender() *cobra.Command {
+	var o renderOptions
+	can := slices.Sorted(maps.Keys(p.renderers()))
+	cmd := &cobra.Command{
+		Use:     "render DIR|MODEL --target TARGET -o OUT",
+		GroupID: "ship",
+		Short:   "Write the files that deploy a function",
+		Long: `render writes a folder of files as a person would have written them, with which
+the platform's own command deploys the function. Nothing of Godwit is needed
+from then on. The same function gives the same bytes.
+
+  awslambda   a CDK app, synthesised: cdk.out with the templates and the package,
+              cdk.json, package.json, which pins AWS's CDK command, and a README.
+              Who deploys it needs Node.js and no Go.
+
+A zip is packaged first, as godwit package does, unless --package names one. An
+image is the one that godwit.lock says was pushed last.
+
+The templates are made by godwit-cdk, which lies beside godwit in its archive and
+which make cdk builds in a checkout; it needs Node.js.
+
+A folder that an earlier render wrote is brought up to date: what is not render's,
+such as node_modules, stays. In a folder with other files --yes writes ours among
+them.
+
+Exit codes: 0 written, 2 wrong usage, 4 no godwit-cdk or no package, 12 godwit.yaml
+asks for what the target cannot do.`,
+		Example: `  godwit render fraud/ --target awslambda -o aws/
+  godwit render fraud/ --target awslambda -o aws/ --package fraud.zip`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return p.render(cmd.Context(), args[0], &o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.target, "target", "", "the platform: "+strings.Join(can, ", "))
+	f.StringVarP(&o.out, "output", "o", "", "the folder to write")
+	f.StringVar(&o.packed, "package", "", "the package to deploy (default: one is made now)")
+	f.BoolVar(&o.yes, "yes", false, "write into a folder that has other files, over those of the same names")
+	return cmd
+}
+
+func (p *program) render(ctx context.Context, path string, o *renderOptions) (err error) {
+	how, ok := p.renderers()[o.target]
+	if !ok {
+		return p.cannotRender(path, o.target)
+	}
+	if o.out == "" {
+		return fault.New(fault.Usage, "", "-o", "want a folder to write, got none").WithHint("godwit render %s --target %s -o aws/", path, o.target)
+	}
+	if err := mayRender(o, how.ours); err != nil {
+		return err
+	}
+	dir, s, err := app.ReadSpec(path)
+	if err != nil {
+		return err
+	}
+	if s.Targets.Common(o.target) == nil {
+		return fault.New(fault.BadConfig, "", filepath.Join(dir, spec.FileName), "want a target %s, got none", o.target).
+			WithHint("Add targets: {%s: {}}.", o.target)
+	}
+	if err := os.MkdirAll(filepath.Dir(filepath.Clean(o.out)), 0o755); err != nil {
+		return fault.New(fault.Internal, "", o.out, "%w", err)
+	}
+	// Beside the place it is for, so that renaming it is all that is left to do.
+	tmp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(o.out)), "."+filepath.Base(filepath.Clean(o.out))+".*")
+	if err != nil {
+		return fault.New(fault.Internal, "", o.out, "%w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	r := &rendering{path: path, dir: dir, spec: s, options: o, into: filepath.Join(tmp, "new")}
+	if err := os.Mkdir(r.into, 0o755); err != nil {
+		return fault.New(fault.Internal, "", o.out, "%w", err)
+	}
+	stop := p.working("rendering " + s.Name + " for " + o.target)
+	made, err := how.write(ctx, r)
+	stop()
+	if err != nil {
+		return err
+	}
+	if made.Files, err = filesIn(r.into); err != nil {
+		return fault.New(fault.Internal, "", o.out, "%w", err)
+	}
+	if err := settle(r.into, o.out, filepath.Join(tmp, "old")); err != nil {
+		return fault.New(fault.Internal, "", o.out, "%w", err)
+	}
+	made.Target, made.Path, made.Next = o.target, o.out, how.next
+	if p.json {
+		writeJSON(p.Stdout, made)
+		return nil
+	}
+	fmt.Fprintln(p.Stdout, o.out)
+	p.say("%s of package %s. Next: cd %s && %s\n", plural(len(made.Files), "file"), made.Package, o.out, how.next)
+	return nil
+}
+
+func (p *program) cannotRender(path, target string) error {
+	e := fault.New(fault.Usage, "", "--target", "want one of %s, which is what can be rendered, got %q",
+		strings.Join(slices.Sorted(maps.Keys(p.renderers())), ", "), target)
+	if page, ok := deployedBy[target]; ok {
+		return e.WithHint("godwit package %s --target %s makes what is deployed there; docs/%s.md says how.", path, target, page)
+	}
+	return e.WithHint("godwit render --help")
+}
+
+// mayRender refuses a place that holds anything but an earlier rendering.
+func mayRender(o *renderOptions, ours func(dir string) bool) error {
+	entries, err := os.ReadDir(o.out)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fault.New(fault.BadConfig, "", o.out, "want a folder: %w", err).WithHint("Name another one with -o.")
+	case len(entries) == 0 || o.yes || ours(o.out):
+		return nil
+	}
+	return fault.New(fault.BadConfig, "", o.out, "want a new or empty folder, or one that render wrote, got one with %q", entries[0].Name()).
+		WithHint("Name another folder, or write into this one with --yes.")
+}
+
+// filesIn are the files below dir, with slashes, sorted.
+func filesIn(dir string) (names []string, err error) {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		names = append(names, filepath.ToSlash(rel))
+		return err
+	})
+	slices.Sort(names)
+	return names, err
+}
+
+// settle moves what lies in made to dir. A new folder appears as a whole. In one
+// that is there each entry is replaced as a whole, and what it replaces goes to
+// old; whatever stops that, rendering again completes it.
+func settle(made, dir, old string) error {
+	if err := os.Rename(made, filepath.Clean(dir)); err == nil {
+		return nil // there was none, or an empty one
+	}
+	entries, err := os.ReadDir(made)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(old, 0o755); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		place := filepath.Join(dir, e.Name())
+		if err := os.Rename(place, filepath.Join(old, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := os.Rename(filepath.Join(made, e.Name()), place); err != nil {
+			return errors.Join(err, os.Rename(filepath.Join(old, e.Name()), place))
+		}
+	}
+	return nil
+}
