@@ -152,7 +152,6 @@ func (o *scoreOptions) parse(cmd *cobra.Command) error {
 		one, other string
 	}{
 		{o.limit > 0 && o.shard != "", "--limit", "--shard"},
-		{o.redrive && o.limit > 0, "--redrive", "--limit"},
 		{o.redrive && o.shard != "", "--redrive", "--shard"},
 		{o.redrive && o.explain, "--redrive", "--explain"},
 	} {
@@ -164,6 +163,9 @@ func (o *scoreOptions) parse(cmd *cobra.Command) error {
 }
 
 func (p *program) score(ctx context.Context, where, src, dst string, o *scoreOptions) error {
+	if o.redrive && isQueue(src) && isQueue(dst) {
+		return p.moveBack(ctx, src, dst, o)
+	}
 	dir, done, err := p.withHandler(ctx, where)
 	if done || err != nil {
 		return err
@@ -173,9 +175,17 @@ func (p *program) score(ctx context.Context, where, src, dst string, o *scoreOpt
 	if o.app.Format == "" {
 		o.app.Format = formatOfName(dst)
 	}
+	dead := false
 	if !o.redrive {
 		if err := there(ctx, stores, src); err != nil {
 			return err
+		}
+	} else if !isQueue(src) {
+		if dead, err = isDead(ctx, stores, src); err != nil {
+			return err
+		}
+		if o.limit > 0 && !dead {
+			return fault.New(fault.Usage, "", "", "want --redrive without --limit for the rows that failed, got both")
 		}
 	}
 	if !o.explain && !o.redrive {
@@ -194,6 +204,8 @@ func (p *program) score(ctx context.Context, where, src, dst string, o *scoreOpt
 		return p.explain(ctx, f, stores, src, dst, o)
 	case o.redrive && isQueue(src):
 		return p.redriveQueue(ctx, f, src, dst, o)
+	case dead:
+		return p.redriveDead(ctx, f, stores, src, dst, o)
 	case o.redrive:
 		return p.redrive(ctx, f, stores, src, dst, o)
 	}

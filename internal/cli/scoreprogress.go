@@ -51,6 +51,35 @@ func (s *scoring) end() {
 	}
 }
 
+// counting shows on a terminal how many are done of which nobody knows how many
+// there are, and how many stay.
+type counting struct {
+	p            *program
+	what         string
+	begun, shown time.Time
+}
+
+func (p *program) counting(what string) *counting {
+	return &counting{p: p, what: what, begun: time.Now()}
+}
+
+// at draws how many there are, not too often.
+func (c *counting) at(done, stay int) {
+	now := time.Now()
+	if c.p.quiet || c.p.json || now.Sub(c.begun) < time.Second || now.Sub(c.shown) < 100*time.Millisecond || !c.p.onTerminal() {
+		return
+	}
+	c.shown = now
+	fmt.Fprintf(c.p.Stderr, "\r\x1b[K%s: %s done, %s stay, %s/s", c.what, grouped(int64(done)), grouped(int64(stay)), grouped(int64(float64(done+stay)/now.Sub(c.begun).Seconds())))
+}
+
+// end takes the line away again.
+func (c *counting) end() {
+	if !c.shown.IsZero() {
+		fmt.Fprint(c.p.Stderr, "\r\x1b[K")
+	}
+}
+
 // grouped is a number with its thousands apart, as people read them.
 func grouped(n int64) string {
 	if n < 0 {

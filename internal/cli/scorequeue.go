@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -37,7 +38,8 @@ func isQueue(src string) bool {
 func (p *program) deadLetters(src string) (*deadLetters, error) {
 	u, err := url.Parse(src)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || strings.Count(strings.Trim(u.Path, "/"), "/") != 1 {
-		return nil, fault.New(fault.Usage, "", "", "want the URL of an SQS queue, such as https://sqs.eu-west-1.amazonaws.com/123456789012/rows-dlq, got %q", src)
+		return nil, fault.New(fault.Usage, "", "", "want the URL of an SQS queue, such as https://sqs.eu-west-1.amazonaws.com/123456789012/rows-dlq, got %q", src).
+			WithHint("What is in a poison queue of Azure Storage or a subscription of Pub/Sub goes back to its queue or topic: name that as DST.")
 	}
 	d := &deadLetters{queue: u, chain: awsauth.NewChain(&awsauth.Options{Getenv: p.Getenv}), http: &http.Client{Timeout: time.Minute}}
 	if rest, ok := strings.CutPrefix(u.Hostname(), "sqs."); ok {
@@ -137,43 +139,39 @@ type failure struct {
 	Error string `json:"error"`
 }
 
-// redriven is the document of `godwit score QUEUE --redrive --json`.
+// redriven is the document of `godwit score --redrive --json` for dead letters.
 type redriven struct {
-	Queue  string `json:"queue"`
+	Queue  string `json:"queue"` // or prefix
 	Output string `json:"output"`
 	Done   int    `json:"done"`
-	// Failed are those that stay in the queue, at most 100.
+	// Failed are those that stay where they were, at most 100.
 	Failed []failure `json:"failed"`
 	Left   int       `json:"left"` // how many stay
 }
 
-// redriveQueue scores the messages of a dead-letter queue as its function would
-// have, and removes what is done. What fails again stays.
-func (p *program) redriveQueue(ctx context.Context, f *app.Function, src, dst string, o *scoreOptions) error {
-	d, err := p.deadLetters(src)
-	if err != nil {
-		return err
+func newRedriven(src, dst string) *redriven {
+	return &redriven{Queue: src, Output: dst, Failed: []failure{}}
+}
+
+// note remembers why an item stays.
+func (r *redriven) note(id string, err error) {
+	if len(r.Failed) < 100 {
+		r.Failed = append(r.Failed, failure{id, fault.CodeOf(err).String(), app.Problems(err)[0].Error})
 	}
-	r := &redriven{Queue: src, Output: dst, Failed: []failure{}}
-	handler, err := f.Deliveries(dst, &o.app)
-	if err != nil {
-		return err
-	}
-	h := awslambda.New(http.NotFoundHandler(), r.noting(handler), nil)
-	stop := p.working("scoring " + src)
-	left, err := d.each(ctx, h, r)
-	stop()
-	if len(left) > 0 { // visible again at once
-		err = errors.Join(err, d.show(context.WithoutCancel(ctx), left))
-	}
-	if err != nil {
-		return err
-	}
-	r.Left = len(left)
+}
+
+// fail counts an item that stays.
+func (r *redriven) fail(id string, err error) {
+	r.note(id, err)
+	r.Left++
+}
+
+// printRedriven says what came of dead letters; what stays is told, and the exit code.
+func (p *program) printRedriven(r *redriven, done string) error {
 	if p.json {
 		writeJSON(p.Stdout, r)
 	} else {
-		fmt.Fprintf(p.Stdout, "%s: %d done and removed, %d stay\n", src, r.Done, r.Left)
+		fmt.Fprintf(p.Stdout, "%s: %d %s, %d stay\n", r.Queue, r.Done, done, r.Left)
 		t := newTable("item", "code", "why")
 		for _, one := range r.Failed {
 			t.add(one.ID, one.Code, firstLine(one.Error))
@@ -188,27 +186,60 @@ func (p *program) redriveQueue(ctx context.Context, f *app.Function, src, dst st
 	return nil
 }
 
+// redriveQueue scores the messages of a dead-letter queue as its function would
+// have, and removes what is done. What fails again stays.
+func (p *program) redriveQueue(ctx context.Context, f *app.Function, src, dst string, o *scoreOptions) error {
+	d, err := p.deadLetters(src)
+	if err != nil {
+		return err
+	}
+	r := newRedriven(src, dst)
+	handler, err := f.Deliveries(dst, &o.app)
+	if err != nil {
+		return err
+	}
+	h := awslambda.New(http.NotFoundHandler(), r.noting(handler), nil)
+	show := p.counting("scoring " + src)
+	left, err := d.each(ctx, h, r, o.limit, show)
+	show.end()
+	if len(left) > 0 { // visible again at once
+		err = errors.Join(err, d.show(context.WithoutCancel(ctx), left))
+	}
+	if err != nil {
+		return err
+	}
+	r.Left = len(left)
+	return p.printRedriven(r, "done and removed")
+}
+
 // noting hands deliveries on, and notes what is not done.
 func (r *redriven) noting(next trigger.Handler) trigger.Handler {
 	return trigger.HandlerFunc(func(ctx context.Context, ev *trigger.Event) []trigger.Outcome {
 		out := next.Handle(ctx, ev)
 		for i := range out {
-			if out[i].State != trigger.Done && len(r.Failed) < 100 {
-				r.Failed = append(r.Failed, failure{ev.Items[i].ID, fault.CodeOf(out[i].Err).String(), app.Problems(out[i].Err)[0].Error})
+			if out[i].State != trigger.Done {
+				r.note(ev.Items[i].ID, out[i].Err)
 			}
 		}
 		return out
 	})
 }
 
-// each scores messages until the queue gives no new ones; left are those that
-// are not done.
-func (d *deadLetters) each(ctx context.Context, h *awslambda.Handler, r *redriven) (left []letter, err error) {
+// each scores messages until the queue gives no new ones, or it were more than
+// limit if that is not 0; left are those that are not done.
+func (d *deadLetters) each(ctx context.Context, h *awslambda.Handler, r *redriven, limit int64, show *counting) (left []letter, err error) {
 	seen := map[string]bool{}
+	if limit == 0 {
+		limit = math.MaxInt64
+	}
 	for {
+		most := min(limit-int64(len(seen)), 10)
+		if most == 0 {
+			return left, nil
+		}
 		var got struct{ Messages []letter }
 		err := d.call(ctx, "ReceiveMessage", map[string]any{
-			"MaxNumberOfMessages": 10, "WaitTimeSeconds": letterWait, "VisibilityTimeout": letterHidden,
+			"MaxNumberOfMessages": most, "WaitTimeSeconds": letterWait, "VisibilityTimeout": letterHidden,
 			"MessageSystemAttributeNames": []string{"All"}, "AttributeNames": []string{"All"}, "MessageAttributeNames": []string{"All"},
 		}, &got)
 		if err != nil {
@@ -230,6 +261,7 @@ func (d *deadLetters) each(ctx context.Context, h *awslambda.Handler, r *redrive
 			return append(left, done...), err
 		}
 		r.Done += len(done)
+		show.at(r.Done, len(left))
 	}
 }
 

@@ -126,16 +126,20 @@ func readObject(ctx context.Context, stores *store.Set, url string, most int64) 
 	if err != nil {
 		return nil, err
 	}
+	return readAll(ctx, bucket, key, most)
+}
+
+func readAll(ctx context.Context, bucket store.Bucket, key string, most int64) ([]byte, error) {
 	r, err := bucket.Open(ctx, key, "", 0, -1)
 	if err != nil {
 		return nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err = errors.Join(err, r.Close()); err != nil {
-		return nil, store.Fault("", url, err)
+		return nil, store.Fault("", key, err)
 	}
 	if int64(len(text)) > most {
-		return nil, fault.New(fault.TooLarge, "", url, "want at most %d bytes, got more", most)
+		return nil, fault.New(fault.TooLarge, "", key, "want at most %d bytes, got more", most)
 	}
 	return text, nil
 }
