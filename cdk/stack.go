@@ -16,6 +16,7 @@ type StackProps struct {
 type Stack struct {
 	awscdk.Stack
 	Online *OnlineFunction
+	Batch  *BatchScoring // nil where nothing starts batch scoring
 }
 
 // NewStack makes of a function what its godwit.yaml says: the function with its
@@ -23,5 +24,6 @@ type Stack struct {
 func NewStack(scope constructs.Construct, id string, p *StackProps) *Stack {
 	s := &Stack{Stack: awscdk.NewStack(scope, jsii.String(id), &p.StackProps)}
 	s.Online = NewOnlineFunction(s.Stack, "Online", onlineFunctionProps(s.Stack, p.Function))
+	s.addBatch(p.Function)
 	return s
 }
