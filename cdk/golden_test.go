@@ -1,0 +1,202 @@
+package cdk_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+
+	"godwit.dev/cdk"
+	"godwit.dev/infra/spec"
+	"godwit.dev/internal/golden"
+)
+
+// A variant is an example with other settings than its own godwit.yaml's.
+type variant struct {
+	name, example string
+	yaml          string // behind "model:", in the place of the example's own; "": the example as it is
+}
+
+const rows = "batch: {input: rows/, output: scores/, passThrough: [id]}\n"
+
+// variants are what has golden templates: each example as it is, and each of
+// the larger choices once.
+var variants = []variant{
+	{"digits", "digits", ""},
+	{"penguins", "penguins", ""},
+	{"digits-batch", "digits", rows + "triggers: [objects]\ntargets: {awslambda: {api: none}}"},
+	{"digits-batch-ordered", "digits", "batch: {input: rows/, output: scores/, order: skip-group, claims: dynamodb://digits-claims, deadLetter: true}\ntriggers: [queue]\ntargets: {awslambda: {api: none}}"},
+	{"digits-rest-jwt", "digits", "auth: {jwt: {issuer: https://issuer.example.com/, audience: [models]}}\ntargets: {awslambda: {api: rest, throttle: {rate: 50, burst: 100}, cors: [https://a.example.com]}}"},
+	{"digits-url-stream", "digits", "targets: {awslambda: {api: url, responseStreaming: true}}"},
+	{"digits-url-key", "digits", "auth: key\ntargets: {awslambda: {api: url, secrets: {GODWIT_API_KEYS: digits/keys}}}"},
+	{"digits-canary", "digits", "targets: {awslambda: {rollout: Canary10Percent5Minutes, provisionedConcurrency: 2}}"},
+	{"digits-vpc", "digits", "targets: {awslambda: {vpc: {subnets: [subnet-0a1b2c3d, subnet-1a1b2c3d]}, kmsKey: " + keyARN + "}}"},
+	{"digits-managed-gpu", "digits", "targets: {awslambda: {api: none, gpu: 16GB, managedInstances: {capacityProvider: " + providerARN + "}}}\nbatch: {input: rows/, output: scores/}\ntriggers: [objects]"},
+	{"digits-aws-solutions", "digits", rows + "triggers: [objects]\ncompliance: aws-solutions\ntargets: {awslambda: {api: rest, rollout: Linear10PercentEvery1Minute}}"},
+	{"digits-hipaa", "digits", rows + "triggers: [objects]\ncompliance: hipaa\ntargets: {awslambda: {api: rest, vpc: {subnets: [subnet-0a1b2c3d, subnet-1a1b2c3d]}}}"},
+	{"penguins-image", "penguins", "batch: {input: rows/, output: scores/}\ntriggers: [objects, queue]\ntargets: {awslambda: {package: image, architecture: arm64, tracing: passThrough}}"},
+}
+
+// load is the function of a variant, with a small package in the place of the
+// real one: what is in it is not looked at.
+func (v variant) load(t testing.TB) *cdk.Function {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join("..", "examples", v.example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.yaml != "" {
+		model := filepath.Join(dir, v.example+".onnx")
+		dir = t.TempDir()
+		if err := os.Symlink(model, filepath.Join(dir, v.example+".onnx")); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, spec.FileName), "model: "+v.example+".onnx\n"+v.yaml+"\n")
+	}
+	s, err := spec.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &cdk.LoadOptions{Image: image}
+	if s.Targets.AWSLambda.Package == "zip" {
+		o = &cdk.LoadOptions{Zip: pack(t, filepath.Join(t.TempDir(), "function.zip"), map[string]string{"bootstrap": "x"})}
+	}
+	f, err := cdk.Load(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// proven is a variant's proof; the spec must not be refused.
+func (v variant) proven(t testing.TB) *proof {
+	t.Helper()
+	p, refusal := prove(t, v.load(t))
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	return p
+}
+
+// TestGolden compares the templates with those that a person has read.
+func TestGolden(t *testing.T) {
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			golden.Check(t, "golden/"+v.name+".json", scrubbed(t, v.proven(t).raw))
+		})
+	}
+}
+
+// Every byte of a package changes its digest, the key of its asset, and the
+// logical id of the version that is published of it.
+var (
+	assetKey  = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
+	versionID = regexp.MustCompile(`(CurrentVersion[0-9A-F]{8})[0-9a-f]{32}`)
+	stageID   = regexp.MustCompile(`(Deployment[0-9A-F]{8})[0-9a-f]{32}`)
+)
+
+// scrubbed is a template as a golden file has it: sorted, by resource, without
+// what changes with each package.
+func scrubbed(t testing.TB, raw []byte) []byte {
+	t.Helper()
+	raw = assetKey.ReplaceAll(raw, []byte("DIGEST"))
+	raw = versionID.ReplaceAll(raw, []byte("${1}VERSION"))
+	raw = stageID.ReplaceAll(raw, []byte("${1}VERSION"))
+	var all map[string]any
+	if err := json.Unmarshal(raw, &all); err != nil {
+		t.Fatal(err)
+	}
+	// CDK's own check of its bootstrap version is the same in each template.
+	delete(all, "Parameters")
+	delete(all, "Rules")
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", " ")
+	if err := e.Encode(all); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// TestSameTemplateTwice is that a template follows from its function alone.
+func TestSameTemplateTwice(t *testing.T) {
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			if a, b := v.proven(t).raw, v.proven(t).raw; !bytes.Equal(a, b) {
+				t.Errorf("want the same template of the same function, got two")
+			}
+		})
+	}
+}
+
+// TestRules holds every template, of the examples, of their variants and of all
+// pairs of what the spec allows, to the rules, and testdata/wildcards.txt to
+// what is there.
+func TestRules(t *testing.T) {
+	used := map[string]bool{}
+	check := func(t *testing.T, p *proof) {
+		for _, s := range append(p.identities(), p.resourced()...) {
+			for _, w := range wildcards(s) {
+				used[w] = true
+			}
+		}
+		for _, f := range findings(p.document) {
+			t.Error(f)
+		}
+	}
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) { check(t, v.proven(t)) })
+	}
+	dims, all, covered, refused := pairwise()
+	for i, r := range all {
+		t.Run(fmt.Sprint("row", i), func(t *testing.T) {
+			p, refusal := prove(t, loadRow(t, r.yaml(dims)))
+			if refusal != nil {
+				t.Fatalf("%s\n%v\n%s", r.name(dims), refusal, refusal.Hint)
+			}
+			check(t, p)
+			if t.Failed() {
+				t.Log(r.name(dims))
+			}
+		})
+	}
+	t.Logf("%d rows cover %d pairs of what the spec allows; it refuses %d pairs", len(all), len(covered), len(refused))
+	for w, why := range allowed() {
+		if !used[w] {
+			t.Errorf("testdata/wildcards.txt has %q, want it gone: no role has it any more", w)
+		}
+		if why == "" {
+			t.Errorf("testdata/wildcards.txt has %q without a reason above it", w)
+		}
+	}
+}
+
+// TestRefusals is that what the spec takes and the constructs do not is refused
+// with a hint, and not passed over.
+func TestRefusals(t *testing.T) {
+	dims := dimensions()
+	for _, u := range refusals {
+		r := make(row, len(dims))
+		for i, d := range dims {
+			for c, choice := range d.choices {
+				if slices.Contains(u.choices, d.name+"="+choice.name) {
+					r[i] = c
+				}
+			}
+		}
+		t.Run(r.name(dims), func(t *testing.T) {
+			_, refusal := prove(t, loadRow(t, r.yaml(dims)))
+			if refusal == nil {
+				t.Fatal("want it refused, got a stack")
+			}
+			if !bytes.Contains([]byte(refusal.Error()+" "+refusal.Hint), []byte(u.says)) || refusal.Hint == "" {
+				t.Errorf("want %q with a hint, got %v (%s)", u.says, refusal, refusal.Hint)
+			}
+		})
+	}
+}
