@@ -54,6 +54,9 @@ func run(ctx context.Context, p *app.Process, parts Parts) error {
 		return fault.New(fault.BadConfig, "fnlambda.Main", "AWS_LAMBDA_RUNTIME_API", "want the address of Lambda's Runtime API, got none").
 			WithHint("This program runs on AWS Lambda. On a laptop use godwit serve --as awslambda.")
 	}
+	if target := p.Getenv(hookVariable); target != "" {
+		return check(ctx, p, api, target)
+	}
 	f, h, err := start(ctx, p, parts)
 	if err != nil {
 		if ctx.Err() != nil { // told to stop before it began
@@ -75,11 +78,7 @@ func run(ctx context.Context, p *app.Process, parts Parts) error {
 // start does all that is to be done before the first invocation.
 func start(ctx context.Context, p *app.Process, parts Parts) (*app.Function, *awslambda.Handler, error) {
 	begun := time.Now()
-	var others []string
-	if root := p.Getenv("LAMBDA_TASK_ROOT"); root != "" {
-		others = append(others, root)
-	}
-	path, err := p.Folder(others...)
+	path, err := folder(p)
 	if err != nil {
 		return nil, nil, err
 	}
