@@ -16,14 +16,17 @@ import (
 // LambdaProps is what the functions for requests and for batches have in
 // common, under Lambda's names.
 type LambdaProps struct {
-	Code                         awslambda.Code         // the package: a zip, or an image by Code_FromEcrImage; required
-	Image                        *bool                  // whether Code is an image; nil: a zip
-	Architecture                 awslambda.Architecture // nil: x86_64
-	MemorySize                   *float64               // MiB; nil: 1769, one vCPU
-	EphemeralStorageSize         awscdk.Size            // nil: 512 MiB
-	Timeout                      awscdk.Duration        // nil: 60 s; 29 s behind an HTTP API, 28 s behind a REST API
-	Environment                  *map[string]*string
-	Description                  *string
+	Code                 awslambda.Code         // the package: a zip, or an image by Code_FromEcrImage; required
+	Image                *bool                  // whether Code is an image; nil: a zip
+	Architecture         awslambda.Architecture // nil: x86_64
+	MemorySize           *float64               // MiB; nil: 1769, one vCPU
+	EphemeralStorageSize awscdk.Size            // nil: 512 MiB
+	Timeout              awscdk.Duration        // nil: 60 s; 29 s behind an HTTP API, 28 s behind a REST API
+	Environment          *map[string]*string
+	Description          *string
+	// Digest is the package's, "sha256:…", which versions carry as their
+	// description, to be gone back to; "": none.
+	Digest                       string
 	ReservedConcurrentExecutions *float64 // nil: none
 	// DeadLetterArn is the queue or topic for asynchronous calls that failed
 	// for good; nil: none. The role may send to it.
@@ -53,6 +56,7 @@ func lambdaProps(scope constructs.Construct, f *Function) LambdaProps {
 		Environment:          variables(f),
 		Tracing:              awslambda.Tracing_ACTIVE,
 		LogRetention:         retention(t.LogRetention),
+		Digest:               packageDigest(f),
 	}
 	if f.Image != "" {
 		p.Code, p.Image = imageCode(scope, f.Image), jsii.Bool(true)
@@ -134,7 +138,7 @@ func newLambda(scope constructs.Construct, id string, p *LambdaProps) *lambda {
 		Tracing:                      tracing,
 		Role:                         l.Role.IRole,
 		LogGroup:                     l.LogGroup,
-		CurrentVersionOptions:        &awslambda.VersionOptions{RemovalPolicy: awscdk.RemovalPolicy_RETAIN},
+		CurrentVersionOptions:        versionOptions(p.Digest),
 	}
 	if props.Timeout == nil {
 		props.Timeout = awscdk.Duration_Seconds(jsii.Number(60))
