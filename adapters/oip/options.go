@@ -34,6 +34,11 @@ type Options struct {
 	// to the caller, whose timeout parameter can only shorten it.
 	Timeout time.Duration
 
+	// MaxAge is how long caches on the way may keep an answer, in whole seconds.
+	// It opens GET …/infer/{request}, where the request is in the path. 0: there
+	// is no such route.
+	MaxAge time.Duration
+
 	// Auth checks the callers of every route but the probes, before anything of
 	// a request's body is read; nil lets everybody in.
 	Auth Authorizer

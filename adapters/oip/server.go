@@ -93,9 +93,9 @@ func (s *Server) addRoutes() {
 				s.routes = append(s.routes, Route{method, pattern, scope == "", scope})
 			}
 		}
-		rt := route{scope: scope, endpoints: m, allow: strings.Join(append(allow, http.MethodOptions), ", "), infer: strings.HasSuffix(pattern, "/infer")}
+		rt := route{scope: scope, endpoints: m, allow: strings.Join(append(allow, http.MethodOptions), ", "), infer: scope == ScopeInfer}
 		s.mux.Handle(pattern, s.serve(rt))
-		if rt.infer {
+		if strings.HasSuffix(pattern, "/infer") {
 			s.infer = rt
 		}
 	}
@@ -112,6 +112,9 @@ func (s *Server) addRoutes() {
 		add(ScopeMetadata, model+"/config", get(s.serveConfig))
 		add(ScopeMetadata, model+"/stats", get(s.serveStatistics))
 		add(ScopeInfer, model+"/infer", post(s.serveInfer))
+		if s.opts.MaxAge > 0 {
+			add(ScopeInfer, model+"/infer/{request}", get(s.serveCacheable))
+		}
 	}
 	add(ScopeMetadata, "/v2/models/stats", get(s.serveStatistics))
 	add(ScopeMetadata, "/v2/repository/index", post(s.serveIndex))
