@@ -115,10 +115,17 @@ func TestHeaderBombs(t *testing.T) {
 		{"dots", "GET /v2/../../etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "400"},
 		{"bad escape", "GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "400"},
 	}
-	for _, tt := range tests {
+	// All at once: net/http waits half a second before it hangs up on some.
+	answers := make([]func() string, len(tests))
+	for i, tt := range tests {
+		c := s.tcp()
+		answer := make(chan string, 1)
+		go func() { answer <- exchange(t, c, tt.text) }()
+		answers[i] = func() string { return <-answer }
+	}
+	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel() // net/http waits half a second before it hangs up on some
-			if got := exchange(t, s.tcp(), tt.text); statusOf(got) != tt.want {
+			if got := answers[i](); statusOf(got) != tt.want {
 				t.Errorf("got %.300q, want %s", got, tt.want)
 			}
 		})
@@ -184,18 +191,19 @@ func TestSlowCallersGoAway(t *testing.T) {
 		{"half a chunk", inferHead + "Transfer-Encoding: chunked\r\n\r\n5\r\n{", "504"},
 		{"a body for a route that reads none", "POST /v2/models/flat HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n", "405"},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			const n = 20
-			conns := make([]*net.TCPConn, n)
-			for i := range conns {
-				conns[i] = s.tcp()
-				if _, err := io.WriteString(conns[i], tt.text); err != nil {
-					t.Fatal(err)
-				}
+	const n = 20
+	conns := make([][n]*net.TCPConn, len(tests))
+	for i, tt := range tests { // all at once: each takes as long as the longest
+		for k := range n {
+			conns[i][k] = s.tcp()
+			if _, err := io.WriteString(conns[i][k], tt.text); err != nil {
+				t.Fatal(err)
 			}
-			for _, c := range conns {
+		}
+	}
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, c := range conns[i] {
 				got, err := io.ReadAll(c) // ends when the server hangs up
 				if errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Fatal("the connection stays open")

@@ -33,7 +33,10 @@ func TestWithoutLane(t *testing.T) {
 		{"DrainUnderLoad", TestDrainUnderLoad}, {"DrainEndsLongRequestsWithAnAnswer", TestDrainEndsLongRequestsWithAnAnswer},
 		{"DrainCutsOffWhatDoesNotEnd", TestDrainCutsOffWhatDoesNotEnd}, {"DrainDoesNotWaitForTheIdle", TestDrainDoesNotWaitForTheIdle},
 	} {
-		t.Run(tt.name, tt.test)
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // most of them wait
+			tt.test(t)
+		})
 	}
 }
 
