@@ -1,6 +1,9 @@
 package spec
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // AWSLambda is one Lambda function. Field names are CloudFormation's where
 // they have one.
@@ -19,6 +22,8 @@ type AWSLambda struct {
 	EphemeralStorage       Bytes
 	ReservedConcurrency    int // 0 reserves nothing
 	ProvisionedConcurrency int // started and waiting; 0 is none
+	// ProvisionedSchedule changes ProvisionedConcurrency at times; nil is never.
+	ProvisionedSchedule []ScheduledConcurrency
 	// GPU is AcceleratorMemorySize, the least memory of the GPU that each
 	// environment gets; 0 is no GPU.
 	GPU              Bytes
@@ -26,6 +31,7 @@ type AWSLambda struct {
 	Rollout          string            // a CodeDeploy configuration, or "AllAtOnce"
 	Throttle         *Throttle         // of the API; nil leaves it to the account
 	CORS             []string          // origins that browsers may call from; nil is none
+	EdgeCache        *EdgeCache        // nil puts no CDN in front
 	VPC              *VPC              // nil runs outside of one
 	KMSKey           string            // ARN; "" is AWS's own key
 	LogRetention     Duration
@@ -46,8 +52,18 @@ type Throttle struct {
 	Burst int // requests at once
 }
 
+// ScheduledConcurrency is how many environments wait from a time on.
+type ScheduledConcurrency struct {
+	At          string // cron(…), rate(…) or at(…), as Application Auto Scaling has them
+	Timezone    string // as "Europe/Berlin"; "" is UTC
+	Concurrency int    // 0 is none
+}
+
 // VPC is where a function's network interfaces are.
-type VPC struct{ Subnets, SecurityGroups []string }
+type VPC struct {
+	ID                      string // needed where SecurityGroups is nil
+	Subnets, SecurityGroups []string
+}
 
 func (t *AWSLambda) keys() []key {
 	// Lambda quotas and CloudFormation's property limits; a GPU's sizes are
@@ -63,6 +79,7 @@ func (t *AWSLambda) keys() []key {
 		{name: "ephemeralStorage", to: size(&t.EphemeralStorage, 512*MiB, 10240*MiB, MiB), doc: "The size of /tmp.", why: "what is free of charge"},
 		{name: "reservedConcurrency", to: integer(&t.ReservedConcurrency, 1, unbounded), doc: "The most environments, taken from the account's."},
 		{name: "provisionedConcurrency", to: integer(&t.ProvisionedConcurrency, 1, unbounded), doc: "Environments that are started before they are needed."},
+		{name: "provisionedSchedule", to: list[ScheduledConcurrency, *ScheduledConcurrency]{&t.ProvisionedSchedule}, doc: "Other numbers of environments at other times; needs provisionedConcurrency."},
 		{name: "gpu", to: pick(size(&t.GPU, 0, 0, 0), 3*GB, 6*GB, 12*GB, 16*GB, 24*GB, 48*GB), doc: "The least memory of the GPU of each environment; needs managedInstances and amd64."},
 		{name: "managedInstances", to: object[ManagedInstances](&t.ManagedInstances), doc: "Run on EC2 instances of a capacity provider."},
 		{name: "rollout", to: oneOf(&t.Rollout, "AllAtOnce", "Canary10Percent5Minutes", "Canary10Percent10Minutes", "Canary10Percent15Minutes", "Canary10Percent30Minutes",
@@ -70,6 +87,7 @@ func (t *AWSLambda) keys() []key {
 			doc: "How CodeDeploy moves traffic to a new version.", why: "nothing to wait for until there is traffic to protect"},
 		{name: "throttle", to: object[Throttle](&t.Throttle), doc: "What the API lets through."},
 		{name: "cors", to: texts{&t.CORS, rule{what: "an origin such as https://example.com", pattern: `^(\*|https?://[^/\s]+)$`}}, doc: "Origins that browsers may call from."},
+		{name: "edgeCache", to: object[EdgeCache](&t.EdgeCache), doc: "CloudFront in front, which keeps answers to requests made with GET."},
 		{name: "vpc", to: object[VPC](&t.VPC), doc: "Run inside a VPC."},
 		{name: "kmsKey", to: text(&t.KMSKey, arn), doc: "The key for variables, logs, queues and buckets.", shown: "AWS's own"},
 		{name: "logRetention", to: pick(duration(&t.LogRetention, 0, 0, 0), day, 3*day, 5*day, 7*day, 14*day, 30*day, 60*day, 90*day, 120*day, 150*day, 180*day, 365*day, 400*day, 545*day, 731*day), doc: "How long logs are kept.", why: "long enough to look back a month"},
@@ -94,10 +112,19 @@ func (t *Throttle) keys() []key {
 	}
 }
 
+func (s *ScheduledConcurrency) keys() []key {
+	return []key{
+		{name: "at", to: text(&s.At, rule{what: "a schedule such as cron(0 8 ? * MON-FRI *)", typ: "schedule", pattern: `^(cron|rate|at)\([A-Za-z0-9 ,*?/LW#:-]+\)$`, max: 256}), doc: "From when on: cron(…), rate(…) or at(…), as Application Auto Scaling has them.", required: true},
+		{name: "timezone", to: text(&s.Timezone, rule{what: "a time zone such as Europe/Berlin", typ: "name", pattern: `^[A-Za-z_+-]+(/[A-Za-z0-9_+-]+)*$`, max: 64}), doc: "The time zone of cron and at.", shown: "UTC"},
+		{name: "concurrency", to: integer(&s.Concurrency, 0, unbounded), doc: "Environments that are started before they are needed; 0 is none.", required: true},
+	}
+}
+
 func (v *VPC) keys() []key {
 	return []key{
+		{name: "id", to: text(&v.ID, resource), doc: "The VPC, where a security group is to be made in it."},
 		{name: "subnets", to: texts{&v.Subnets, resource}, doc: "Subnets, in two zones or more.", required: true},
-		{name: "securityGroups", to: texts{&v.SecurityGroups, resource}, doc: "Security groups.", shown: "one is made"},
+		{name: "securityGroups", to: texts{&v.SecurityGroups, resource}, doc: "Security groups.", shown: "one is made in the VPC `id`"},
 	}
 }
 
@@ -123,6 +150,9 @@ func (t *AWSLambda) setDefaults(d *defaults) {
 	set(d, "rollout", &t.Rollout, "AllAtOnce")
 	set(d, "logRetention", &t.LogRetention, 30*day)
 	set(d, "tracing", &t.Tracing, "active")
+	if t.EdgeCache != nil {
+		t.EdgeCache.setDefaults(d.at("edgeCache"))
+	}
 	if m := t.ManagedInstances; m != nil {
 		d := d.at("managedInstances")
 		set(d, "maxConcurrency", &m.MaxConcurrency, 4)
@@ -188,12 +218,24 @@ func (t *AWSLambda) check(d *decoder, path string, s *Spec) {
 		at, p := at("responseStreaming")
 		d.add(at, p, "Use api: url or rest.", "api %s cannot stream", t.API)
 	}
+	if t.EdgeCache != nil {
+		t.EdgeCache.check(d, join(path, "edgeCache"), t.API, s)
+	}
 	if t.API != "http" && t.API != "rest" {
 		d.only(path, "api http or rest", "throttle", "basePath")
 	}
 	if t.ReservedConcurrency > 0 && t.ProvisionedConcurrency > t.ReservedConcurrency {
 		at, p := at("provisionedConcurrency")
 		d.add(at, p, "", "want at most reservedConcurrency %d, got %d", t.ReservedConcurrency, t.ProvisionedConcurrency)
+	}
+	if t.ProvisionedConcurrency == 0 {
+		d.only(path, "provisionedConcurrency given", "provisionedSchedule")
+	}
+	for i, one := range t.ProvisionedSchedule {
+		if t.ReservedConcurrency > 0 && one.Concurrency > t.ReservedConcurrency {
+			at, p := at(fmt.Sprintf("provisionedSchedule[%d].concurrency", i))
+			d.add(at, p, "", "want at most reservedConcurrency %d, got %d", t.ReservedConcurrency, one.Concurrency)
+		}
 	}
 	if b := s.Batch; b != nil && b.Size > 10 && b.Window < second {
 		d.add(d.where("batch.size"), "batch.size", "Add window: 1s.", "want at most 10 without a window on awslambda, as SQS has it, got %d", b.Size)
