@@ -10,7 +10,7 @@ type EdgeCache struct {
 	KeyGroup            string   // CloudFront's key group whose signed URLs and cookies let viewers in; "" lets everybody in
 	Domain, Certificate string   // a name of one's own, and its certificate's ARN in us-east-1; "" is CloudFront's
 	WebACL              string   // ARN of a web ACL for CloudFront; "" is none
-	PriceClass          string   // "100", "200" or "all": where answers are kept
+	PriceClass          string   // "PriceClass_100", "PriceClass_200" or "PriceClass_All": where answers are kept
 	AccessLogs          bool     // whether CloudFront writes access logs, which hold each request's values
 }
 
@@ -21,12 +21,12 @@ func (e *EdgeCache) keys() []key {
 		{name: "domain", to: text(&e.Domain, rule{what: "a domain name such as scores.example.com", typ: "name", max: 253, pattern: `^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`}), doc: "A name of your own, with its certificate. Without, callers may use TLS 1.0 and 1.1 too: CloudFront has no choice for its own name.", shown: "CloudFront's"},
 		{name: "certificate", to: text(&e.Certificate, rule{what: "the ARN of a certificate in us-east-1", typ: "ARN", pattern: `^arn:[a-z-]+:acm:us-east-1:[0-9]{12}:certificate/[A-Za-z0-9-]+$`}), doc: "The certificate of the domain."},
 		{name: "webACL", to: text(&e.WebACL, rule{what: "the ARN of a web ACL for CloudFront", typ: "ARN", pattern: `^arn:[a-z-]+:wafv2:us-east-1:[0-9]{12}:global/webacl/[^\s"/]+/[A-Za-z0-9-]+$`}), doc: "A web ACL of AWS WAF, which is made for CloudFront."},
-		{name: "priceClass", to: oneOf(&e.PriceClass, "100", "200", "all"), doc: "Where answers are kept: North America and Europe; also Asia, the Middle East and Africa; everywhere.", why: "the cheapest"},
+		{name: "priceClass", to: oneOf(&e.PriceClass, "PriceClass_100", "PriceClass_200", "PriceClass_All"), doc: "Where answers are kept: North America and Europe; also Asia, the Middle East and Africa; everywhere.", why: "the cheapest"},
 		{name: "accessLogs", to: flag(&e.AccessLogs), doc: "Keep CloudFront's access logs in a bucket. They hold each request's path, and that is its values."},
 	}
 }
 
-func (e *EdgeCache) setDefaults(d *defaults) { set(d, "priceClass", &e.PriceClass, "100") }
+func (e *EdgeCache) setDefaults(d *defaults) { set(d, "priceClass", &e.PriceClass, "PriceClass_100") }
 
 // check notes where answers that are kept would be wrong, or anybody's.
 func (e *EdgeCache) check(d *decoder, path string, api string, s *Spec) {

@@ -10,7 +10,7 @@ import (
 func sample() *Spec {
 	s := &Spec{Models: []Model{{Path: "model.onnx"}}, Batch: &Batch{Split: &Split{}}, Budget: &Budget{}}
 	t := &s.Targets
-	t.AWSLambda = &AWSLambda{ManagedInstances: &ManagedInstances{}, Throttle: &Throttle{}, VPC: &VPC{}}
+	t.AWSLambda = &AWSLambda{ManagedInstances: &ManagedInstances{}, EdgeCache: &EdgeCache{}, Throttle: &Throttle{}, VPC: &VPC{}}
 	t.CloudRun = &CloudRun{Push: &CloudRunPush{}, Job: &CloudRunJob{}}
 	t.AzureFunctions = &AzureFunctions{}
 	t.Knative = &Knative{}
