@@ -73,8 +73,8 @@ func ruleArrives(t *document, say report) {
 	if a.API != "none" && len(t.ours("Online")) == 0 {
 		say(nil, "want a function for requests with api: %s, got none", a.API)
 	}
-	if (t.spec.Batch != nil) != (len(t.ours("Batch")) > 0) {
-		say(nil, "want a function for batches exactly where there is a batch, got %d", len(t.ours("Batch")))
+	if (t.spec.Batch != nil && len(t.spec.Triggers) > 0) != (len(t.ours("Batch")) > 0) {
+		say(nil, "want a function for batches exactly where something starts them, got %d", len(t.ours("Batch")))
 	}
 	for _, f := range t.ours("Online") {
 		want(f, "Timeout", time.Duration(a.Timeout).Seconds(), f.at("Timeout"))

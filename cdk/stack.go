@@ -25,5 +25,6 @@ func NewStack(scope constructs.Construct, id string, p *StackProps) *Stack {
 	s := &Stack{Stack: awscdk.NewStack(scope, jsii.String(id), &p.StackProps)}
 	s.Online = NewOnlineFunction(s.Stack, "Online", onlineFunctionProps(s.Stack, p.Function))
 	s.addBatch(p.Function)
+	AddCompliance(s.Stack, p.Function.Spec.Compliance)
 	return s
 }

@@ -1,0 +1,65 @@
+package cdk_test
+
+import (
+	"encoding/csv"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"godwit.dev/internal/golden"
+)
+
+// TestCompliance compares what the rule packs find with testdata/compliance: a
+// finding that is new fails, and so does one that is gone. One that nobody
+// acknowledged fails whatever the files say.
+func TestCompliance(t *testing.T) {
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			f := v.load(t)
+			if f.Spec.Compliance == "none" {
+				return
+			}
+			p, refusal := prove(t, f)
+			if refusal != nil {
+				t.Fatal(refusal)
+			}
+			found := nagged(t, p)
+			for _, l := range found {
+				if !strings.HasPrefix(l, "Suppressed ") {
+					t.Error("not acknowledged: ", l)
+				}
+			}
+			golden.Check(t, "compliance/"+v.name+".txt", []byte(strings.Join(found, "\n")+"\n"))
+		})
+	}
+}
+
+// nagged is what cdk-nag found, as "Suppressed RULE path: reason", sorted.
+func nagged(t testing.TB, p *proof) []string {
+	t.Helper()
+	reports, _ := filepath.Glob(filepath.Join(p.out, "*-NagReport.csv"))
+	if len(reports) != 1 {
+		t.Fatalf("want one report of cdk-nag, got %d", len(reports))
+	}
+	r, err := os.Open(reports[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	lines, err := csv.NewReader(r).ReadAll()
+	if err != nil || len(lines) < 10 {
+		t.Fatalf("want a report of ten lines and more, got %d: %v", len(lines), err)
+	}
+	var all []string
+	for _, l := range lines[1:] {
+		rule, path, compliance, reason := l[0], l[1], l[2], l[3]
+		if compliance != "Compliant" {
+			all = append(all, fmt.Sprintf("%s %s %s: %s", compliance, rule, strings.TrimPrefix(path, p.spec.Name+"/"), reason))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
