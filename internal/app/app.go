@@ -291,7 +291,7 @@ func (f *Function) open(ctx context.Context, m *spec.Model) (*infer.Model, error
 
 // launch loads what was inspected.
 func (f *Function) launch(ctx context.Context, m *spec.Model, i *inspected) (*infer.Model, error) {
-	if err := keepable(m, i); err != nil {
+	if err := f.keepable(m, i); err != nil {
 		return nil, err
 	}
 	o := &infer.Options{Name: m.Name, Version: m.Version, Digest: i.digest, Provider: f.provider(), Deterministic: i.graph.Deterministic}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"time"
 
 	"godwit.dev/infra/spec"
 	"godwit.dev/runtime/fault"
@@ -26,10 +27,26 @@ func (f *Function) cacheBytes(m *infer.Model) int64 {
 	return max(named, 0)
 }
 
+// edgeAge is how long caches in front of the function may keep its answers; 0
+// where there is none. Requests in paths are for them alone: elsewhere there is
+// no such route.
+func (f *Function) edgeAge() time.Duration {
+	if t := f.Spec.Targets.AWSLambda; f.opts.Target == "awslambda" && t != nil && t.EdgeCache != nil {
+		return time.Duration(t.EdgeCache.MaxAge)
+	}
+	return 0
+}
+
 // keepable refuses a cache for a model whose answers may differ from one
 // request to the next: a kept one would be wrong.
-func keepable(m *spec.Model, i *inspected) error {
-	if m.Cache.Mode == "off" || i.graph.Deterministic {
+func (f *Function) keepable(m *spec.Model, i *inspected) error {
+	where := "cache"
+	if t := f.Spec.Targets.AWSLambda; m.Cache.Mode == "off" && t != nil && t.EdgeCache != nil {
+		where = "edgeCache"
+	} else if m.Cache.Mode == "off" {
+		return nil
+	}
+	if i.graph.Deterministic {
 		return nil
 	}
 	what, ops := "random", i.model.Random
@@ -37,5 +54,5 @@ func keepable(m *spec.Model, i *inspected) error {
 		what, ops = "unknown", i.model.Custom()
 	}
 	return fault.New(fault.BadConfig, "app.Load", fmt.Sprintf("model %q", m.Name), "want equal answers to equal requests to keep them, got the %s operator %s", what, ops[0]).
-		WithHint("Leave cache out for this model.")
+		WithHint("Leave %s out for this model.", where)
 }

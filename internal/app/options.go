@@ -24,6 +24,7 @@ func (f *Function) Server(o oip.Options) *oip.Server {
 	o.CompressionRatio = f.Spec.Limits.CompressionRatio
 	o.NaN = nanPolicy(f.Spec.Models)
 	o.Timeout = time.Duration(f.Spec.Limits.Request)
+	o.MaxAge = f.edgeAge()
 	o.Log, o.Sink = f.opts.Logger, f.opts.Sink
 	o.Admit, o.Reload = f.guard.admit, f.reloadModel
 	if limit := f.opts.Quota.Memory; limit > 0 && o.BodyMemory == 0 {
