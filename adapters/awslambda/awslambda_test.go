@@ -53,7 +53,7 @@ func function(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	o := &awslambda.Options{SkipGroup: os.Getenv("TEST_SKIP_GROUP") != "", Metrics: awslambda.NewMetrics(os.Stdout, "function")}
+	o := &awslambda.Options{SkipGroup: os.Getenv("TEST_SKIP_GROUP") != "", Metrics: awslambda.NewMetrics(os.Stdout, "function", "7")}
 	o.Stream, _ = strconv.ParseBool(os.Getenv("GODWIT_RESPONSE_STREAM"))
 	return awslambda.New(s.API, s.Events, o).Serve(ctx)
 }

@@ -204,7 +204,7 @@ func TestAnswersOfAToldSize(t *testing.T) {
 // A topic's line is printed only if there is something to say.
 func TestNothingIsPrintedWithoutMetrics(t *testing.T) {
 	printed := 0
-	m := awslambda.NewMetrics(writerFunc(func(p []byte) (int, error) { printed++; return len(p), nil }), "f")
+	m := awslambda.NewMetrics(writerFunc(func(p []byte) (int, error) { printed++; return len(p), nil }), "f", "7")
 	m.Flush()
 	m.Start("", 0)
 	m.Flush()

@@ -132,7 +132,7 @@ func TestHeadersOfReplies(t *testing.T) {
 // No metric is lost for want of room in an object.
 func TestManyMetrics(t *testing.T) {
 	var out bytes.Buffer
-	m := awslambda.NewMetrics(&out, "f")
+	m := awslambda.NewMetrics(&out, "f", "7")
 	for i := range 250 {
 		m.Start(fmt.Sprintf("phase%d", i), time.Second)
 	}

@@ -1,6 +1,7 @@
 package awslambda
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,13 +29,17 @@ const Namespace = "Godwit"
 // invocations, so nothing may wait. Its methods may be called concurrently;
 // with several invocations at a time a line may tell of more than one.
 //
-// Metrics have the dimensions Function, Model and Version, or Function alone.
-// What runs, and the codes of refused requests, are properties of the line: to
+// Metrics have the dimensions Function, Model and Version, or Function alone;
+// Faults, the requests that failed by the function's own doing (codes of status
+// 5xx), have Function and ExecutedVersion, the function's version, so that a
+// canary can be told from what ran before it, or Function alone, and are only
+// written where there are some. What runs, and the codes of refused requests, are properties of the line: to
 // search by, without a series for each.
 type Metrics struct {
 	mu       sync.Mutex
 	w        io.Writer
 	function string
+	executed string // the function's version
 	runtime  telemetry.RuntimeInfo
 	lines    []*line
 }
@@ -42,17 +47,16 @@ type Metrics struct {
 var _ telemetry.Sink = (*Metrics)(nil)
 
 // NewMetrics returns Metrics that write to w, which is os.Stdout on Lambda, for
-// the function of this name; "" is "function".
-func NewMetrics(w io.Writer, function string) *Metrics {
-	if function == "" { // a dimension must have a value
-		function = "function"
-	}
-	return &Metrics{w: w, function: function}
+// the function of this name and version; "" is "function" and "$LATEST".
+func NewMetrics(w io.Writer, function, version string) *Metrics {
+	// A dimension must have a value.
+	return &Metrics{w: w, function: cmp.Or(function, "function"), executed: cmp.Or(version, "$LATEST")}
 }
 
 // line is what becomes one object.
 type line struct {
 	model, version string // "" for what is the process's
+	executed       bool   // by the function's version
 	metrics        []metric
 	codes          []string
 }
@@ -65,11 +69,23 @@ type metric struct {
 // at is the line of a model.
 func (m *Metrics) at(model, version string) *line {
 	for _, l := range m.lines {
-		if l.model == model && l.version == version {
+		if l.model == model && l.version == version && !l.executed {
 			return l
 		}
 	}
 	l := &line{model: model, version: version}
+	m.lines = append(m.lines, l)
+	return l
+}
+
+// faults is the line of the function's version.
+func (m *Metrics) faults() *line {
+	for _, l := range m.lines {
+		if l.executed {
+			return l
+		}
+	}
+	l := &line{executed: true}
 	m.lines = append(m.lines, l)
 	return l
 }
@@ -108,6 +124,9 @@ func (m *Metrics) Request(e telemetry.RequestEvent) {
 	l.add("Requests", count, 1)
 	l.add("Errors", count, failed)
 	l.add("RequestTime", milli, millisOf(e.Duration))
+	if e.Code.HTTP() >= 500 {
+		m.faults().add("Faults", count, 1)
+	}
 }
 
 // Inference implements telemetry.Sink.
@@ -197,6 +216,10 @@ func (m *Metrics) object(l *line, now int64) []byte {
 			dimensions[0] = append(dimensions[0], "Version")
 		}
 		dimensions = append(dimensions, []string{"Function"})
+	}
+	if l.executed {
+		o["ExecutedVersion"] = m.executed
+		dimensions = append(dimensions, []string{"Function", "ExecutedVersion"})
 	}
 	if m.runtime != (telemetry.RuntimeInfo{}) {
 		o["runtime"] = fmt.Sprintf("godwit %s, %s %s, %s", m.runtime.Version, m.runtime.Engine, m.runtime.EngineVersion, m.runtime.Provider)

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"godwit.dev/adapters/awslambda"
+	"godwit.dev/internal/golden"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/telemetry"
 )
@@ -21,7 +22,7 @@ import (
 // The line of an invocation is there when its answer is, and only then.
 func TestMetricsAreWrittenBeforeTheReply(t *testing.T) {
 	var out bytes.Buffer
-	m := awslambda.NewMetrics(&out, "f")
+	m := awslambda.NewMetrics(&out, "f", "7")
 	h := awslambda.New(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		m.Request(telemetry.RequestEvent{Model: "iris", Version: "1", Duration: 1500 * time.Microsecond})
 		m.Inference(telemetry.InferenceEvent{Model: "iris", Version: "1", Compute: time.Millisecond, Rows: 4})
@@ -63,7 +64,7 @@ func TestMetricsAreWrittenBeforeTheReply(t *testing.T) {
 // Whatever happens in an invocation, what is printed follows the specification.
 func TestMetricsAreValid(t *testing.T) {
 	var out bytes.Buffer
-	m := awslambda.NewMetrics(&out, "")
+	m := awslambda.NewMetrics(&out, "", "7")
 	for i := range 250 { // more values than one metric may have
 		m.Request(telemetry.RequestEvent{Model: "a\nb\x1b[31m", Version: "1", Code: fault.Codes()[i%len(fault.Codes())], Duration: time.Duration(i)})
 	}
@@ -85,6 +86,71 @@ func TestMetricsAreValid(t *testing.T) {
 	}
 	if requests != 251 {
 		t.Errorf("want 251 requests over all lines, got %d", requests)
+	}
+}
+
+// All metrics that there can be, which dashboards and alarms may watch: a file
+// that those who draw them read too.
+func TestMetricNames(t *testing.T) {
+	var out bytes.Buffer
+	m := awslambda.NewMetrics(&out, "f", "7")
+	m.Request(telemetry.RequestEvent{Model: "iris", Version: "1", Code: fault.Internal})
+	m.Inference(telemetry.InferenceEvent{Model: "iris", Version: "1"})
+	m.Cache(telemetry.CacheEvent{Model: "iris", Version: "1"})
+	m.Restarted()
+	for _, phase := range []string{"load", "warmup", "ready"} { // of internal/fnlambda
+		m.Start(phase, time.Second)
+	}
+	m.Flush()
+	var lines []string
+	for _, o := range objects(t, &out) {
+		for _, d := range o["_aws"].(map[string]any)["CloudWatchMetrics"].([]any) {
+			d := d.(map[string]any)
+			for _, metric := range d["Metrics"].([]any) {
+				for _, set := range d["Dimensions"].([]any) {
+					names := []string{d["Namespace"].(string), metric.(map[string]any)["Name"].(string)}
+					for _, name := range set.([]any) {
+						names = append(names, name.(string))
+					}
+					lines = append(lines, strings.Join(names, " ")+"\n")
+				}
+			}
+		}
+	}
+	slices.Sort(lines)
+	golden.Check(t, "metrics.golden", []byte(strings.Join(lines, "")))
+}
+
+// Faults are the function's own and name its version; what callers do wrong is
+// none, and where there is none nothing is written.
+func TestFaults(t *testing.T) {
+	for _, c := range []struct {
+		codes []fault.Code
+		want  any
+	}{
+		{[]fault.Code{fault.OK, fault.Invalid, fault.RateLimited, fault.Canceled}, nil},
+		{[]fault.Code{fault.OK, fault.Internal}, 1.0},
+		{[]fault.Code{fault.Unavailable, fault.DeadlineExceeded}, []any{1.0, 1.0}},
+	} {
+		var out bytes.Buffer
+		m := awslambda.NewMetrics(&out, "f", "")
+		for _, code := range c.codes {
+			m.Request(telemetry.RequestEvent{Model: "iris", Version: "1", Code: code})
+		}
+		m.Start("load", time.Second) // another line without a model
+		m.Flush()
+		var got, version any
+		for _, o := range objects(t, &out) {
+			if o["Faults"] != nil {
+				got, version = o["Faults"], o["ExecutedVersion"]
+				if o["Model"] != nil || o["StartLoad"] != nil {
+					t.Errorf("%v: want a line of its own, got %v", c.codes, o)
+				}
+			}
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" || got != nil && version != "$LATEST" {
+			t.Errorf("%v (-want +got):\n%s, version %v", c.codes, diff, version)
+		}
 	}
 }
 

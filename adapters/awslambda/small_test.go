@@ -189,7 +189,7 @@ func TestAnswersToTheByte(t *testing.T) {
 // What a line is of, and what it is searched by.
 func TestLinesOfMetrics(t *testing.T) {
 	var out bytes.Buffer
-	m := awslambda.NewMetrics(&out, "")
+	m := awslambda.NewMetrics(&out, "", "7")
 	m.Request(telemetry.RequestEvent{Model: "iris", Code: fault.Invalid})
 	m.Request(telemetry.RequestEvent{Model: "iris", Code: fault.Invalid})
 	m.Request(telemetry.RequestEvent{Model: "iris", Code: fault.Unavailable})
@@ -206,6 +206,7 @@ func TestLinesOfMetrics(t *testing.T) {
 	want := []map[string]any{
 		{"_aws": []any{[]any{"Function", "Model"}, []any{"Function"}}, "Function": "function", "Model": "iris", "Requests": []any{1.0, 1.0, 1.0, 1.0}, "Errors": []any{1.0, 1.0, 1.0, 0.0},
 			"RequestTime": []any{0.0, 0.0, 0.0, 0.0}, "codes": []any{"invalid", "unavailable"}},
+		{"_aws": []any{[]any{"Function"}, []any{"Function", "ExecutedVersion"}}, "Function": "function", "ExecutedVersion": "7", "Faults": 1.0},
 		{"_aws": []any{[]any{"Function", "Model", "Version"}, []any{"Function"}}, "Function": "function", "Model": "iris", "Version": "2", "CacheBytes": 1.0, "CacheHits": 2.0, "CacheMisses": 3.0},
 		{"_aws": []any{[]any{"Function"}}, "Function": "function", "EngineRestarts": 1.0, "StartLoad": 1.0, "Start~": 1.0},
 	}

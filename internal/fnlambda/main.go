@@ -83,7 +83,7 @@ func start(ctx context.Context, p *app.Process, parts Parts) (*app.Function, *aw
 		return nil, nil, err
 	}
 	log := telemetry.NewLogger(p.Stderr, false, level(p.Getenv("AWS_LAMBDA_LOG_LEVEL")))
-	metrics := awslambda.NewMetrics(p.Stdout, p.Getenv("AWS_LAMBDA_FUNCTION_NAME"))
+	metrics := awslambda.NewMetrics(p.Stdout, p.Getenv("AWS_LAMBDA_FUNCTION_NAME"), p.Getenv("AWS_LAMBDA_FUNCTION_VERSION"))
 	open := &app.Options{Target: "awslambda", Logger: log, Sink: metrics, Wrap: parts.Wrap, Quota: p.Quota(), Memory: p.Memory(), Output: p.Getenv("GODWIT_OUTPUT"), Stores: stores(p), Tables: tables(p), Queue: queueOf(p)}
 	open.Concurrency, _ = strconv.Atoi(p.Getenv("AWS_LAMBDA_MAX_CONCURRENCY")) // as aws-lambda-go reads it
 	eng, _, err := p.Isolate(path, "", parts.Engine, open)
