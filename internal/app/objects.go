@@ -177,6 +177,16 @@ func (f *Function) Score(ctx context.Context, job *batch.Job, o *ScoreOptions) (
 	return s.Score(ctx, job)
 }
 
+// ScorePrefix scores all objects below a prefix, or a share of them, in the way
+// that the spec and o say.
+func (f *Function) ScorePrefix(ctx context.Context, p *batch.Prefix, o *ScoreOptions) (*batch.PrefixResult, error) {
+	s, err := f.Scorer(o)
+	if err != nil {
+		return nil, err
+	}
+	return s.ScorePrefix(ctx, p)
+}
+
 // Deliveries scores what is delivered by hand, such as what failed for good
 // when a platform delivered it: answers and scores go below output, a folder or
 // the URL of a prefix.

@@ -62,21 +62,32 @@ prefix, and parts and manifest are kept below it. --resume goes on where an
 earlier run ended. --shard I/N, from 0 on, scores every N-th part, so that N
 machines share a file; whoever is last writes the manifest.
 
+A SRC that ends with a slash is a prefix too: all objects below it are scored,
+but for those whose names, or a folder's, begin with _ or a dot, each with a
+manifest of its own. What is scored already is not again, and --shard shares
+objects and the parts of large ones.
+
 A bad row is left out, and why is told beside DST with its line, its column and
 the reason. --redrive scores those rows again, once the model, the handler or
 the mapping is mended: SRC is then what an earlier run has written, and DST gets
-the rows that failed. With the URL of an SQS dead-letter queue as SRC it
-scores what failed for good there, and removes what is done.
+the rows that failed. Of what failed for good as a whole, SRC is where it was put
+aside: a prefix or record that batch.deadLetter has written, or the URL of an SQS
+dead-letter queue. It is scored into DST as its function would have, and what is
+done is removed; --limit does so many at most. With a poison queue of Azure
+Storage or a subscription to a dead-letter topic of Pub/Sub as SRC, and the queue
+or topic as DST, messages go back there, and are removed once they have.
 
 Exit codes: 0 scored, bad rows within --max-bad included, 3 SRC is no such file,
-or does not fit the model, 4 no SRC, 6 too many bad rows, or DST is there
-already or half done, 8 the store does not let one in, 9 the store is away, 12
+or does not fit the model, 4 no SRC, 6 too many bad rows, objects or items that
+failed for good, or DST is there already or half done, 8 the store does not let one in, 9 the store is away, 12
 the settings contradict each other, 130 interrupted.`,
 		Example: `  godwit score fraud/ rows.csv scored.csv
   godwit score fraud/ rows.csv --explain
   godwit score fraud/ s3://lake/rows/2026.parquet s3://lake/scores/ --resume
   godwit score fraud/ big.jsonl.gz scored.parquet --pass id --columns p0..p63=pixels
+  godwit score fraud/ s3://lake/rows/ s3://lake/scores/
   godwit score fraud/ scored.csv mended.csv --redrive
+  godwit score fraud/ s3://lake/scores/dead/ s3://lake/scores/ --redrive
   godwit score fraud/ gs://lake/big.csv gs://lake/scores/ --shard 3/16`,
 		Args: cobra.RangeArgs(2, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -100,11 +111,11 @@ the settings contradict each other, 130 interrupted.`,
 	f.StringVar(&o.format, "format", "", "of DST: csv, jsonl or parquet (default: by DST's name, batch.format, or as SRC)")
 	f.StringVar(&o.maxBad, "max-bad", "", "the share of the rows that may be bad, such as 5% (default: batch.maxBadRows)")
 	f.StringVar(&o.partSize, "part-size", "64MiB", "about how much of SRC is scored at a time, and again after a crash")
-	f.Int64Var(&o.limit, "limit", 0, "score only so many rows, from the first on")
-	f.StringVar(&o.shard, "shard", "", "score the parts of one of several machines: I/N, from 0/N to N-1/N")
+	f.Int64Var(&o.limit, "limit", 0, "score only so many rows, from the first on, or with --redrive so many items")
+	f.StringVar(&o.shard, "shard", "", "score the share of one of several machines: I/N, from 0/N to N-1/N")
 	f.BoolVar(&o.explain, "explain", false, "show how columns map to inputs, with the first rows, and write nothing")
 	f.BoolVar(&o.resume, "resume", false, "go on from what an earlier run has written")
-	f.BoolVar(&o.redrive, "redrive", false, "score again the rows that failed when SRC was written, or the items of a dead-letter queue")
+	f.BoolVar(&o.redrive, "redrive", false, "score again the rows that failed when SRC was written, or what was put aside")
 	return cmd
 }
 
@@ -188,7 +199,11 @@ func (p *program) score(ctx context.Context, where, src, dst string, o *scoreOpt
 			return fault.New(fault.Usage, "", "", "want --redrive without --limit for the rows that failed, got both")
 		}
 	}
-	if !o.explain && !o.redrive {
+	all := !o.explain && !o.redrive && isPrefix(src)
+	if all && o.limit > 0 {
+		return fault.New(fault.Usage, "", src, "want one object with --limit, got a prefix")
+	}
+	if !o.explain && !o.redrive && !all {
 		// What is there already is said before a model is loaded.
 		if err := p.checkPlace(ctx, stores, src, dst, o); err != nil {
 			return err
@@ -206,6 +221,8 @@ func (p *program) score(ctx context.Context, where, src, dst string, o *scoreOpt
 		return p.redriveQueue(ctx, f, src, dst, o)
 	case dead:
 		return p.redriveDead(ctx, f, stores, src, dst, o)
+	case all:
+		return p.scorePrefix(ctx, f, src, dst, o)
 	case o.redrive:
 		return p.redrive(ctx, f, stores, src, dst, o)
 	}

@@ -20,26 +20,47 @@ func (p *program) scoring(what string) *scoring { return &scoring{p: p, what: wh
 
 // at draws how far it is, not too often. It is called by one goroutine at a time.
 func (s *scoring) at(now batch.Progress) {
-	if s.p.quiet || s.p.json || now.Elapsed < time.Second || now.Elapsed-s.shown < 100*time.Millisecond || !s.p.onTerminal() {
+	s.draw(now.Elapsed, func() string { return s.line(&now) })
+}
+
+// prefix draws how far the objects of a prefix are.
+func (s *scoring) prefix(now batch.PrefixProgress) {
+	s.draw(now.Elapsed, func() string {
+		done := 0.0
+		if now.Bytes > 0 {
+			done = float64(now.Settled) / float64(now.Bytes)
+		}
+		return fmt.Sprintf("%s of %s objects: ", grouped(int64(now.Done)), grouped(int64(now.Objects))) + s.text(done, now.Rows, now.Bad, now.Elapsed)
+	})
+}
+
+func (s *scoring) draw(elapsed time.Duration, line func() string) {
+	if s.p.quiet || s.p.json || elapsed < time.Second || elapsed-s.shown < 100*time.Millisecond || !s.p.onTerminal() {
 		return
 	}
-	s.shown = now.Elapsed
-	fmt.Fprint(s.p.Stderr, "\r\x1b[K"+s.line(&now))
+	s.shown = elapsed
+	fmt.Fprint(s.p.Stderr, "\r\x1b[K"+line())
 }
 
 func (s *scoring) line(now *batch.Progress) string {
+	return s.text(now.Fraction(), now.Rows, now.Bad, now.Elapsed)
+}
+
+// text is how much is done, of 1, with rows, their rate, the time that is left
+// and the bad ones.
+func (s *scoring) text(done float64, rows, bad int64, elapsed time.Duration) string {
 	const width = 24
-	done := min(max(now.Fraction(), 0), 1)
+	done = min(max(done, 0), 1)
 	full := int(done * width)
-	seen := now.Rows + now.Bad
+	seen := rows + bad
 	line := fmt.Sprintf("%s [%s%s] %.0f%%, %s rows, %s/s", s.what, strings.Repeat("#", full), strings.Repeat(".", width-full), 100*done,
-		grouped(seen), grouped(int64(float64(seen)/max(now.Elapsed.Seconds(), 1e-3))))
+		grouped(seen), grouped(int64(float64(seen)/max(elapsed.Seconds(), 1e-3))))
 	if done > 0 && done < 1 {
-		left := time.Duration(float64(now.Elapsed) * (1 - done) / done)
+		left := time.Duration(float64(elapsed) * (1 - done) / done)
 		line += ", " + left.Round(time.Second).String() + " left"
 	}
-	if now.Bad > 0 {
-		line += ", " + grouped(now.Bad) + " bad"
+	if bad > 0 {
+		line += ", " + grouped(bad) + " bad"
 	}
 	return line
 }
