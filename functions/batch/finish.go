@@ -13,8 +13,9 @@ import (
 	"godwit.dev/runtime/store"
 )
 
-// finish writes the manifest if all parts are there.
-func (t *task) finish(ctx context.Context, resumed int) (*Result, error) {
+// finish writes the manifest if all parts are there. ahead has joined them, if it
+// is not nil.
+func (t *task) finish(ctx context.Context, resumed int, ahead *joining) (*Result, error) {
 	res := &Result{Output: t.place.url, Scored: t.progress.scored, Rows: t.progress.rows, Bad: t.progress.bad}
 	if len(t.mine) < len(t.parts) { // others may have scored theirs meanwhile
 		if err := t.marks(ctx); err != nil {
@@ -33,7 +34,7 @@ func (t *task) finish(ctx context.Context, resumed int) (*Result, error) {
 			WithHint("The files of bad rows below %s say what is wrong with each.", t.place.url)
 	}
 	if t.place.single != "" {
-		if err := t.join(ctx, m); err != nil {
+		if err := t.join(ctx, m, ahead); err != nil {
 			return nil, err
 		}
 	}
@@ -81,12 +82,9 @@ func (t *task) collect(ctx context.Context) (*Manifest, error) {
 		free <- struct{}{}
 		group.Go(func() {
 			defer func() { <-free }()
-			text, err := readAll(ctx, t.out, t.place.mark(i), 1<<20)
+			p, err := t.markAt(ctx, i)
 			if err == nil {
-				var p *ManifestPart
-				if p, err = parseMark(t.place.mark(i), text); err == nil {
-					m.Parts[i] = *p
-				}
+				m.Parts[i] = *p
 			}
 			errs[i] = err
 		})
@@ -122,9 +120,9 @@ func (t *task) columns() []ManifestColumn {
 }
 
 // join makes one object of the parts, and one of their bad rows.
-func (t *task) join(ctx context.Context, m *Manifest) error {
+func (t *task) join(ctx context.Context, m *Manifest, ahead *joining) error {
 	if m.Bad > 0 {
-		bad, err := t.whole(ctx, t.place.single+".bad.jsonl", func(w io.Writer) error {
+		bad, err := t.written(ctx, t.place.single+".bad.jsonl", func(w *bufio.Writer) error {
 			for i := range m.Parts {
 				if f := m.Parts[i].BadFile; f != nil {
 					if err := t.copy(ctx, w, t.place.dir+f.Name); err != nil {
@@ -139,7 +137,13 @@ func (t *task) join(ctx context.Context, m *Manifest) error {
 		}
 		m.BadFile = bad
 	}
-	file, err := t.whole(ctx, t.place.single, func(w io.Writer) error { return t.together(ctx, w, m) })
+	var file *File
+	var err error
+	if o := ahead.end(); o != nil {
+		file, err = t.whole(ctx, o)
+	} else {
+		file, err = t.written(ctx, t.place.single, func(w *bufio.Writer) error { return t.together(ctx, w, m) })
+	}
 	if err != nil {
 		return err
 	}
@@ -151,24 +155,28 @@ func (t *task) join(ctx context.Context, m *Manifest) error {
 }
 
 // together writes the scores of all parts as one file.
-func (t *task) together(ctx context.Context, w io.Writer, m *Manifest) error {
-	_, compression := rows.Detect(t.place.single, nil)
+func (t *task) together(ctx context.Context, w *bufio.Writer, m *Manifest) error {
 	if len(t.parts) == 0 {
 		if t.plan == nil {
 			return nil
 		}
+		_, compression := rows.Detect(t.place.single, nil)
 		rw, err := rows.NewWriter(w, t.format, t.schema, t.plan.Outputs, &rows.WriteOptions{Compression: compression})
 		if err != nil {
 			return err
 		}
 		return rw.Close()
 	}
-	var sources []rows.Source
-	for i := range m.Parts {
-		f := m.Parts[i].File
-		sources = append(sources, &source{bucket: t.out, object: &store.Object{Key: t.place.dir + f.Name, Size: f.Bytes}})
+	j, err := t.joiner(w)
+	if err != nil {
+		return err
 	}
-	return rows.Join(ctx, w, t.format, sources, &rows.JoinOptions{To: compression})
+	for i := range m.Parts {
+		if err := j.Add(ctx, t.scoredPart(m.Parts[i].File)); err != nil {
+			return err
+		}
+	}
+	return j.Close()
 }
 
 func (t *task) copy(ctx context.Context, w io.Writer, key string) error {
@@ -181,20 +189,26 @@ func (t *task) copy(ctx context.Context, w io.Writer, key string) error {
 	return store.Fault("batch.Score", key, err)
 }
 
-// whole writes an object that nobody else has written, unless it was us.
-func (t *task) whole(ctx context.Context, key string, write func(io.Writer) error) (*File, error) {
+// written writes an object that nobody else has written, unless it was us.
+func (t *task) written(ctx context.Context, key string, write func(*bufio.Writer) error) (*File, error) {
 	o, err := t.once(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	defer o.abort()
 	w := bufio.NewWriterSize(o, outBuffer)
-	if err := write(w); err != nil {
+	if err = write(w); err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
+		o.abort()
 		return nil, store.Fault("batch.Score", key, err)
 	}
-	if err := w.Flush(); err != nil {
-		return nil, err
-	}
+	return t.whole(ctx, o)
+}
+
+// whole makes an object there that is written.
+func (t *task) whole(ctx context.Context, o *once) (*File, error) {
+	defer o.abort()
 	f, there, err := o.keep(ctx)
 	if err == nil && there && f.SHA256 != o.sha256() {
 		return nil, t.taken()

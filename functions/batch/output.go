@@ -162,6 +162,15 @@ func (t *task) mark(ctx context.Context, m *ManifestPart) (*ManifestPart, error)
 	return parseMark(t.place.mark(m.Index), there)
 }
 
+// markAt reads the mark of part i.
+func (t *task) markAt(ctx context.Context, i int) (*ManifestPart, error) {
+	text, err := readAll(ctx, t.out, t.place.mark(i), 1<<20)
+	if err != nil {
+		return nil, err
+	}
+	return parseMark(t.place.mark(i), text)
+}
+
 func parseMark(key string, text []byte) (*ManifestPart, error) {
 	m := &ManifestPart{}
 	if err := json.Unmarshal(text, m); err != nil || m.File == nil {

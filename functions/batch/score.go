@@ -121,10 +121,15 @@ func (t *task) work(ctx context.Context) (*Result, error) {
 		}
 	}
 	t.progress.plan(len(t.parts), len(t.there), resumed, len(t.mine))
-	if err := t.all(ctx, todo); err != nil {
+	var ahead *joining
+	if len(todo) > 0 {
+		ahead = t.joinAhead(ctx)
+		defer ahead.close()
+	}
+	if err := t.all(ctx, todo, ahead); err != nil {
 		return nil, err
 	}
-	return t.finish(ctx, resumed)
+	return t.finish(ctx, resumed, ahead)
 }
 
 // finished is the result where the manifest is there.
@@ -208,15 +213,16 @@ var errStopped = errors.New("there is no time left for another part")
 const partTries = 4
 
 // all scores the parts that are to do, several at a time.
-func (t *task) all(ctx context.Context, todo []int) error {
+func (t *task) all(ctx context.Context, todo []int, ahead *joining) error {
 	if len(todo) == 0 {
 		return nil
 	}
 	n := min(t.o.Parallel, len(todo))
 	start := 0
-	if t.file.Compression != rows.None {
+	switch {
+	case t.file.Compression != rows.None:
 		n = 1 // one stream, read once from its begin
-	} else {
+	case ahead == nil: // else they are joined in order, while others are scored
 		// Deliveries of one object at the same time begin at different parts, and
 		// find what the others have done.
 		start = t.h.pick(len(todo))
@@ -240,7 +246,9 @@ func (t *task) all(ctx context.Context, todo []int) error {
 				if k >= len(todo) {
 					return
 				}
-				if err := t.one(inner, w, todo[(start+k)%len(todo)]); err != nil {
+				err := t.one(inner, w, todo[(start+k)%len(todo)])
+				ahead.part()
+				if err != nil {
 					mu.Lock()
 					if first == nil || errors.Is(first, errStopped) {
 						first = err

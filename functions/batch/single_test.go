@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -107,9 +108,12 @@ func TestOneFileSurvivesAnEndAnywhere(t *testing.T) {
 		o := plain(m, objects(m, r, 100))
 		o.Parallel = 1
 		ctx, end := context.WithCancelCause(t.Context())
+		var mu sync.Mutex
 		n := 0
 		ended := false
 		m.before = func(context.Context, string, string) error {
+			mu.Lock()
+			defer mu.Unlock()
 			if n++; n > at {
 				ended = true
 				end(lost)

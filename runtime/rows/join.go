@@ -9,32 +9,44 @@ import (
 	"godwit.dev/runtime/fault"
 )
 
-// joinText writes parts of CSV or JSON Lines one behind the other, of CSV with
+// textJoiner writes parts of CSV or JSON Lines one behind the other, of CSV with
 // the first one's header.
-func joinText(ctx context.Context, w io.Writer, format Format, parts []Source, o *JoinOptions) error {
+type textJoiner struct {
+	w      io.Writer
+	format Format
+	from   Compression
+	out    *sink // nil where bytes are copied as they are
+	header []byte
+	n      int
+}
+
+func newTextJoiner(w io.Writer, format Format, o *JoinOptions) (*textJoiner, error) {
+	j := &textJoiner{w: w, format: format, from: o.From}
 	if format == JSONL && o.From == o.To {
-		// Members of gzip and frames of zstd are one file, too.
-		for i, src := range parts {
-			r := &ranges{ctx: ctx, src: src, name: partName(i), piece: src.Size()}
-			_, err := io.Copy(w, r)
-			r.close()
-			if err != nil {
-				return err
-			}
-		}
+		return j, nil // members of gzip and frames of zstd are one file, too
+	}
+	var err error
+	j.out, err = newSink(w, o.To)
+	return j, err
+}
+
+func (j *textJoiner) Add(ctx context.Context, src Source) error {
+	name := partName(j.n)
+	j.n++
+	if j.out != nil {
+		return joinPart(ctx, j.out, &File{Source: src, Name: name, Format: j.format, Compression: j.from}, &j.header)
+	}
+	r := &ranges{ctx: ctx, src: src, name: name, piece: src.Size()}
+	defer r.close()
+	_, err := io.Copy(j.w, r)
+	return err
+}
+
+func (j *textJoiner) Close() error {
+	if j.out == nil {
 		return nil
 	}
-	out, err := newSink(w, o.To)
-	if err != nil {
-		return err
-	}
-	var header []byte
-	for i, src := range parts {
-		if err := joinPart(ctx, out, &File{Source: src, Name: partName(i), Format: format, Compression: o.From}, &header); err != nil {
-			return err
-		}
-	}
-	return out.end()
+	return j.out.end()
 }
 
 func partName(i int) string { return "part " + strconv.Itoa(i) }

@@ -3,58 +3,62 @@ package rows
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 
 	"godwit.dev/runtime/fault"
 )
 
-// joinParquet copies the row groups of several files into one. Nothing is
+// pqJoiner copies the row groups of several files into one. Nothing is
 // decoded; what a footer says beyond what readers need (statistics, indices) is
 // left out, because it is of the other file's places.
-func joinParquet(ctx context.Context, w io.Writer, srcs []Source) error {
-	if len(srcs) == 0 {
-		return fault.New(fault.Invalid, "rows.Join", "", "want a file to join, got none")
-	}
-	if _, err := io.WriteString(w, pqMagic); err != nil {
+type pqJoiner struct {
+	w      io.Writer
+	at     int64
+	n      int // files
+	schema []byte
+	paths  [][]string
+	groups []pqGroup
+}
+
+func (j *pqJoiner) Add(ctx context.Context, src Source) error {
+	f := &File{Source: src, Name: partName(j.n)}
+	p, err := openFooter(ctx, f)
+	if err != nil {
 		return err
 	}
-	at := int64(len(pqMagic))
-	var schema []byte
-	var paths [][]string
-	var groups []pqGroup
-	for i, src := range srcs {
-		f := &File{Source: src, Name: fmt.Sprintf("part %d", i)}
-		p, err := openFooter(ctx, f)
-		if err != nil {
+	from := int64(len(pqMagic))
+	if j.n == 0 {
+		if _, err := io.WriteString(j.w, pqMagic); err != nil {
 			return err
 		}
-		if i == 0 {
-			schema = p.meta.schema
-			for k := range p.leaves {
-				paths = append(paths, p.leaves[k].path)
-			}
-		} else if !bytes.Equal(schema, p.meta.schema) {
-			return fault.New(fault.Invalid, "rows.Join", f.Name, "want the columns of part 0, got others")
+		j.at, j.schema = from, p.meta.schema
+		for k := range p.leaves {
+			j.paths = append(j.paths, p.leaves[k].path)
 		}
-		from := int64(len(pqMagic))
-		for k := range p.meta.groups {
-			g := p.meta.groups[k]
-			for c := range g.chunks {
-				g.chunks[c].data += at - from
-				if g.chunks[c].dict > 0 {
-					g.chunks[c].dict += at - from
-				}
-			}
-			groups = append(groups, g)
-		}
-		n, err := copyRange(ctx, w, src, from, p.meta.end-from)
-		if err != nil {
-			return err
-		}
-		at += n
+	} else if !bytes.Equal(j.schema, p.meta.schema) {
+		return fault.New(fault.Invalid, "rows.Join", f.Name, "want the columns of part 0, got others")
 	}
-	_, err := w.Write(pqFooter(schema, paths, groups))
+	j.n++
+	for k := range p.meta.groups {
+		g := p.meta.groups[k]
+		for c := range g.chunks {
+			g.chunks[c].data += j.at - from
+			if g.chunks[c].dict > 0 {
+				g.chunks[c].dict += j.at - from
+			}
+		}
+		j.groups = append(j.groups, g)
+	}
+	n, err := copyRange(ctx, j.w, src, from, p.meta.end-from)
+	j.at += n
+	return err
+}
+
+func (j *pqJoiner) Close() error {
+	if j.n == 0 {
+		return fault.New(fault.Invalid, "rows.Join", "", "want a file to join, got none")
+	}
+	_, err := j.w.Write(pqFooter(j.schema, j.paths, j.groups))
 	return err
 }
 

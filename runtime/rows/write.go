@@ -97,18 +97,42 @@ type JoinOptions struct {
 	From, To Compression // of the parts' text, and of the whole
 }
 
-// Join writes the rows of several files that NewWriter made for one schema as
-// one file, in order. Errors: Invalid where they do not fit together, and the
-// sources' and w's.
-func Join(ctx context.Context, w io.Writer, format Format, parts []Source, opts *JoinOptions) error {
+// A Joiner writes the rows of several files that NewWriter made for one schema
+// as one file. It belongs to one goroutine.
+type Joiner interface {
+	// Add appends the rows of the next file. After an error the joiner is of no
+	// use. Errors: Invalid where the file does not fit to those before, and the
+	// source's and the writer's.
+	Add(ctx context.Context, part Source) error
+	// Close writes what ends the file; it does not close what is written to.
+	// Parquet without a file is Invalid.
+	Close() error
+}
+
+// NewJoiner writes to w what is added.
+func NewJoiner(w io.Writer, format Format, opts *JoinOptions) (Joiner, error) {
 	if opts == nil {
 		opts = &JoinOptions{}
 	}
 	switch format {
 	case CSV, JSONL:
-		return joinText(ctx, w, format, parts, opts)
+		return newTextJoiner(w, format, opts)
 	case Parquet:
-		return joinParquet(ctx, w, parts)
+		return &pqJoiner{w: w}, nil
 	}
-	return badFormat("rows.Join", format)
+	return nil, badFormat("rows.Join", format)
+}
+
+// Join adds several files, in order, to a Joiner, and closes it.
+func Join(ctx context.Context, w io.Writer, format Format, parts []Source, opts *JoinOptions) error {
+	j, err := NewJoiner(w, format, opts)
+	if err != nil {
+		return err
+	}
+	for _, src := range parts {
+		if err := j.Add(ctx, src); err != nil {
+			return err
+		}
+	}
+	return j.Close()
 }
