@@ -18,7 +18,10 @@ import (
 
 // All tests share one process of Node.js.
 func TestMain(m *testing.M) {
-	os.Setenv("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "1")
+	os.Setenv("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "18,20")
+	// CDK compares each template with CloudFormation's schemas, a second of CPU
+	// time each: e2e/cdk has it do so for every example.
+	os.Setenv("CDK_VALIDATION", "false")
 	code := m.Run()
 	jsii.Close()
 	os.Exit(code)
