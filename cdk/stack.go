@@ -17,6 +17,7 @@ type Stack struct {
 	awscdk.Stack
 	Online *OnlineFunction
 	Batch  *BatchScoring // nil where nothing starts batch scoring
+	Edge   *EdgeCache    // nil where no answers are kept in front of the function
 }
 
 // NewStack makes of a function what its godwit.yaml says: the function with its
@@ -24,6 +25,7 @@ type Stack struct {
 func NewStack(scope constructs.Construct, id string, p *StackProps) *Stack {
 	s := &Stack{Stack: awscdk.NewStack(scope, jsii.String(id), &p.StackProps)}
 	s.Online = NewOnlineFunction(s.Stack, "Online", onlineFunctionProps(s.Stack, p.Function))
+	s.addEdge(p.Function)
 	s.addBatch(p.Function)
 	AddCompliance(s.Stack, p.Function.Spec.Compliance)
 	return s
