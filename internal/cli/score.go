@@ -199,9 +199,12 @@ func (p *program) score(ctx context.Context, where, src, dst string, o *scoreOpt
 			return fault.New(fault.Usage, "", "", "want --redrive without --limit for the rows that failed, got both")
 		}
 	}
-	all := !o.explain && !o.redrive && isPrefix(src)
-	if all && o.limit > 0 {
+	all := !o.redrive && isPrefix(src)
+	switch {
+	case all && o.limit > 0:
 		return fault.New(fault.Usage, "", src, "want one object with --limit, got a prefix")
+	case all && o.explain:
+		return fault.New(fault.Usage, "", src, "want one object with --explain, got a prefix")
 	}
 	if !o.explain && !o.redrive && !all {
 		// What is there already is said before a model is loaded.
@@ -236,10 +239,17 @@ func there(ctx context.Context, stores *store.Set, src string) error {
 	if err != nil || key == "" || strings.HasSuffix(key, "/") {
 		return err // scoring says what it wants instead of a prefix
 	}
-	if _, err = bucket.Stat(ctx, key); err != nil && fault.CodeOf(err) == fault.NotFound && fault.HintOf(err) == "" {
-		return fault.New(fault.NotFound, "", src, "there is no such object")
+	if _, err = bucket.Stat(ctx, key); err == nil || fault.CodeOf(err) != fault.NotFound || fault.HintOf(err) != "" {
+		return err
 	}
-	return err
+	missing := fault.New(fault.NotFound, "", src, "there is no such object")
+	for _, err := range bucket.List(ctx, key+"/") {
+		if err != nil {
+			break
+		}
+		return missing.WithHint("With a slash at its end all objects below it are scored: %s/", src)
+	}
+	return missing
 }
 
 // openScoring opens and loads the function for scoring.
