@@ -30,7 +30,7 @@ var variants = []variant{
 	{"penguins", "penguins", ""},
 	{"digits-batch", "digits", rows + "triggers: [objects]\ntargets: {awslambda: {api: none}}"},
 	{"digits-batch-ordered", "digits", "batch: {input: rows/, output: scores/, order: skip-group, claims: dynamodb://digits-claims, deadLetter: true}\ntriggers: [queue]\ntargets: {awslambda: {api: none}}"},
-	{"digits-rest-jwt", "digits", "auth: {jwt: {issuer: https://issuer.example.com/, audience: [models]}}\ntargets: {awslambda: {api: rest, throttle: {rate: 50, burst: 100}, cors: [https://a.example.com]}}"},
+	{"digits-rest-jwt", "digits", "auth: {jwt: {issuer: https://issuer.example.com/, audience: [models]}}\ntargets: {awslambda: {api: rest, throttle: {rate: 50, burst: 100}}}"},
 	{"digits-url-stream", "digits", "targets: {awslambda: {api: url, responseStreaming: true}}"},
 	{"digits-url-key", "digits", "auth: key\ntargets: {awslambda: {api: url, secrets: {GODWIT_API_KEYS: digits/keys}}}"},
 	{"digits-canary", "digits", "targets: {awslambda: {rollout: Canary10Percent5Minutes, provisionedConcurrency: 2}}"},
