@@ -216,7 +216,7 @@ func TestFieldsOfHeaders(t *testing.T) {
 			t.Errorf("%q: ends at %d, want %d", text, n, end)
 		}
 	}
-	for line, want := range map[string]bool{"Content-Length:": true, "content-length: 1": true, "CONTENT-LENGTH\t": true, "Content-Length ": true, "Content-Length": false, "Content-LengthX": false, "Content": false, "": false} {
+	for line, want := range map[string]bool{"Content-Length:": true, "content-length: 1": true, "CONTENT-LENGTH\t": true, "Content-Length ": true, "Content-Length": false, "Content-LengthX": false, "Content-Lengthx": false, "Content": false, "": false} {
 		if got := named([]byte(line), "Content-Length"); got != want {
 			t.Errorf("%q is named so: %v", line, got)
 		}

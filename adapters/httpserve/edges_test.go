@@ -164,7 +164,7 @@ func TestLaneReadsAtItsEdges(t *testing.T) {
 			return "POST / HTTP/1.1" + head + fmt.Sprintf("Content-Length: %d\r\n\r\n", length) + strings.Repeat("b", length)
 		}
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			for _, text := range []string{get + get, post(0) + post(9) + post(10) + post(5) + post(5), get + post(5000) + get, post(3) + "\r\n" + get, post(3) + "\r\n\r\n" + get, post(3) + "\r\n\r\n\r\n" + get, get + "\r\n" + get} {
+			for _, text := range []string{get + get, post(0) + post(9) + post(10) + post(5) + post(5), get + post(5000) + get, post(3) + "\r\n" + get, post(3) + "\r\n\r\n" + get, post(3) + "\r\n\r\n\r\n" + get, post(3) + "\r\n\r\n\n" + get, get + "\r\n" + get} {
 				for _, cut := range []int{0, 5, 20, n / 2, n - 1, n, n + 1} {
 					compare(t, lane, plain, text, cut)
 				}
