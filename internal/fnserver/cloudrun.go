@@ -10,24 +10,15 @@ import (
 	"godwit.dev/runtime/fault"
 )
 
-// cloudRunJob is what a task of a job does, and an instance of a worker pool:
-// neither is sent requests, so a server would wait for nobody until its time is
-// over.
-func cloudRunJob(getenv func(string) string) func(context.Context, *app.Function) error {
-	task, ok, err := cloudrun.TaskOf(getenv)
+// cloudRunPool refuses an instance of a worker pool: it is sent no requests, so a
+// server would wait for nobody until its time is over.
+func cloudRunPool(getenv func(string) string) func(context.Context, *app.Function) error {
 	pool := getenv("CLOUD_RUN_WORKER_POOL")
-	if !ok && pool == "" {
+	if pool == "" {
 		return nil
 	}
 	return func(context.Context, *app.Function) error {
-		switch {
-		case err != nil:
-			return err
-		case ok:
-			return fault.New(fault.Unsupported, "fnserver.Main", "job "+task.Job, "want a service, got a job: a task cannot score its share of a prefix yet").
-				WithHint("Send the rows to the service as messages, or as requests.")
-		}
-		return fault.New(fault.Unsupported, "fnserver.Main", "worker pool "+pool, "want a service, got a worker pool, to which nothing is pushed").
+		return fault.New(fault.Unsupported, "fnserver.Main", "worker pool "+pool, "want a service or a job, got a worker pool, to which nothing is pushed").
 			WithHint("Deploy it as a service, and let a push subscription deliver to it.")
 	}
 }

@@ -33,8 +33,8 @@ func TestWorkEndsBeforeTheAckDeadline(t *testing.T) {
 	}
 }
 
-// A task and a worker are sent no requests: a server there would wait for its
-// time to be over, so it is refused.
+// A worker is sent no requests: a server there would wait for its time to be
+// over, so it is refused; and so is a task of a function that has nothing to score.
 func TestNoServerWhereNobodyCalls(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "addsub.onnx")
@@ -49,9 +49,14 @@ func TestNoServerWhereNobodyCalls(t *testing.T) {
 		code fault.Code
 		want string
 	}{
-		{"a task", map[string]string{"CLOUD_RUN_JOB": "scores", "CLOUD_RUN_TASK_INDEX": "0", "CLOUD_RUN_TASK_COUNT": "2"}, fault.Unsupported, "job scores: want a service, got a job"},
+		{"a task", map[string]string{"CLOUD_RUN_JOB": "scores", "CLOUD_RUN_TASK_INDEX": "0", "CLOUD_RUN_TASK_COUNT": "2"}, fault.BadConfig, "want a function that says what a job scores"},
+		{"a task on Kubernetes", map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "0", "GODWIT_SHARDS": "2"}, fault.BadConfig, "want a function that says what a job scores"},
+		{"a task on Kubernetes without a number", map[string]string{"JOB_COMPLETION_INDEX": "0"}, fault.BadConfig, "GODWIT_SHARDS"},
+		{"a shard of no number", map[string]string{"GODWIT_SHARD": "3"}, fault.BadConfig, "GODWIT_SHARD: want the number of shards"},
+		{"a shard that is none", map[string]string{"GODWIT_SHARD": "3/3"}, fault.BadConfig, "want a shard from 0 to 2"},
+		{"a shard and no such target", map[string]string{"GODWIT_SHARD": "0/3", "GODWIT_TARGET": "moon"}, fault.BadConfig, `got "moon"`},
 		{"a task without a number", map[string]string{"CLOUD_RUN_JOB": "scores"}, fault.BadConfig, "CLOUD_RUN_TASK_COUNT"},
-		{"a worker pool", map[string]string{"CLOUD_RUN_WORKER_POOL": "w"}, fault.Unsupported, "want a service, got a worker pool"},
+		{"a worker pool", map[string]string{"CLOUD_RUN_WORKER_POOL": "w"}, fault.Unsupported, "want a service or a job, got a worker pool"},
 	} {
 		c.env["GODWIT_FUNCTION"] = dir
 		var said bytes.Buffer

@@ -28,6 +28,10 @@ type Parts struct {
 // 0 when it has drained. What goes wrong is on stderr, and where the platform
 // shows why a container ended.
 //
+// Where the platform says that the process is a task of a job, it scores its share
+// of what lies below batch.input, and ends: 0 when that is done, so that what is
+// told to stop or fails is tried again, and goes on from there.
+//
 // The platform is GODWIT_TARGET's, else the one whose variables are there. With
 // GODWIT_BIND the port is opened on that address only: platforms want all of
 // them, a machine on which a platform is played wants loopback.
@@ -42,9 +46,16 @@ func Main(ctx context.Context, p app.Process, parts Parts) int {
 }
 
 func run(ctx context.Context, p *app.Process, parts Parts) error {
-	t, err := targetOf(p.Getenv)
+	share, err := taskOf(p.Getenv)
 	if err != nil {
 		return err
+	}
+	t, err := targetOf(p.Getenv)
+	if err != nil && (share == nil || p.Getenv("GODWIT_TARGET") != "") {
+		return err
+	}
+	if err != nil {
+		t = jobTarget()
 	}
 	if len(p.Args) > 0 && !slices.Equal(p.Args, t.args) {
 		return fault.New(fault.Usage, "fnserver.Main", "", "want no arguments, got %q", p.Args).
@@ -59,8 +70,14 @@ func run(ctx context.Context, p *app.Process, parts Parts) error {
 	}
 	if t.job != nil {
 		if work := t.job(p.Getenv); work != nil {
-			return job(ctx, p, parts, t, path, work)
+			return job(ctx, p, parts, t, path, p.Getenv("GODWIT_OUTPUT"), work)
 		}
+	}
+	if share != nil {
+		base := p.Getenv(inputIn)
+		return job(ctx, p, parts, t, path, cmp.Or(p.Getenv("GODWIT_OUTPUT"), base), func(ctx context.Context, f *app.Function) error {
+			return share.score(ctx, f, base, t.log(p))
+		})
 	}
 	address, err := t.address(p.Getenv)
 	if err != nil {
@@ -93,10 +110,10 @@ func run(ctx context.Context, p *app.Process, parts Parts) error {
 }
 
 // job opens the function for one piece of work, and ends.
-func job(ctx context.Context, p *app.Process, parts Parts, t *target, path string, work func(context.Context, *app.Function) error) error {
+func job(ctx context.Context, p *app.Process, parts Parts, t *target, path, output string, work func(context.Context, *app.Function) error) error {
 	open := &app.Options{
 		Target: t.name, Logger: t.log(p), Wrap: parts.Wrap, Quota: p.Quota(), Memory: p.Memory(),
-		Output: p.Getenv("GODWIT_OUTPUT"), Stores: Stores(p),
+		Output: output, Stores: Stores(p),
 	}
 	defer open.Stores.Close()
 	eng, _, err := p.Isolate(path, "", parts.Engine, open)

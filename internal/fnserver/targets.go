@@ -31,7 +31,8 @@ type target struct {
 	adapt   func(p *app.Process, log *slog.Logger) func(*Function) (http.Handler, error)
 	log     func(p *app.Process) *slog.Logger
 	start   Start
-	// job is what the process does instead of serving, or nil; nil is never.
+	// job is what the process does instead of serving, or nil; nil is never. Tasks
+	// that score a share of batch.input are not meant: see taskOf.
 	job   func(getenv func(string) string) func(ctx context.Context, f *app.Function) error
 	mixed bool // see httpserve.Options
 	life  live // what goes on beside the function; nil is nothing
@@ -68,7 +69,7 @@ var targets = []target{
 		start: Connected,
 		// Google's front end puts the calls of many clients on one connection.
 		mixed: true,
-		job:   cloudRunJob,
+		job:   cloudRunPool,
 	},
 	{
 		name: "azurefunctions",
