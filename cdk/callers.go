@@ -33,11 +33,6 @@ func authType(f *Function) awslambda.FunctionUrlAuthType {
 			bad("targets.awslambda.secrets", "Add secrets: {"+env+": NAME}, the name of a secret of Secrets Manager.",
 				"want the variable %s, where auth: key has its keys, got none", env)
 		}
-	case "jwt":
-		if t.VPC == nil && f.Spec.Compliance == "hipaa" {
-			bad("auth.jwt", "Use auth: platform or key, or give vpc with a way to the issuer.",
-				"want a way to %s, whose keys check tokens, got a VPC without one, as compliance hipaa makes it", a.JWT.Issuer)
-		}
 	}
 	return awslambda.FunctionUrlAuthType_NONE
 }

@@ -6,6 +6,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+
 	"godwit.dev/infra/spec"
 	"godwit.dev/runtime/fault"
 )
@@ -17,6 +20,10 @@ type Function struct {
 	Dir   string     // the folder of godwit.yaml
 	Zip   string     // path of the package
 	Image string     // repository@sha256:…, in a registry of ECR
+
+	// What the functions of one stack share.
+	key       awskms.IKey
+	vpcConfig *awslambda.CfnFunction_VpcConfigProperty
 }
 
 // LoadOptions says what Load cannot know from the folder.

@@ -165,6 +165,9 @@ func newLambda(scope constructs.Construct, id string, p *LambdaProps) *lambda {
 	}
 	if p.AcceleratorMemorySize != nil {
 		// This version of CDK does not know the property.
+		awscdk.Validations_Of(l.Function).Acknowledge(&awscdk.Acknowledgment{
+			Id: jsii.String("CloudFormation-Validate::F3002"), Reason: jsii.String("AcceleratorConfig is newer than the schemas of this version of CDK."),
+		})
 		awslambda.Function_ClassifyVersionProperty(jsii.String("AcceleratorConfig"), jsii.Bool(true))
 		cfn.AddPropertyOverride(jsii.String("AcceleratorConfig"), map[string]any{"AcceleratorMemorySize": *p.AcceleratorMemorySize})
 	}
