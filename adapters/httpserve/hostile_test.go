@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,7 +19,6 @@ import (
 
 	"godwit.dev/adapters/httpserve"
 	"godwit.dev/runtime/fault"
-	"godwit.dev/runtime/infer"
 )
 
 // exchange writes text and reads what comes until the connection ends.
@@ -359,28 +357,4 @@ func (s *running) postCtx(ctx context.Context, c *http.Client) {
 	if resp, err := c.Do(r); err == nil {
 		_ = resp.Body.Close()
 	}
-}
-
-// A body whose time is over must not end the inference that follows it.
-func TestBodyDeadlineEndsWithTheBody(t *testing.T) {
-	s := start(t, nil, &httpserve.Options{BodyTimeout: 30 * time.Millisecond}, nil)
-	s.use(func(ctx context.Context, req *infer.Request) (*infer.Response, error) {
-		wait, cancel := context.WithTimeout(context.Background(), 1300*time.Millisecond) // longer than BodyTimeout and a stride
-		defer cancel()
-		select {
-		case <-wait.Done():
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		return nil, fault.New(fault.Unprocessable, "", "", "slow")
-	})
-	var wg sync.WaitGroup
-	for name, c := range map[string]*http.Client{"HTTP/1.1": h1(t), "HTTP/2": h2(t)} {
-		wg.Go(func() {
-			if status, body, err := s.post(c, "flat", flatBody(1)); err != nil || status != 422 {
-				t.Errorf("%s: %d %v %s, want the handler's 422", name, status, err, body)
-			}
-		})
-	}
-	wg.Wait()
 }

@@ -48,39 +48,6 @@ func lanes(t *testing.T, h http.HandlerFunc) (*laneSet, net.Conn) {
 	return s.lanes, out
 }
 
-// The watcher sleeps when there is nothing to do, and a request wakes it.
-func TestWatcherSleeps(t *testing.T) {
-	ended := make(chan error, 1)
-	set, c := lanes(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/wait" {
-			<-r.Context().Done()
-			ended <- context.Cause(r.Context())
-		}
-	})
-	r := bufio.NewReader(c)
-	if _, err := io.WriteString(c, " HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := http.ReadResponse(r, nil); err != nil {
-		t.Fatal(err)
-	}
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !set.asleep.Load() {
-		<-tick.C
-	}
-	if _, err := io.WriteString(c, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	for set.server.inFlight.Load() == 0 {
-		<-tick.C
-	}
-	_ = c.Close()
-	if err := <-ended; err != context.Canceled {
-		t.Errorf("ended because of %v", err)
-	}
-}
-
 // A request like the one before it is not parsed, whatever its length, and all
 // that is made for it is what it alone may use.
 func TestLaneAllocations(t *testing.T) {

@@ -374,7 +374,7 @@ func TestLaneWritesAsNetHTTP(t *testing.T) {
 // A connection ends when it was idle for as long as it may be, counted from its
 // last answer, and in time when a header is begun and not ended.
 func TestLaneTimes(t *testing.T) {
-	opts := &httpserve.Options{IdleTimeout: 500 * time.Millisecond, HeaderTimeout: 400 * time.Millisecond}
+	opts := &httpserve.Options{IdleTimeout: 300 * time.Millisecond, HeaderTimeout: 250 * time.Millisecond}
 	s := start(t, nil, opts, nil)
 	get := "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 	for name, half := range map[string]string{"idle": "", "half a header": "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n"} {

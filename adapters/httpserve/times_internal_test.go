@@ -593,3 +593,38 @@ func TestTimesOfDrains(t *testing.T) {
 		})
 	}
 }
+
+// A body whose time is over must not end the request that follows it, over any
+// wire.
+func TestBodyDeadlineEndsWithTheBody(t *testing.T) {
+	for name, tt := range map[string]struct{ lane, two bool }{"lane": {true, false}, "HTTP/1.1": {false, false}, "HTTP/2": {false, true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := inTime(t, tt.lane, nil, func(w http.ResponseWriter, r *http.Request) {
+					b, err := io.ReadAll(r.Body)
+					select {
+					case <-time.After(5 * time.Minute):
+					case <-r.Context().Done():
+						t.Errorf("ended by %v", context.Cause(r.Context()))
+					}
+					fmt.Fprint(w, len(b), err)
+				})
+				p := new(http.Protocols)
+				p.SetHTTP1(!tt.two)
+				p.SetUnencryptedHTTP2(tt.two)
+				tr := &http.Transport{Protocols: p, DialContext: func(context.Context, string, string) (net.Conn, error) { return s.dial() }}
+				defer tr.CloseIdleConnections()
+				for range 2 {
+					resp, err := (&http.Client{Transport: tr}).Post("http://x/", "a/b", strings.NewReader("body"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got, err := io.ReadAll(resp.Body); string(got) != "4 <nil>" || err != nil {
+						t.Errorf("got %q, %v", got, err)
+					}
+					_ = resp.Body.Close()
+				}
+			})
+		})
+	}
+}
