@@ -41,7 +41,7 @@ const (
 func dimensions() []dimension {
 	return []dimension{
 		{"api", []choice{{"http", settings{aws + "api": "http"}}, {"rest", settings{aws + "api": "rest"}}, {"url", settings{aws + "api": "url"}}, {"alb", settings{aws + "api": "alb"}}, {"none", settings{aws + "api": "none"}}}},
-		{"auth", []choice{{"platform", nil}, {"none", settings{"auth": "none"}}, {"key", settings{"auth": "key"}},
+		{"auth", []choice{{"platform", nil}, {"none", settings{"auth": "none"}}, {"key", settings{"auth": "key", aws + "secrets.GODWIT_API_KEYS": "models/keys"}},
 			{"jwt", settings{"auth.jwt.issuer": "https://issuer.example.com/", "auth.jwt.audience": []string{"models"}}}}},
 		{"package", []choice{{"zip", nil}, {"image", settings{aws + "package": "image"}}}},
 		{"architecture", []choice{{"amd64", nil}, {"arm64", settings{aws + "architecture": "arm64"}}}},
@@ -65,6 +65,9 @@ func dimensions() []dimension {
 		{"streaming", []choice{{"off", nil}, {"on", settings{aws + "responseStreaming": true}}}},
 		{"cors", []choice{{"none", nil}, {"two", settings{aws + "cors": []string{"https://a.example.com", "https://b.example.com"}}}, {"all", settings{aws + "cors": []string{"*"}}}}},
 		{"throttle", []choice{{"none", nil}, {"set", settings{aws + "throttle.rate": 50, aws + "throttle.burst": 100}}}},
+		{"edge", []choice{{"none", nil}, {"open", settings{aws + "edgeCache.maxAge": "1h"}}, {"signed", settings{aws + "edgeCache.maxAge": "1h", aws + "edgeCache.keyGroup": "98c6a1ff-4a0b-4c7e-9d3d-0a2b7c1d9e10",
+			aws + "edgeCache.domain": "scores.example.com", aws + "edgeCache.certificate": "arn:aws:acm:us-east-1:111122223333:certificate/12345678-1234-1234-1234-123456789012",
+			aws + "edgeCache.webACL": "arn:aws:wafv2:us-east-1:111122223333:global/webacl/scores/12345678-1234-1234-1234-123456789012", aws + "edgeCache.accessLogs": true}}}},
 		{"path", []choice{{"none", nil}, {"models", settings{aws + "basePath": "/models"}}}},
 		{"sizes", []choice{{"default", nil}, {"others", settings{aws + "memory": "3008MiB", aws + "ephemeralStorage": "2GiB", aws + "logRetention": "7d", aws + "timeout": "20s"}}}},
 		{"variables", []choice{{"none", nil}, {"plain", settings{aws + "env.LEVEL": "debug"}}, {"secret", settings{aws + "secrets.DB_PASSWORD": "models/db", aws + "env.LEVEL": "info"}}}},
@@ -271,7 +274,15 @@ type refusal struct {
 	choices []string
 }
 
-var refusals = []refusal{}
+var refusals = []refusal{
+	{"adds no headers for browsers", []string{"api=rest", "cors=two"}}, {"adds no headers for browsers", []string{"api=rest", "cors=all"}},
+	{"adds no headers for browsers", []string{"api=alb", "cors=two"}}, {"adds no headers for browsers", []string{"api=alb", "cors=all"}},
+	{"no stream is made", []string{"batch=stream"}},
+	{"a bucket tells of its objects in none", []string{"batch=objects", "order=stop"}}, {"a bucket tells of its objects in none", []string{"batch=objects", "order=skip-group"}},
+	{"a bucket tells of its objects in none", []string{"batch=both", "order=stop"}}, {"a bucket tells of its objects in none", []string{"batch=both", "order=skip-group"}},
+	{"leave the order out, or the splitting", []string{"batch=queue", "order=stop", "split=parts"}},
+	{"give vpc with a way to the issuer", []string{"auth=jwt", "compliance=hipaa", "vpc=none"}},
+}
 
 func TestCoveringCoversAllPairs(t *testing.T) {
 	dims := make([]dimension, 5)

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"godwit.dev/infra/spec"
 )
@@ -92,7 +93,7 @@ func listed(s policyStatement, action, resource string) string {
 
 // allowed is testdata/wildcards.txt: "role sid action resource", and above
 // them why.
-func allowed() map[string]string {
+var allowed = sync.OnceValue(func() map[string]string {
 	b, err := os.ReadFile("testdata/wildcards.txt")
 	if err != nil {
 		panic(err)
@@ -108,7 +109,7 @@ func allowed() map[string]string {
 		}
 	}
 	return all
-}
+})
 
 func ruleNamedPrincipals(t *document, say report) {
 	for _, r := range t.each("AWS::IAM::Role") {
@@ -159,7 +160,8 @@ func rulePrivateUnlessAsked(t *document, say report) {
 				say(r, "want SourceArn, on whose behalf %s calls, got none", who)
 			}
 		case "AWS::ApiGatewayV2::Route":
-			if auth := textOf(r.at("AuthorizationType")); auth != "AWS_IAM" && !(open(t.spec) && slices.Contains([]string{"", "NONE", "JWT"}, auth)) {
+			preflight := strings.HasPrefix(textOf(r.at("RouteKey")), "OPTIONS ") && len(t.spec.Targets.AWSLambda.CORS) > 0
+			if auth := textOf(r.at("AuthorizationType")); auth != "AWS_IAM" && !preflight && !(open(t.spec) && slices.Contains([]string{"", "NONE", "JWT"}, auth)) {
 				say(r, "want AuthorizationType AWS_IAM for %v, got %q", r.at("RouteKey"), auth)
 			}
 		case "AWS::ApiGatewayV2::Api":
@@ -185,8 +187,10 @@ func rulePrivateUnlessAsked(t *document, say report) {
 				say(r, "want Scheme internal, got %v", scheme)
 			}
 		case "AWS::CloudFront::Distribution":
-			if !open(t.spec) {
-				say(r, "want no distribution, which everybody may call, got one")
+			for _, b := range append(manyOf(r.at("DistributionConfig", "CacheBehaviors")), r.at("DistributionConfig", "DefaultCacheBehavior")) {
+				if len(manyOf(dig(b, "TrustedKeyGroups"))) == 0 && !open(t.spec) {
+					say(r, "want a key group, whose signatures let callers in, got a distribution that everybody may call")
+				}
 			}
 		case "AWS::S3::Bucket":
 			if r.at("AccessControl") != nil || r.at("WebsiteConfiguration") != nil {

@@ -89,11 +89,14 @@ func ruleArrives(t *document, say report) {
 
 func arriveAPI(t *document, say report) {
 	a := t.spec.Targets.AWSLambda
-	front := map[string]string{"http": "AWS::ApiGatewayV2::Api", "rest": "AWS::ApiGateway::RestApi", "url": "AWS::Lambda::Url", "alb": "AWS::ElasticLoadBalancingV2::LoadBalancer"}
+	front := map[string]string{"http": "AWS::ApiGatewayV2::Api", "rest": "AWS::ApiGateway::RestApi", "url": "AWS::Lambda::Url", "alb": "AWS::ElasticLoadBalancingV2::TargetGroup"}
 	for api, typ := range front {
 		if n := len(t.each(typ)); (n > 0) != (api == a.API) || n > 1 {
 			say(nil, "want %s exactly with api: %s, got %d with api: %s", typ, api, n, a.API)
 		}
+	}
+	if n := len(t.each("AWS::CloudFront::Distribution")); n > 0 != (a.EdgeCache != nil) {
+		say(nil, "want a distribution exactly with edgeCache, got %d", n)
 	}
 	for _, u := range t.each("AWS::Lambda::Url") {
 		if streams := u.at("InvokeMode") == "RESPONSE_STREAM"; streams != a.ResponseStreaming {
@@ -182,9 +185,9 @@ func arriveAlias(t *document, say report) {
 
 func arriveBatch(t *document, say report) {
 	b := t.spec.Batch
-	if b == nil {
+	if b == nil || len(t.spec.Triggers) == 0 {
 		if n := len(t.each("AWS::Lambda::EventSourceMapping")); n > 0 {
-			say(nil, "want no event source without batch, got %d", n)
+			say(nil, "want no event source without batch and triggers, got %d", n)
 		}
 		return
 	}

@@ -136,10 +136,21 @@ func ruleBuckets(t *document, say report) {
 		if !t.tlsOnly(b, "AWS::S3::BucketPolicy", "Bucket") {
 			say(b, "want a policy that refuses what comes without TLS, got none")
 		}
-		if owner := textOf(b.at("OwnershipControls", "Rules", "0", "ObjectOwnership")); owner != "" && owner != "BucketOwnerEnforced" {
+		if owner := textOf(b.at("OwnershipControls", "Rules", "0", "ObjectOwnership")); owner != "" && owner != "BucketOwnerEnforced" && !t.edgeLogs(b) {
 			say(b, "want BucketOwnerEnforced, got %s", owner)
 		}
 	}
+}
+
+// edgeLogs says whether CloudFront writes its access logs to r, which it does by
+// an access control list.
+func (t *document) edgeLogs(r *resource) bool {
+	for _, d := range t.each("AWS::CloudFront::Distribution") {
+		if slices.Contains(t.ids(d.at("DistributionConfig", "Logging", "Bucket")), r.id) {
+			return r.at("OwnershipControls", "Rules", "0", "ObjectOwnership") == "BucketOwnerPreferred"
+		}
+	}
+	return false
 }
 
 func ruleTopics(t *document, say report) {
