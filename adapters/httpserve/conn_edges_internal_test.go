@@ -306,6 +306,7 @@ func TestAddresses(t *testing.T) {
 		"a:b:c":                {"want host:port, too many colons in address", "Give a host and a port"},
 		"127.0.0.1:65536":      {`want a port from 0 to 65535, got "65536"`, "Give a host and a port"},
 		"127.0.0.1:http":       {`want a port from 0 to 65535, got "http"`, "Give a host and a port"},
+		"127.0.0.1:7a":         {`want a port from 0 to 65535, got "7a"`, "Give a host and a port"},
 		"192.0.2.1:7":          {`this machine has no address "192.0.2.1"`, "Use an address of this machine, or :7 for all of them, IPv4 and IPv6."},
 		"nowhere.invalid.:700": {`no such host "nowhere.invalid."`, "Use an address of this machine, or :700 for all of them, IPv4 and IPv6."},
 	} {

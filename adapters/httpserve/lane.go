@@ -166,7 +166,6 @@ func (l *lane) wait() verdict {
 	for {
 		for ; skip > 0 && l.at < len(l.in); l.at++ {
 			if skip--; l.in[l.at] != '\r' && l.in[l.at] != '\n' {
-				skip = 0
 				break
 			}
 			few--
