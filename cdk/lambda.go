@@ -56,6 +56,8 @@ func lambdaProps(scope constructs.Construct, f *Function) LambdaProps {
 		Environment:          variables(f),
 		Tracing:              awslambda.Tracing_ACTIVE,
 		LogRetention:         retention(t.LogRetention),
+		EncryptionKey:        f.key,
+		VpcConfig:            f.vpcConfig,
 		Digest:               packageDigest(f),
 	}
 	if f.Image != "" {
@@ -138,7 +140,7 @@ func newLambda(scope constructs.Construct, id string, p *LambdaProps) *lambda {
 		Tracing:                      tracing,
 		Role:                         l.Role.IRole,
 		LogGroup:                     l.LogGroup,
-		CurrentVersionOptions:        versionOptions(p.Digest),
+		CurrentVersionOptions:        versionOptions(p.Digest, p.Image == nil || !*p.Image),
 	}
 	if props.Timeout == nil {
 		props.Timeout = awscdk.Duration_Seconds(jsii.Number(60))

@@ -2,6 +2,7 @@ package cdk
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"io"
 	"os"
@@ -33,11 +34,15 @@ func newLive(scope constructs.Construct, function awslambda.Function, provisione
 
 // versionOptions are those of a function's versions: they say which package they
 // are of, and stay when the next one is published, so that it can be gone back
-// to. They end with the function.
-func versionOptions(digest string) *awslambda.VersionOptions {
+// to. They end with the function. Of a zip Lambda publishes no other: an image's
+// digest is in its address.
+func versionOptions(digest string, zip bool) *awslambda.VersionOptions {
 	o := &awslambda.VersionOptions{RemovalPolicy: awscdk.RemovalPolicy_RETAIN}
 	if digest != "" {
 		o.Description = jsii.String(digest)
+	}
+	if sum, err := hex.DecodeString(strings.TrimPrefix(digest, "sha256:")); err == nil && len(sum) == sha256.Size && zip {
+		o.CodeSha256 = jsii.String(base64.StdEncoding.EncodeToString(sum))
 	}
 	return o
 }
