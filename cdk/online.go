@@ -140,7 +140,7 @@ func onlineFunctionProps(scope constructs.Construct, f *Function) *OnlineFunctio
 		ApiType:          ApiType(t.API),
 		AuthType:         authType(f),
 		CorsAllowOrigins: slices.Clone(t.CORS),
-		Live:             jsii.Bool(t.Rollout != "AllAtOnce" || t.ProvisionedConcurrency > 0 || t.ManagedInstances != nil),
+		Live:             jsii.Bool(true), // even all at once there is a version to go back to
 		LogErrors:        jsii.Bool(f.Spec.Compliance != "none"),
 	}
 	if t.ResponseStreaming {

@@ -19,6 +19,8 @@ type Stack struct {
 	Batch  *BatchScoring // nil where nothing starts batch scoring
 	Edge   *EdgeCache    // nil where no answers are kept in front of the function
 
+	Observability *Observability
+	Rollout       *Rollout // of Online's alias
 }
 
 // NewStack makes of a function what its godwit.yaml says: the function with its
@@ -32,6 +34,7 @@ func NewStack(scope constructs.Construct, id string, p *StackProps) *Stack {
 	s.addOnline(&f)
 	s.addEdge(&f)
 	s.addBatch(&f)
+	s.observe(&f)
 	AddCompliance(s.Stack, f.Spec.Compliance)
 	return s
 }

@@ -1,0 +1,74 @@
+package cdk
+
+import (
+	"path/filepath"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/jsii-runtime-go"
+
+	"godwit.dev/runtime/fault"
+)
+
+// observe watches what the stack has and lets versions of its functions roll out.
+func (s *Stack) observe(f *Function) {
+	t := f.Spec.Targets.AWSLambda
+	o := NewObservability(s.Stack, "Observability", &ObservabilityProps{EncryptionKey: f.key})
+	s.Observability = o
+	if online := s.Online; online != nil {
+		w := &WatchedFunction{Function: online.Function, Alias: online.Alias, Timeout: seconds(t.Timeout), Provisioned: t.ProvisionedConcurrency > 0}
+		o.WatchFunction("Online", w)
+		switch {
+		case online.HttpApi != nil:
+			o.WatchHttpApi("OnlineApi", online.HttpApi)
+		case online.RestApi != nil:
+			o.WatchRestApi("OnlineApi", online.RestApi)
+		case online.FunctionUrl != nil:
+			o.WatchFunctionUrl("OnlineApi", w)
+		case online.TargetGroup != nil:
+			o.WatchTargetGroup("OnlineApi", online.TargetGroup)
+		}
+		s.Rollout = s.rollOut("Rollout", f, w)
+	}
+	if batch := s.Batch; batch != nil {
+		w := &WatchedFunction{Function: batch.Function, Timeout: seconds(f.Spec.Batch.Timeout), Events: true}
+		o.WatchFunction("Batch", w)
+		o.WatchQueue("BatchQueue", batch.Queue, batch.DeadLetterQueue, nil)
+	}
+	awscdk.NewCfnOutput(s.Stack, jsii.String("DashboardUrl"), &awscdk.CfnOutputProps{
+		Description: jsii.String("What the functions do."), Value: o.DashboardUrl()})
+	awscdk.NewCfnOutput(s.Stack, jsii.String("AlarmTopicArn"), &awscdk.CfnOutputProps{
+		Description: jsii.String("The topic that alarms go to. Subscribe to it: nobody has."), Value: o.Topic.TopicArn()})
+}
+
+// rollOut has the alias of w rolled out as godwit.yaml says; nil without an alias.
+func (s *Stack) rollOut(id string, f *Function, w *WatchedFunction) *Rollout {
+	if w.Alias == nil {
+		return nil
+	}
+	p := &RolloutProps{Alias: w.Alias, DeploymentConfigName: jsii.String("CodeDeployDefault.Lambda" + f.Spec.Targets.AWSLambda.Rollout)}
+	p.Alarms = s.Observability.WatchNewVersion(id, w)
+	if hasRequests(f.Dir) {
+		p.PreTrafficHook = hookProps(lambdaProps(s.Stack, f))
+	}
+	return NewRollout(s.Stack, id, p)
+}
+
+// hookProps is what a hook has of the function that it asks: the package, and
+// nothing that a model takes.
+func hookProps(p LambdaProps) *LambdaProps {
+	return &LambdaProps{
+		Code: p.Code, Image: p.Image, Architecture: p.Architecture, Digest: p.Digest,
+		Tracing: awslambda.Tracing_PASS_THROUGH, LogRetention: p.LogRetention, EncryptionKey: p.EncryptionKey,
+	}
+}
+
+// hasRequests tells whether something is recorded in a function's folder, and
+// so in its package.
+func hasRequests(dir string) bool {
+	found, err := filepath.Glob(filepath.Join(dir, "requests", "*", "*.want.json"))
+	if err != nil {
+		panic(fault.New(fault.BadConfig, "cdk.NewStack", dir, "want a folder that can be looked into: %w", err))
+	}
+	return len(found) > 0
+}
