@@ -47,7 +47,7 @@ func (b *BatchScoring) makeQueues() {
 	if name == nil {
 		name = ownName(b.Construct, "queue")
 		if *p.Fifo {
-			name = awscdk.Fn_Join(jsii.String(""), &[]*string{name, jsii.String(".fifo")})
+			name = jsii.String(*name + ".fifo") // CDK looks at the end of the text, tokens or not
 		}
 	}
 	arn := stack.FormatArn(&awscdk.ArnComponents{Service: jsii.String("sqs"), Resource: name})

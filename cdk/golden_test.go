@@ -34,10 +34,10 @@ var variants = []variant{
 	{"digits-url-stream", "digits", "targets: {awslambda: {api: url, responseStreaming: true}}"},
 	{"digits-url-key", "digits", "auth: key\ntargets: {awslambda: {api: url, secrets: {GODWIT_API_KEYS: digits/keys}}}"},
 	{"digits-canary", "digits", "targets: {awslambda: {rollout: Canary10Percent5Minutes, provisionedConcurrency: 2}}"},
-	{"digits-vpc", "digits", "targets: {awslambda: {vpc: {subnets: [subnet-0a1b2c3d, subnet-1a1b2c3d]}, kmsKey: " + keyARN + "}}"},
+	{"digits-vpc", "digits", "targets: {awslambda: {vpc: {id: vpc-0a1b2c3d, subnets: [subnet-0a1b2c3d, subnet-1a1b2c3d]}, kmsKey: " + keyARN + "}}"},
 	{"digits-managed-gpu", "digits", "targets: {awslambda: {api: none, gpu: 16GB, managedInstances: {capacityProvider: " + providerARN + "}}}\nbatch: {input: rows/, output: scores/}\ntriggers: [objects]"},
 	{"digits-aws-solutions", "digits", rows + "triggers: [objects]\ncompliance: aws-solutions\ntargets: {awslambda: {api: rest, rollout: Linear10PercentEvery1Minute}}"},
-	{"digits-hipaa", "digits", rows + "triggers: [objects]\ncompliance: hipaa\ntargets: {awslambda: {api: rest, vpc: {subnets: [subnet-0a1b2c3d, subnet-1a1b2c3d]}}}"},
+	{"digits-hipaa", "digits", rows + "triggers: [objects]\ncompliance: hipaa\ntargets: {awslambda: {api: rest}}"},
 	{"penguins-image", "penguins", "batch: {input: rows/, output: scores/}\ntriggers: [objects, queue]\ntargets: {awslambda: {package: image, architecture: arm64, tracing: passThrough}}"},
 }
 

@@ -50,7 +50,7 @@ func dimensions() []dimension {
 		{"tracing", []choice{{"active", nil}, {"passThrough", settings{aws + "tracing": "passThrough"}}}},
 		{"rollout", []choice{{"all", nil}, {"canary", settings{aws + "rollout": "Canary10Percent5Minutes"}}, {"linear", settings{aws + "rollout": "Linear10PercentEvery1Minute"}}}},
 		{"concurrency", []choice{{"free", nil}, {"reserved", settings{aws + "reservedConcurrency": 20}}, {"provisioned", settings{aws + "provisionedConcurrency": 3}}}},
-		{"vpc", []choice{{"none", nil}, {"subnets", settings{aws + "vpc.subnets": []string{"subnet-0a1b2c3d", "subnet-1a1b2c3d"}}},
+		{"vpc", []choice{{"none", nil}, {"subnets", settings{aws + "vpc.subnets": []string{"subnet-0a1b2c3d", "subnet-1a1b2c3d"}, aws + "vpc.id": "vpc-0a1b2c3d"}},
 			{"groups", settings{aws + "vpc.subnets": []string{"subnet-0a1b2c3d", "subnet-1a1b2c3d"}, aws + "vpc.securityGroups": []string{"sg-0a1b2c3d"}}}}},
 		{"key", []choice{{"aws", nil}, {"own", settings{aws + "kmsKey": keyARN}}}},
 		{"compliance", []choice{{"none", nil}, {"aws-solutions", settings{"compliance": "aws-solutions"}}, {"hipaa", settings{"compliance": "hipaa"}}}},
@@ -276,6 +276,7 @@ type refusal struct {
 
 var refusals = []refusal{
 	{"adds no headers for browsers", []string{"api=rest", "cors=two"}}, {"adds no headers for browsers", []string{"api=rest", "cors=all"}},
+	{"adds no headers for browsers", []string{"api=none", "cors=two"}}, {"adds no headers for browsers", []string{"api=none", "cors=all"}},
 	{"adds no headers for browsers", []string{"api=alb", "cors=two"}}, {"adds no headers for browsers", []string{"api=alb", "cors=all"}},
 	{"no stream is made", []string{"batch=stream"}},
 	{"a bucket tells of its objects in none", []string{"batch=objects", "order=stop"}}, {"a bucket tells of its objects in none", []string{"batch=objects", "order=skip-group"}},
