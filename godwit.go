@@ -14,6 +14,7 @@ import (
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/ort"
+	_ "godwit.dev/runtime/ort/monitor" // runs cost less
 )
 
 // Main is the godwit command line with wrap around every model: what

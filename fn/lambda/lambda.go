@@ -12,6 +12,7 @@ import (
 	"godwit.dev/internal/fnlambda"
 	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/ort"
+	_ "godwit.dev/runtime/ort/monitor" // runs cost less
 )
 
 // Main serves the function of the binary's folder on AWS Lambda, with wrap

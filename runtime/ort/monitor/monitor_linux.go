@@ -1,0 +1,5 @@
+//go:build cgo
+
+package monitor
+
+import "C" // monitor_linux.c is all there is
