@@ -32,6 +32,10 @@ test: onnxruntime ## Run every test that needs no root and no other program.
 build: onnxruntime ## Build the binaries into bin/.
 	@go build -tags lambda.norpc -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
+.PHONY: cdk
+cdk: ## Build bin/godwit-cdk, with which render makes templates for AWS: a minute the first time; it needs Node.js to run.
+	@cd cdk && CGO_ENABLED=0 go build -ldflags '-s -w' -o ../bin/ ./cmd/godwit-cdk
+
 .PHONY: functions
 functions: ## Build what functions are packaged from into bin/linux-ARCH, for every glibc from 2.28 on (ARCH="amd64 arm64").
 	@scripts/functions.sh $(ARCH)
