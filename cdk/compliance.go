@@ -1,10 +1,6 @@
 package cdk
 
 import (
-	"encoding/csv"
-	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -60,55 +56,4 @@ func AddCompliance(scope constructs.IConstruct, profile string, own ...Acknowled
 		}
 		cdknag.NagSuppressions_AddResourceSuppressions(at, &[]*cdknag.NagPackSuppression{s}, nil)
 	}
-}
-
-// unacknowledged is an error for the findings, warnings among them, that the
-// reports in the cloud assembly dir have and nobody acknowledged; nil for none.
-func unacknowledged(dir string) error {
-	reports, err := filepath.Glob(filepath.Join(dir, "*-NagReport.csv"))
-	if err != nil {
-		return err
-	}
-	var open []string
-	for _, path := range reports {
-		lines, err := readReport(path)
-		if err != nil {
-			return err
-		}
-		for _, l := range lines {
-			if l.Compliance != "Suppressed" && l.Compliance != "Compliant" {
-				open = append(open, l.Rule+" "+l.Path+": "+l.Info)
-			}
-		}
-	}
-	if open == nil {
-		return nil
-	}
-	slices.Sort(open)
-	e := fault.New(fault.BadConfig, "cdk.Synth", "compliance", "want no finding that is not acknowledged, got %d:\n%s", len(open), strings.Join(slices.Compact(open), "\n"))
-	e.Hint = "Change what the findings name in godwit.yaml, or use the constructs in an app of your own and acknowledge them there, with AddCompliance."
-	return e
-}
-
-// reportLine is one of cdk-nag's report: a rule at a resource.
-type reportLine struct{ Rule, Path, Compliance, Reason, Level, Info string }
-
-func readReport(path string) ([]reportLine, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fault.New(fault.Internal, "cdk.Synth", path, "want a report of cdk-nag: %w", err)
-	}
-	defer f.Close()
-	all, err := csv.NewReader(f).ReadAll()
-	if err == nil && (len(all) == 0 || len(all[0]) != 6) {
-		err = errors.New("want six columns")
-	}
-	if err != nil {
-		return nil, fault.New(fault.Internal, "cdk.Synth", path, "want a report of cdk-nag: %w", err)
-	}
-	var lines []reportLine
-	for _, l := range all[1:] {
-		lines = append(lines, reportLine{l[0], l[1], l[2], l[3], l[4], l[5]})
-	}
-	return lines, nil
 }

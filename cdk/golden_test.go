@@ -148,6 +148,11 @@ func TestRules(t *testing.T) {
 		for _, f := range findings(p.document) {
 			t.Error(f)
 		}
+		if p.spec.Compliance != "none" {
+			for _, f := range unacknowledged(nagged(t, p)) {
+				t.Error("not acknowledged: ", f)
+			}
+		}
 	}
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) { check(t, v.proven(t)) })
