@@ -1,7 +1,9 @@
 package cdk
 
 import (
-	"path/filepath"
+	"archive/zip"
+	"io/fs"
+	"os"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
@@ -48,7 +50,7 @@ func (s *Stack) rollOut(id string, f *Function, w *WatchedFunction) *Rollout {
 	}
 	p := &RolloutProps{Alias: w.Alias, DeploymentConfigName: jsii.String("CodeDeployDefault.Lambda" + f.Spec.Targets.AWSLambda.Rollout)}
 	p.Alarms = s.Observability.WatchNewVersion(id, w)
-	if hasRequests(f.Dir) {
+	if hasRequests(f) {
 		p.PreTrafficHook = hookProps(lambdaProps(s.Stack, f))
 	}
 	return NewRollout(s.Stack, id, p)
@@ -63,12 +65,18 @@ func hookProps(p LambdaProps) *LambdaProps {
 	}
 }
 
-// hasRequests tells whether something is recorded in a function's folder, and
-// so in its package.
-func hasRequests(dir string) bool {
-	found, err := filepath.Glob(filepath.Join(dir, "requests", "*", "*.want.json"))
-	if err != nil {
-		panic(fault.New(fault.BadConfig, "cdk.NewStack", dir, "want a folder that can be looked into: %w", err))
+// hasRequests tells whether something is recorded in a function's package; an
+// image is taken to have what its folder has.
+func hasRequests(f *Function) bool {
+	files := os.DirFS(f.Dir)
+	if f.Zip != "" {
+		z, err := zip.OpenReader(f.Zip)
+		if err != nil {
+			panic(fault.New(fault.BadConfig, "cdk.NewStack", f.Zip, "want a zip: %w", err))
+		}
+		defer z.Close()
+		files = z
 	}
-	return len(found) > 0
+	found, err := fs.Glob(files, "requests/*/*.want.json")
+	return err == nil && len(found) > 0
 }
