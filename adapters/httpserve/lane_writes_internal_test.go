@@ -191,9 +191,10 @@ func TestEarlyAnswersLinger(t *testing.T) {
 func TestWritesToNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var errs []error
-		over := make(chan struct{})
+		began, over := make(chan struct{}), make(chan struct{})
 		s := inTime(t, true, nil, func(w http.ResponseWriter, r *http.Request) {
 			defer close(over)
+			close(began)
 			<-time.After(time.Second)
 			w.WriteHeader(http.StatusEarlyHints)
 			for range 3 {
@@ -206,6 +207,7 @@ func TestWritesToNobody(t *testing.T) {
 		if _, err := io.WriteString(c, getRoot); err != nil {
 			t.Fatal(err)
 		}
+		<-began
 		_ = c.Close()
 		<-over
 		if len(errs) != 4 || errs[0] == nil || errs[1] == nil || errs[2] == nil || errs[3] == nil {

@@ -114,7 +114,7 @@ func TestWatchesOfHealth(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		all, left := watch(ctx, "")
 		other, stopped := watch(t.Context(), "other")
-		<-time.After(time.Hour)
+		<-time.After(time.Hour + time.Second/2) // between two looks
 		if err := registry.Declare("loading", "1"); err != nil {
 			t.Fatal(err)
 		}
