@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -16,14 +18,23 @@ import (
 	"godwit.dev/runtime/fault"
 )
 
-// All tests share one process of Node.js.
+// All tests share one process of Node.js. It gets the environment that this one
+// began with, so what is to be said to it has this one begin again.
 func TestMain(m *testing.M) {
-	os.Setenv("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "18,20")
-	// CDK compares each template with CloudFormation's schemas, a second of CPU
-	// time each: e2e/cdk has it do so for every example.
-	os.Setenv("CDK_VALIDATION", "false")
+	const validation = "CDK_VALIDATION"
+	if _, said := os.LookupEnv(validation); !said {
+		// CDK compares each template with CloudFormation's schemas, a second of
+		// CPU time for each: e2e/cdk has it do so for every example.
+		os.Setenv(validation, "false")
+		os.Setenv("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "18,20")
+		jsii.Close() // removes what it unpacked
+		if program, err := os.Executable(); err == nil {
+			_ = syscall.Exec(program, os.Args, os.Environ()) // not on Windows
+		}
+	}
 	code := m.Run()
 	jsii.Close()
+	os.RemoveAll(assemblies())
 	os.Exit(code)
 }
 
@@ -96,8 +107,23 @@ func synth(t testing.TB, f *cdk.Function) map[string]any {
 	return templateOf(t, s.Stack)
 }
 
+// assemblies is the folder for what is synthesised.
+var assemblies = sync.OnceValue(func() string {
+	dir, err := os.MkdirTemp("", "godwit-cdk-test-*")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+})
+
 // app is a new app of CDK.
-func app() awscdk.App { return awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false)}) }
+func app() awscdk.App {
+	dir, err := os.MkdirTemp(assemblies(), "")
+	if err != nil {
+		panic(err)
+	}
+	return cdk.NewApp(dir)
+}
 
 // templateOf is a stack's, as JSON is read.
 func templateOf(t testing.TB, s awscdk.Stack) map[string]any {
