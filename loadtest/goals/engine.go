@@ -15,6 +15,7 @@ import (
 	"godwit.dev/runtime/onnx"
 	"godwit.dev/runtime/ort"
 	"godwit.dev/runtime/ort/cloop"
+	_ "godwit.dev/runtime/ort/monitor" // as the programs that are shipped have it
 	"godwit.dev/runtime/quota"
 	"godwit.dev/runtime/tensor"
 )
