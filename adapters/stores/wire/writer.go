@@ -169,7 +169,7 @@ func (w *Writer) Commit(ctx context.Context) error {
 		w.err = w.up.Put(ctx, w.buf)
 	}
 	err := store.Fault(w.op, w.key, w.err)
-	if err == nil {
+	if w.err = err; err == nil {
 		w.begun = false // nothing to drop
 		w.err = fault.New(fault.Internal, w.op, w.key, "the writer has committed")
 	}
