@@ -6,9 +6,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/jsii-runtime-go"
-
 	"godwit.dev/cdk"
 	"godwit.dev/runtime/fault"
 )
@@ -32,7 +29,7 @@ func prove(t testing.TB, f *cdk.Function) (p *proof, refusal *fault.Error) {
 		}
 	}()
 	out := t.TempDir()
-	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), Outdir: jsii.String(out)})
+	app := cdk.NewApp(out)
 	cdk.NewStack(app, f.Spec.Name, &cdk.StackProps{Function: f})
 	app.Synth(nil)
 	raw, err := os.ReadFile(filepath.Join(out, f.Spec.Name+".template.json"))

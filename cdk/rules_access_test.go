@@ -83,12 +83,17 @@ func wildcards(s policyStatement) []string {
 
 var variable = regexp.MustCompile(`\$\{([A-Za-z0-9]+?)[0-9A-F]{8}(\.[A-Za-z]+)?\}`)
 
+// ownName is a name that begins with the stack's.
+var ownName = regexp.MustCompile(`:[a-z0-9-]+?-(batch|rollout|online)-[0-9a-f]{8}-`)
+
 func listed(s policyStatement, action, resource string) string {
 	sid := s.sid
 	if sid == "" {
 		sid = "-"
 	}
-	return strings.Join([]string{plain(s.owner.id), sid, action, variable.ReplaceAllString(resource, "$${$1$2}")}, " ")
+	resource = variable.ReplaceAllString(resource, "$${$1$2}")
+	resource = ownName.ReplaceAllString(resource, ":NAME-$1-")
+	return strings.Join([]string{plain(s.owner.id), sid, action, resource}, " ")
 }
 
 // allowed is testdata/wildcards.txt: "role sid action resource", and above

@@ -61,10 +61,23 @@ func ruleArrives(t *document, say report) {
 			want(f, "CapacityProviderArn", m.CapacityProvider, dig(c, "CapacityProviderArn"))
 			want(f, "MaxConcurrency", float64(m.MaxConcurrency), dig(c, "PerExecutionEnvironmentMaxConcurrency"))
 			want(f, "MemoryPerVCPU", float64(m.MemoryPerVCPU)/float64(spec.GiB), dig(c, "ExecutionEnvironmentMemoryGiBPerVCpu"))
+			// Managed instances run published versions alone. The scaling of the
+			// function is for $LATEST.PUBLISHED, which nobody calls.
+			var published bool
 			for _, v := range t.each("AWS::Lambda::Version") {
-				// Those of the function are for $LATEST.PUBLISHED, which nobody calls.
-				want(v, "MinExecutionEnvironments", float64(m.MinEnvironments), v.at("FunctionScalingConfig", "MinExecutionEnvironments"))
-				want(v, "MaxExecutionEnvironments", float64(m.MaxEnvironments), v.at("FunctionScalingConfig", "MaxExecutionEnvironments"))
+				if slices.Contains(t.functionsOf(v.at("FunctionName")), f) {
+					published = true
+					want(v, "MinExecutionEnvironments", float64(m.MinEnvironments), v.at("FunctionScalingConfig", "MinExecutionEnvironments"))
+					want(v, "MaxExecutionEnvironments", float64(m.MaxEnvironments), v.at("FunctionScalingConfig", "MaxExecutionEnvironments"))
+				}
+			}
+			if !published {
+				say(f, "want a version, as managed instances run nothing else, got none")
+			}
+			for _, e := range t.each("AWS::Lambda::EventSourceMapping") {
+				if slices.Contains(t.ids(e.at("FunctionName")), f.id) {
+					say(e, "want a version or an alias called, as managed instances run nothing else, got the function")
+				}
 			}
 		} else if f.at("CapacityProviderConfig") != nil {
 			say(f, "want Lambda's own machines, got a capacity provider")

@@ -258,6 +258,11 @@ var brokens = []broken{
 	{"a custom resource", "digits", "custom", func(b *breaker) { b.add("X", "Custom::S3AutoDeleteObjects", nil) }},
 	{"CDK's own metadata", "digits", "custom", func(b *breaker) { b.add("X", "AWS::CDK::Metadata", nil) }},
 	{"a bucket that goes", "digits-batch", "removal", func(b *breaker) { b.first(bucket, "").DeletionPolicy = "Delete" }},
+	{"a key that goes before what it encrypted", "digits-hipaa", "removal", func(b *breaker) {
+		for _, k := range b.each("AWS::KMS::Key") {
+			k.DeletionPolicy = "Delete"
+		}
+	}},
 	{"a table without a word", "digits-batch-ordered", "removal", func(b *breaker) {
 		d := b.add("X", "AWS::DynamoDB::Table", object{})
 		d.DeletionPolicy = ""

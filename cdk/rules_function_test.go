@@ -164,9 +164,12 @@ func ruleNoCustomResources(t *document, say report) {
 func ruleRemoval(t *document, say report) {
 	for _, r := range t.each() {
 		want := map[string]string{
-			"AWS::S3::Bucket": "Retain", "AWS::DynamoDB::Table": "Retain", "AWS::DynamoDB::GlobalTable": "Retain", "AWS::KMS::Key": "Retain",
+			"AWS::S3::Bucket": "Retain", "AWS::DynamoDB::Table": "Retain", "AWS::DynamoDB::GlobalTable": "Retain", "AWS::KMS::Key": "any",
 			"AWS::Logs::LogGroup": "Delete", "AWS::SQS::Queue": "any",
 		}[r.Type]
+		if r.Type == "AWS::KMS::Key" && t.locks(r) {
+			want = "Retain"
+		}
 		got := r.DeletionPolicy
 		switch {
 		case want == "":
@@ -176,6 +179,13 @@ func ruleRemoval(t *document, say report) {
 			say(r, "want %s, got %s", want, got)
 		}
 	}
+}
+
+// locks says whether what stays when the stack goes is encrypted with the key.
+func (t *document) locks(key *resource) bool {
+	return slices.ContainsFunc(t.each("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable"), func(r *resource) bool {
+		return slices.Contains(t.ids(r.Properties), key.id)
+	})
 }
 
 var (

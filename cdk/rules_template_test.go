@@ -145,7 +145,7 @@ func textOf(v any) string {
 					}
 					return s
 				case "Fn::Select":
-					return "select " + textOf(dig(arg, "0")) + " of (" + textOf(dig(arg, "1")) + ")"
+					return "${part " + textOf(dig(arg, "0")) + " of " + strings.Trim(textOf(dig(arg, "1")), "${}") + "}"
 				case "Fn::Split":
 					return textOf(dig(arg, "1"))
 				}
