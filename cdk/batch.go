@@ -65,6 +65,7 @@ type BatchScoringProps struct {
 type BatchScoring struct {
 	constructs.Construct
 	Function awslambda.Function
+	Alias    awslambda.Alias // what the queue and the state machine call
 	Role     *Role
 	LogGroup awslogs.LogGroup
 
@@ -163,7 +164,7 @@ func (p *BatchScoringProps) check() error {
 	case fifo && *p.SplitsObjects:
 		return bad("Fifo", "Leave the order out, or the splitting.", "want a queue without order for parts of objects, got one with it")
 	case p.visibility() > maxVisibility:
-		return bad("Timeout", "Make it 1 h 59 min or less.", "want six times the timeout to be at most the 12 h that SQS hides a message, got %v s", p.visibility())
+		return bad("Timeout", "Make it 2 h or less, window included.", "want six times the timeout to be at most the 12 h that SQS hides a message, got %v s", p.visibility())
 	case *p.MaxReceiveCount < 5:
 		return bad("MaxReceiveCount", "", "want at least 5, as throttling alone can use up fewer, got %v", *p.MaxReceiveCount)
 	case p.MaxConcurrency != nil && (*p.MaxConcurrency < 2 || *p.MaxConcurrency > 1000):
@@ -260,13 +261,16 @@ func checkBatch(s *spec.Spec) error {
 		return bad("batch.claims", "Use dynamodb://TABLE, which is made.", "no folder is mounted on awslambda, got %q", b.Claims)
 	}
 	if b.Order != "none" && slices.Contains(s.Triggers, "objects") {
-		return bad("batch.order", "Leave the order out, or score objects with a godwit.yaml of their own.", "a bucket tells of objects in no order, got %s", b.Order)
+		return bad("batch.order", "Leave the order out: a bucket tells of its objects in none.", "want no order with objects, got %s", b.Order)
 	}
 	if time.Duration(b.Timeout) > 90*time.Minute {
 		return bad("batch.timeout", "Make it 90m or less.", "want at most 90m, which Lambda gives a delivery on managed instances, got %s", b.Timeout)
 	}
 	if b.Split == nil {
 		return nil
+	}
+	if b.Order != "none" {
+		return bad("batch.order", "Parts of objects have none: leave the order out, or the splitting.", "want no order with split, got %s", b.Order)
 	}
 	u, err := url.Parse(b.Split.Queue)
 	if err != nil || !strings.HasPrefix(u.Host, "sqs.") || strings.Count(u.Path, "/") != 2 || strings.HasSuffix(u.Path, "/") || strings.HasSuffix(u.Path, ".fifo") {

@@ -96,6 +96,7 @@ func (b *BatchScoring) makeFunction() {
 	}
 	l := newLambda(b.Construct, "Function", &p.LambdaProps)
 	b.Function, b.Role, b.LogGroup = l.Function, l.Role, l.LogGroup
+	b.Alias = newLive(b.Construct, b.Function, nil)
 	if *p.Objects {
 		b.Role.Allow("ReadRows", []string{"s3:GetObject"}, b.InputBucket.ArnForObjects(jsii.String(b.inputPrefix+"*")))
 		b.mayFind("FindRows", b.Role, b.InputBucket, b.inputPrefix)

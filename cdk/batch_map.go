@@ -31,7 +31,7 @@ func (b *BatchScoring) makeMap() {
 	results := b.outputPrefix + "runs"
 
 	role := newRole(b.Construct, "MapRole", "states.amazonaws.com")
-	role.Allow("Score", []string{"lambda:InvokeFunction"}, b.Function.FunctionArn())
+	role.Allow("Score", []string{"lambda:InvokeFunction"}, b.Alias.FunctionArn())
 	b.mayFind("FindRows", role, b.InputBucket, b.inputPrefix)
 	role.Allow("WriteResults", []string{"s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"}, b.OutputBucket.ArnForObjects(jsii.String(results+"/*")))
 	role.Allow("RunMap", []string{"states:StartExecution"}, machine)
@@ -68,7 +68,7 @@ func (b *BatchScoring) makeMap() {
 				"States": map[string]any{"Score": map[string]any{
 					"Type":       "Task",
 					"Resource":   integration("lambda:invoke"),
-					"Parameters": map[string]any{"FunctionName": b.Function.FunctionArn(), "Payload.$": "$"},
+					"Parameters": map[string]any{"FunctionName": b.Alias.FunctionArn(), "Payload.$": "$"},
 					"OutputPath": "$.Payload",
 					// Parts that are done are not done again.
 					"Retry": []any{map[string]any{"ErrorEquals": []any{"States.ALL"}, "IntervalSeconds": 5, "MaxAttempts": *p.MaxReceiveCount, "BackoffRate": 2, "JitterStrategy": "FULL"}},

@@ -73,7 +73,7 @@ func (b *BatchScoring) makeMapping() {
 		b.Role.Allow("SplitObjects", []string{"sqs:SendMessage"}, b.Queue.QueueArn())
 	}
 	props := &awslambda.EventSourceMappingProps{
-		Target: b.Function, EventSourceArn: b.Queue.QueueArn(), BatchSize: p.BatchSize, MaxConcurrency: p.MaxConcurrency,
+		Target: b.Alias, EventSourceArn: b.Queue.QueueArn(), BatchSize: p.BatchSize, MaxConcurrency: p.MaxConcurrency,
 		ReportBatchItemFailures: jsii.Bool(true),
 	}
 	if *p.MaxBatchingWindow.ToSeconds(nil) > 0 {
