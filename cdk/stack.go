@@ -35,7 +35,7 @@ func NewStack(scope constructs.Construct, id string, p *StackProps) *Stack {
 	s.addEdge(&f)
 	s.addBatch(&f)
 	s.observe(&f)
-	AddCompliance(s.Stack, f.Spec.Compliance)
+	s.addCompliance(f)
 	return s
 }
 
