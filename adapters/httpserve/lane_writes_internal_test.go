@@ -82,6 +82,7 @@ func TestWhenAnswersGoOut(t *testing.T) {
 		"as much as waits":              {[]func(http.ResponseWriter){write(4000), write(96)}, [][]int{nil, nil, {f + 4096}}},
 		"more than waits":               {[]func(http.ResponseWriter){write(4000), write(97), write(10)}, [][]int{nil, {c + 5 + 4000 + 2}, nil, {4 + 97 + 2 + 3 + 10 + 2 + 5}}},
 		"more than waits, at once":      {[]func(http.ResponseWriter){write(4097)}, [][]int{{c + 6 + 4097 + 2}, {5}}},
+		"little by little":              {[]func(http.ResponseWriter){write(5000), write(1500), write(1500), write(1500)}, [][]int{{c + 6 + 5000 + 2}, nil, nil, {3 * (5 + 1500 + 2)}, {5}}},
 		"much":                          {[]func(http.ResponseWriter){write(20_000)}, [][]int{{c + 6, 20_000}, {2 + 5}}},
 		"as much as is joined":          {[]func(http.ResponseWriter){write(16384 - len(chunked) - 6)}, [][]int{{16384 + 2}, {5}}},
 		"one byte more":                 {[]func(http.ResponseWriter){write(16384 - len(chunked) - 6 + 1)}, [][]int{{c + 6, 16384 - c - 6 + 1}, {2 + 5}}},
@@ -227,6 +228,59 @@ func TestWhoAsks(t *testing.T) {
 		askRoot(t, c, bufio.NewReader(c))
 		if want := "192.0.2.7:7127.0.0.1:8080HTTP/1.111"; strings.ReplaceAll(got, " ", "") != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// taking is a socket that takes some bytes at once.
+type taking struct {
+	*rawFull
+	l     *lane
+	takes int
+}
+
+func (r *taking) Write(func(uintptr) bool) error {
+	r.l.wrote = min(r.takes, len(r.l.out))
+	return nil
+}
+
+// nowhere is a connection that takes nothing.
+type nowhere struct{ net.Conn }
+
+func (nowhere) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// What the socket takes at once counts for the time that the rest has.
+func TestTimeForTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for takes, want := range map[int]time.Duration{0: 31 * time.Second, 5 * stride: 16 * time.Second} {
+			wire := &recorder{Conn: nowhere{}}
+			l := &lane{server: &server{opts: (*Options)(nil).withDefaults()}, c: &conn{Conn: wire}}
+			l.raw = &taking{l: l, takes: takes}
+			now := time.Now()
+			a := &answer{lane: l, begun: now.Add(-20 * time.Second)} // late already
+			_ = l.send(a, make([]byte, takes+10))
+			if takes == 0 {
+				want -= 20 * time.Second
+			}
+			if len(wire.write) != 1 || wire.write[0].Sub(now) != want || a.sent != int64(takes) {
+				t.Errorf("%d bytes at once: until %v, %d sent; want %v more", takes, wire.write, a.sent, want)
+			}
+		}
+	})
+}
+
+// What has no body takes none, and says so.
+func TestNoBody(t *testing.T) {
+	eachWay(t, func(t *testing.T, lane bool) {
+		s := inTime(t, lane, nil, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNoContent)
+			if n, err := w.Write([]byte("a")); n != 0 || err != http.ErrBodyNotAllowed {
+				t.Errorf("wrote %d, %v", n, err)
+			}
+		})
+		c := s.connect()
+		if resp := askRoot(t, c, bufio.NewReader(c)); resp.StatusCode != 204 || resp.ContentLength != 0 {
+			t.Errorf("got %d and %d bytes", resp.StatusCode, resp.ContentLength)
 		}
 	})
 }

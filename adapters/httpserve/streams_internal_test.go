@@ -400,16 +400,30 @@ func TestConnectionsThatAreHandedOver(t *testing.T) {
 // Half a header that is there when a drain begins may turn out to be net/http's:
 // it waits until that is known.
 func TestDrainsWaitForHeaders(t *testing.T) {
+	for name, pause := range map[string]time.Duration{"behind a request": 0, "on an idle connection": time.Second} {
+		t.Run(name, func(t *testing.T) { drainsWait(t, pause) })
+	}
+}
+
+func drainsWait(t *testing.T, pause time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		s := inTime(t, true, &Options{Drain: time.Minute}, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) })
 		c := s.connect()
-		go func() { _, _ = io.WriteString(c, getRoot+"GET / HTTP/1.1\r\nHo") }()
+		go func() {
+			text := getRoot + "GET / HTTP/1.1\r\nHo"
+			if pause > 0 {
+				_, _ = io.WriteString(c, getRoot)
+				<-time.After(pause)
+				text = text[len(getRoot):]
+			}
+			_, _ = io.WriteString(c, text)
+		}()
 		r := make(chan string, 1)
 		go func() {
 			got, _ := ends(c, time.Now())
 			r <- got
 		}()
-		<-time.After(time.Second)
+		<-time.After(2 * time.Second)
 		begun := time.Now()
 		s.stop()
 		<-time.After(time.Second)

@@ -159,7 +159,7 @@ func TestWhenTheWatcherSleeps(t *testing.T) {
 			asleep = append(asleep, set.asleep.Load())
 		})
 		set = w.set
-		for i, tt := range []struct{ takes, idle time.Duration }{{0, 2 * time.Second}, {5 * time.Second, 3 * time.Second}, {20 * time.Millisecond, 0}} {
+		for i, tt := range []struct{ takes, idle time.Duration }{{0, 2 * time.Second}, {5 * time.Second, 3 * time.Second}, {20 * time.Millisecond, time.Second}, {0, 0}} {
 			pause = tt.takes
 			w.ask(i == 0, "")
 			if _, err := http.ReadResponse(w.r, nil); err != nil {
@@ -176,5 +176,24 @@ func TestWhenTheWatcherSleeps(t *testing.T) {
 		if asleep[1] || asleep[2] {
 			t.Errorf("asleep while requests were answered: %v", asleep)
 		}
+	})
+}
+
+// What a connection remembers of its requests is bounded, however many come.
+func TestLanesKeepLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watchIn(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
+		for i := range 500 {
+			w.ask(i == 0, "")
+			if _, err := http.ReadResponse(w.r, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		w.set.each(func(l *lane) {
+			if cap(l.in) > 4<<10 || len(l.in)-l.at != 0 {
+				t.Errorf("room for %d bytes, %d of them unread", cap(l.in), len(l.in)-l.at)
+			}
+		})
 	})
 }
