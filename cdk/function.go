@@ -53,10 +53,14 @@ func Load(dir string, o *LoadOptions) (*Function, error) {
 	if t.Package == "image" {
 		if f.Image == "" || f.Zip != "" {
 			e := fault.New(fault.BadConfig, "cdk.Load", subject, "package is image, want the digest of one, got none")
-			e.Hint = "Run godwit package " + dir + " --target awslambda --push."
+			e.Hint = "Run godwit package " + dir + " --target awslambda --push, and give the reference that it prints."
 			return nil, e
 		}
 		return f, nil
+	}
+	if f.Image != "" {
+		return nil, fault.New(fault.BadConfig, "cdk.Load", subject, "package is zip, got an image").
+			WithHint("Give the zip alone, or say package: image under awslambda.")
 	}
 	if _, err := os.Stat(f.Zip); f.Zip == "" || errors.Is(err, fs.ErrNotExist) {
 		e := fault.New(fault.NotFound, "cdk.Load", subject, "want a package, got none at %q", f.Zip)

@@ -37,9 +37,9 @@ func variables(f *Function) *map[string]*string {
 }
 
 var (
-	secretARN    = regexp.MustCompile(`^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)(?::(.*))?$`)
+	secretARN    = regexp.MustCompile(`^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)(?::([A-Za-z0-9_.-]+))?$`)
 	parameterARN = regexp.MustCompile(`^arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:parameter(/[A-Za-z0-9_.-]+)+$`)
-	secretName   = regexp.MustCompile(`^([A-Za-z0-9/_+=.@-]+)(?::(.*))?$`)
+	secretName   = regexp.MustCompile(`^([A-Za-z0-9/_+=.@-]+)(?::([A-Za-z0-9_.-]+))?$`)
 	imageURI     = regexp.MustCompile(`^([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([a-z0-9._/-]+)@(sha256:[0-9a-f]{64})$`)
 )
 
@@ -50,13 +50,16 @@ var (
 func secretRef(subject, ref string) string {
 	if parameterARN.MatchString(ref) {
 		_, name, _ := strings.Cut(ref, ":parameter")
+		if strings.Count(name, "/") == 1 { // only paths have one in front
+			name = name[1:]
+		}
 		return "{{resolve:ssm:" + name + "}}"
 	}
 	m := secretARN.FindStringSubmatch(ref)
 	if m == nil {
 		m = secretName.FindStringSubmatch(ref)
 	}
-	if m == nil || strings.Contains(m[2], ":") {
+	if m == nil {
 		panic(fault.New(fault.BadConfig, "cdk.NewStack", subject, "want a secret of Secrets Manager as NAME, NAME:KEY, its ARN or ARN:KEY, or a parameter's ARN, got %q", ref).
 			WithHint("Make the secret with aws secretsmanager create-secret, and write its name here."))
 	}
