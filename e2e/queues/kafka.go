@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"godwit.dev/internal/emulate"
 )
@@ -28,7 +28,7 @@ func kafka(ctx context.Context, a *addresses) error {
 		{"source", "knative", a.fnServer, "auth: none\ntargets: {knative: {}}\n"},
 	} {
 		b := &s3{root + "/kafka-" + c.mode}
-		if err := call(ctx, http.MethodPut, b.root, nil, nil, signed("s3")); err != nil {
+		if err := b.create(ctx); err != nil {
 			return err
 		}
 		dir, err := function(a, "kafka-"+c.mode, fmt.Sprintf("triggers: [queue]\nbatch: {input: s3://kafka-%[1]s/rows/, output: s3://kafka-%[1]s/scores/}\n%[2]s", c.mode, c.spec))
@@ -36,7 +36,7 @@ func kafka(ctx context.Context, a *addresses) error {
 			return err
 		}
 		fn := &running{begin: func() (*emulate.Instance, error) {
-			return start(ctx, a, c.target, c.binary, dir, nil, "AWS_ENDPOINT_URL_S3="+root, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secretsecret")
+			return start(ctx, a, c.target, c.binary, dir, nil, "AWS_ENDPOINT_URL_S3="+root, "AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secretsecret")
 		}}
 		if err := consumed(ctx, a, fn, b, c.mode); err != nil {
 			return fmt.Errorf("%s: %w", c.mode, err)
@@ -154,6 +154,134 @@ func consumed(ctx context.Context, a *addresses, fn *running, b bucket, mode str
 	if keys["bad"] == 0 {
 		return fmt.Errorf("want the bad record aside, got %v", keys)
 	}
+	return compacted(ctx, a, fn, b, mode, url, payloads)
+}
+
+// compacted has a topic consumed of which the broker keeps only the last record
+// of each key: offsets have gaps, and a key that is gone has a record without a
+// value. before are the payloads that have answers already.
+func compacted(ctx context.Context, a *addresses, fn *running, b bucket, mode, url string, before [][]digit) error {
+	topic, aside := "latest-"+mode, "latest-aside-"+mode
+	settings := []string{"cleanup.policy=compact", "min.cleanable.dirty.ratio=0.01", "segment.ms=200", "delete.retention.ms=600000"}
+	if _, err := a.tool(ctx, nil, append([]string{"topic", topic, "1"}, settings...)...); err != nil {
+		return err
+	}
+	if _, err := a.tool(ctx, nil, "topic", aside, "1"); err != nil {
+		return err
+	}
+	const keys, versions = 8, 6
+	asked := map[string][]digit{} // by the record's value
+	sent := 0
+	// write writes a version of each key, and takes the last one away.
+	write := func(version int) error {
+		var in bytes.Buffer
+		out := json.NewEncoder(&in)
+		for key := range keys {
+			rows := digits(uint64(1000+100*version+key), 1+key%3)
+			value := string(request(rows))
+			asked[value] = rows
+			if err := out.Encode(map[string]any{"key": fmt.Sprint(key), "value": value}); err != nil {
+				return err
+			}
+		}
+		if err := out.Encode(map[string]any{"key": fmt.Sprint(keys - 1), "value": nil}); err != nil {
+			return err
+		}
+		sent += keys + 1
+		_, err := a.tool(ctx, in.Bytes(), "produce", topic)
+		return err
+	}
+	there := func() (all []string, err error) {
+		text, err := a.tool(ctx, nil, "read", topic)
+		for line := range bytes.Lines(text) {
+			all = append(all, string(line))
+		}
+		return all, err
+	}
+	for version := range versions {
+		if err := write(version); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(300 * time.Millisecond): // so that the next is in a segment of its own
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	var kept []string
+	if err := until(ctx, func() (bool, error) { // the last segment is never compacted, and before it no key is there twice
+		var err error
+		kept, err = there()
+		return len(kept) == keys+keys+1, err
+	}); err != nil {
+		return fmt.Errorf("the topic is not compacted, there are %d of %d records: %w", len(kept), sent, err)
+	}
+	gaps, tombstones := 0, 0
+	all, last := append([][]digit{}, before...), int64(-1)
+	for _, line := range kept {
+		var r struct {
+			Offset int64
+			Value  *string
+		}
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			return err
+		}
+		if r.Offset != last+1 {
+			gaps++
+		}
+		last = r.Offset
+		if r.Value == nil {
+			tombstones++
+			continue
+		}
+		all = append(all, asked[*r.Value])
+	}
+	if gaps == 0 || tombstones == 0 {
+		return fmt.Errorf("want a topic with gaps and with keys that are gone, got %d and %d: %s", gaps, tombstones, kept)
+	}
+	c, err := a.consumer(ctx, mode, topic, url, aside)
+	if err != nil {
+		return err
+	}
+	defer c.end()
+	done := func() (bool, error) {
+		left, err := a.tool(ctx, nil, "lag", "group-"+mode, topic)
+		return strings.TrimSpace(string(left)) == "0", err
+	}
+	if err := until(ctx, done); err != nil {
+		return err
+	}
+	if err := checkPayloads(ctx, b, fn.get(), all); err != nil {
+		return fmt.Errorf("of a compacted topic: %w", err)
+	}
+	// What is written meanwhile is seen as it is written.
+	if err := write(versions); err != nil {
+		return err
+	}
+	if err := until(ctx, done); err != nil {
+		return err
+	}
+	for key := range keys {
+		all = append(all, digits(uint64(1000+100*versions+key), 1+key%3))
+	}
+	if err := checkPayloads(ctx, b, fn.get(), all); err != nil {
+		return fmt.Errorf("of a compacted topic, later: %w", err)
+	}
+	dead, err := a.tool(ctx, nil, "read", aside)
+	if err != nil {
+		return err
+	}
+	for line := range bytes.Lines(dead) {
+		var r struct{ Value *string }
+		if err := json.Unmarshal(line, &r); err != nil {
+			return err
+		}
+		if r.Value != nil || mode == "esm" { // KafkaSource tells of a record without a value as of any other
+			return fmt.Errorf("this was put aside: %s", line)
+		}
+	}
+	fmt.Printf("kafka, %s: a compacted topic of %d keys, %d records of %d left with %d gaps and %d keys that are gone: each scored once, aside: %d\n",
+		mode, keys, len(kept), sent-keys-1, gaps, tombstones, bytes.Count(dead, []byte("\n")))
 	return nil
 }
 

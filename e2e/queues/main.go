@@ -43,12 +43,14 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	flows := map[string]func(context.Context, *addresses) error{"sqs": sqs, "pubsub": pubsub, "azure": azure, "kafka": kafka}
+	flows := map[string]func(context.Context, *addresses) error{"sqs": sqs, "pubsub": pubsub, "azure": azure, "kafka": kafka, "split": split, "jobs": jobs}
 	for _, name := range flag.Args() {
 		begun := time.Now()
 		flow := flows[name]
 		if flow == nil {
-			flow = func(context.Context, *addresses) error { return errors.New("want one of sqs, pubsub, azure and kafka") }
+			flow = func(context.Context, *addresses) error {
+				return errors.New("want one of sqs, pubsub, azure, kafka, split and jobs")
+			}
 		}
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		err := flow(ctx, &a)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os/exec"
 	"slices"
 	"strings"
 
@@ -27,8 +28,10 @@ func pubsub(ctx context.Context, a *addresses) error {
 			return err
 		}
 	}
-	if err := call(ctx, http.MethodPut, project+"/subscriptions/aside", []byte(`{"topic":"projects/e2e/topics/aside","ackDeadlineSeconds":60}`), nil); err != nil {
-		return err
+	for _, subscription := range []string{"aside", "back"} {
+		if err := call(ctx, http.MethodPut, project+"/subscriptions/"+subscription, []byte(`{"topic":"projects/e2e/topics/aside","ackDeadlineSeconds":60}`), nil); err != nil {
+			return err
+		}
 	}
 	// notificationConfig is an attribute that Cloud Storage sets itself, and fake-gcs-server does not.
 	notify := `{"topic":"//pubsub.googleapis.com/projects/e2e/topics/rows","payload_format":"JSON_API_V1","event_types":["OBJECT_FINALIZE"],"object_name_prefix":"rows/",` +
@@ -103,6 +106,26 @@ func pubsub(ctx context.Context, a *addresses) error {
 	if err := checkPayloads(ctx, b, fn.get(), payloads); err != nil {
 		return err
 	}
+	if err := setAside(ctx, project); err != nil {
+		return err
+	}
+
+	// What was put aside is sent back, where it fails as before: as it came, and
+	// with the reason once more. Of an object the topic is told as by its bucket.
+	root := "http://" + a.pubsub + "/projects/e2e/"
+	redrive := exec.CommandContext(ctx, a.godwit, "score", dir, root+"subscriptions/back", root+"topics/rows", "--redrive")
+	out, err := redrive.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), ": 2 sent to "+root+"topics/rows and removed, 0 stay") {
+		return fmt.Errorf("want a redrive of 2 messages, got %v: %s", err, out)
+	}
+	before := m.all
+	if err := until(ctx, func() (_ bool, err error) {
+		m, err = messages(ctx, a.pubsub)
+		return m.acknowledged == m.all && m.all == before+2, err
+	}); err != nil {
+		return fmt.Errorf("%w: %+v", err, m)
+	}
+	fmt.Println("pubsub: 2 dead letters sent back to their topic, delivered, and put aside again")
 	return setAside(ctx, project)
 }
 
@@ -145,6 +168,9 @@ func setAside(ctx context.Context, project string) error {
 			return false, err
 		}
 		for _, m := range pulled.ReceivedMessages {
+			if err := call(ctx, http.MethodPost, project+"/subscriptions/aside:acknowledge", fmt.Appendf(nil, `{"ackIds":[%q]}`, m.AckID), nil); err != nil {
+				return false, err
+			}
 			at := m.Message.Attributes
 			switch {
 			case string(m.Message.Data) == "no request" && at["from"] == "somebody" && at["godwit_code"] == "invalid" && at["godwit_error"] != "":

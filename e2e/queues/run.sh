@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Objects and messages through real servers and what each platform does between them and a function: S3 → SQS → Lambda →
 # S3, Cloud Storage → Pub/Sub → Cloud Run → Cloud Storage, blobs and queues → the Functions host → blobs, Kafka → Lambda
-# and Knative → S3. Functions, consumers and the broker are killed in the middle. Scored once is what counts.
+# and Knative → S3; large objects that become messages on their own queue, and prefixes that the tasks of jobs share.
+# Functions, consumers, tasks and the broker are killed in the middle. Scored once is what counts.
 source "$(dirname "$0")/../lib.sh"
 source "$here/servers/lib.sh"
 
@@ -27,9 +28,10 @@ flow() {
 	wait "$pid" || { tail -n 30 "$work"/functions/*.log >&2 && return 1; }
 }
 moto='' pubsub='' gcs='' azure_blob='' azure_queue='' kafka='' bin=''
-for name in ${QUEUES:-sqs pubsub azure kafka}; do
+for name in ${QUEUES:-sqs pubsub azure kafka split jobs}; do
 	case $name in
 	pubsub) start_pubsub && start_gcs ;;
+	jobs) [ -n "$gcs" ] || start_gcs ;;
 	azure) start_azurite ;;
 	*) [ -n "$moto" ] || start_moto ;;
 	esac

@@ -87,7 +87,7 @@ func (q *queue) delivery(messages []sqsMessage) (*emulate.Delivery, error) {
 		}
 		records = append(records, map[string]any{
 			"messageId": m.MessageId, "receiptHandle": m.ReceiptHandle, "body": m.Body, "attributes": m.Attributes, "messageAttributes": attributes,
-			"md5OfBody": m.MD5OfBody, "eventSource": "aws:sqs", "eventSourceARN": q.arn, "awsRegion": "us-east-1",
+			"md5OfBody": m.MD5OfBody, "eventSource": "aws:sqs", "eventSourceARN": q.arn, "awsRegion": "eu-west-1",
 		})
 	}
 	body, err := json.Marshal(map[string]any{"Records": records})
@@ -175,7 +175,7 @@ func (p *poller) poll(ctx context.Context, function *running) error {
 func sqs(ctx context.Context, a *addresses) error {
 	root := "http://" + a.moto
 	b := &s3{root + "/sqs-data"}
-	if err := call(ctx, http.MethodPut, b.root, nil, nil, signed("s3")); err != nil {
+	if err := b.create(ctx); err != nil {
 		return err
 	}
 	dead, err := newQueue(ctx, root, "rows-dead", nil)
@@ -197,7 +197,7 @@ func sqs(ctx context.Context, a *addresses) error {
 	if err != nil {
 		return err
 	}
-	env := []string{"AWS_ENDPOINT_URL_S3=" + root, "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secretsecret", "AWS_REGION=us-east-1"}
+	env := []string{"AWS_ENDPOINT_URL_S3=" + root, "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secretsecret", "AWS_REGION=eu-west-1"}
 	var functions []*running
 	for range 2 {
 		fn := &running{begin: func() (*emulate.Instance, error) { return start(ctx, a, "awslambda", a.fnLambda, dir, nil, env...) }}

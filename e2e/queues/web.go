@@ -65,13 +65,18 @@ func escapeKey(key string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(url.PathEscape(key), "%2F", "/"), "+", "%2B")
 }
 
-// signed is what moto wants to see of a signature: whose service it is for.
+// signed is what moto wants to see of a signature: whose service it is for, and
+// where, which is the region that functions are told that they are in.
 func signed(service string) string {
-	return "Authorization: AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/" + service + "/aws4_request, SignedHeaders=host, Signature=0"
+	return "Authorization: AWS4-HMAC-SHA256 Credential=key/20260101/eu-west-1/" + service + "/aws4_request, SignedHeaders=host, Signature=0"
 }
 
 // s3 is a bucket of moto.
 type s3 struct{ root string }
+
+func (s *s3) create(ctx context.Context) error {
+	return call(ctx, http.MethodPut, s.root, []byte("<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>"), nil, signed("s3"))
+}
 
 func (s *s3) put(ctx context.Context, key string, data []byte) error {
 	return call(ctx, http.MethodPut, s.root+"/"+escapeKey(key), data, nil, signed("s3"))

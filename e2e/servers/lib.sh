@@ -127,6 +127,7 @@ start_kafka() {
 			transaction.state.log.replication.factor=1
 			transaction.state.log.min.isr=1
 			group.initial.rebalance.delay.ms=0
+			log.cleaner.backoff.ms=200
 		EOF
 		java -cp "$jars/*" kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qg -c "$work/kafka.properties" >>"$work/kafka.log" 2>&1
 	fi

@@ -3,7 +3,7 @@
 // KafkaSource each record as a CloudEvent. It also makes topics, writes to them
 // and reads them.
 //
-//	kafka BROKER topic NAME PARTITIONS
+//	kafka BROKER topic NAME PARTITIONS [CONFIG=VALUE…]
 //	kafka BROKER produce TOPIC        records as lines of JSON from stdin
 //	kafka BROKER read TOPIC           the same, of all that is there
 //	kafka BROKER lag GROUP TOPIC      records that the group has not committed
@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -43,8 +44,8 @@ func run(ctx context.Context, args []string) error {
 	}
 	broker, verb, args := args[0], args[1], args[2:]
 	switch {
-	case verb == "topic" && len(args) == 2:
-		return topic(ctx, broker, args[0], args[1])
+	case verb == "topic" && len(args) >= 2:
+		return topic(ctx, broker, args[0], args[1], args[2:])
 	case verb == "produce" && len(args) == 1:
 		return produce(ctx, broker, args[0])
 	case verb == "read" && len(args) == 1:
@@ -68,10 +69,15 @@ type record struct {
 	Headers   map[string]string `json:"headers,omitempty"`
 }
 
-func topic(ctx context.Context, broker, name, partitions string) error {
+func topic(ctx context.Context, broker, name, partitions string, settings []string) error {
 	n, err := strconv.Atoi(partitions)
 	if err != nil {
 		return err
+	}
+	config := map[string]*string{}
+	for _, s := range settings {
+		key, value, _ := strings.Cut(s, "=")
+		config[key] = &value
 	}
 	c, err := kgo.NewClient(kgo.SeedBrokers(broker))
 	if err != nil {
@@ -79,7 +85,7 @@ func topic(ctx context.Context, broker, name, partitions string) error {
 	}
 	defer c.Close()
 	for { // a broker that has just begun may not lead yet
-		_, err = kadm.NewClient(c).CreateTopic(ctx, int32(n), 1, nil, name)
+		_, err = kadm.NewClient(c).CreateTopic(ctx, int32(n), 1, config, name)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -128,12 +134,20 @@ func readAll(ctx context.Context, broker, topic string) error {
 	if err != nil {
 		return err
 	}
-	left := int64(0)
-	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
+	// A compacted topic has gaps, but its last record.
+	left := map[int32]int64{}
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left[o.Partition] = o.Offset
+		}
+	})
 	out := json.NewEncoder(os.Stdout)
-	for left > 0 && ctx.Err() == nil {
+	for len(left) > 0 && ctx.Err() == nil {
 		fetches := c.PollFetches(ctx)
 		for _, r := range fetches.Records() {
+			if left[r.Partition] == r.Offset+1 {
+				delete(left, r.Partition)
+			}
 			line := record{Partition: r.Partition, Offset: r.Offset, Headers: map[string]string{}}
 			if r.Key != nil {
 				line.Key = new(string(r.Key))
@@ -147,7 +161,6 @@ func readAll(ctx context.Context, broker, topic string) error {
 			if err := out.Encode(&line); err != nil {
 				return err
 			}
-			left--
 		}
 	}
 	return ctx.Err()

@@ -93,8 +93,14 @@ func (s *service) consume(w http.ResponseWriter, r *http.Request) {
 			req.Subscription = sub
 			reply(w)(s.GServer.Acknowledge(r.Context(), req))
 		}
+	case "modifyAckDeadline":
+		req := &pubsubpb.ModifyAckDeadlineRequest{}
+		if read(w, r, req) {
+			req.Subscription = sub
+			reply(w)(s.GServer.ModifyAckDeadline(r.Context(), req))
+		}
 	default:
-		http.Error(w, "want :pull or :acknowledge", http.StatusNotFound)
+		http.Error(w, "want :pull, :acknowledge or :modifyAckDeadline", http.StatusNotFound)
 	}
 }
 
