@@ -182,15 +182,19 @@ func mayRender(o *renderOptions, ours func(dir string) bool) error {
 		WithHint("Name another folder, or write into this one with --yes.")
 }
 
-// filesIn are the files below dir, with slashes, sorted.
+// filesIn are the files below dir, with slashes, sorted. Their modes do not
+// depend on who renders.
 func filesIn(dir string) (names []string, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		switch {
+		case err != nil:
 			return err
+		case d.IsDir():
+			return os.Chmod(path, 0o755)
 		}
 		rel, err := filepath.Rel(dir, path)
 		names = append(names, filepath.ToSlash(rel))
-		return err
+		return errors.Join(err, os.Chmod(path, 0o644))
 	})
 	slices.Sort(names)
 	return names, err

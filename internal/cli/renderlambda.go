@@ -66,7 +66,7 @@ Rendered by godwit from godwit.yaml and the package %s. Change godwit.yaml and r
 
     npm install                # AWS CDK's command %s; needs Node.js and nothing else
     npx cdk bootstrap          # once for each account and region
-    npx cdk diff --all         # what would change
+    npx cdk diff               # what would change
     npx cdk deploy --all       # prints the address
     npx cdk destroy --all      # what holds data is retained
 `
