@@ -35,7 +35,7 @@ func NewStack(scope constructs.Construct, id string, p *StackProps) *Stack {
 	s.addEdge(&f)
 	s.addBatch(&f)
 	s.observe(&f)
-	s.addCompliance(f)
+	s.addCompliance(&f)
 	return s
 }
 
