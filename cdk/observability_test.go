@@ -21,7 +21,7 @@ import (
 
 // observed are functions that have everything between them that is watched.
 var observed = map[string]string{
-	"http":  "triggers: [queue]\nbatch: {input: rows/, output: scores/}\ntargets: {awslambda: {provisionedConcurrency: 2}}",
+	"http":  "triggers: [queue]\nbatch: {input: rows/, output: scores/}\ntargets: {awslambda: {provisionedConcurrency: 2, rollout: Linear10PercentEvery1Minute}}",
 	"rest":  "targets: {awslambda: {api: rest}}",
 	"url":   "targets: {awslambda: {api: url, rollout: Canary10Percent5Minutes}}",
 	"alb":   "targets: {awslambda: {api: alb}}",
@@ -35,11 +35,6 @@ var observed = map[string]string{
 // Amazon SQS", "CloudWatch metrics for your Application Load Balancer".
 const theirs = `
 AWS/Lambda ConcurrentExecutions FunctionName Resource
-AWS/Lambda ConcurrentExecutions FunctionName
-AWS/Lambda Duration FunctionName
-AWS/Lambda Errors FunctionName
-AWS/Lambda Invocations FunctionName
-AWS/Lambda Throttles FunctionName
 AWS/Lambda Duration ExecutedVersion FunctionName Resource
 AWS/Lambda Duration FunctionName Resource
 AWS/Lambda Errors ExecutedVersion FunctionName Resource
@@ -235,6 +230,8 @@ func TestAlarms(t *testing.T) {
 		"m-online-api-errors":        ">= 1 in 1 of 1 times 300 s, notBreaching",
 		"m-rollout-errors":           ">= 1 in 1 of 1 times 60 s, notBreaching",
 		"m-rollout-duration":         ">= 48000 in 1 of 1 times 60 s, notBreaching",
+		"m-batch-rollout-errors":     ">= 1 in 1 of 1 times 60 s, notBreaching",
+		"m-batch-rollout-duration":   ">= 240000 in 1 of 1 times 60 s, notBreaching",
 		"m-batch-errors":             ">= 1 in 1 of 1 times 300 s, notBreaching",
 		"m-batch-duration":           ">= 240000 in 2 of 3 times 300 s, notBreaching",
 		"m-batch-queue-age":          ">= 1800 in 1 of 1 times 300 s, notBreaching",

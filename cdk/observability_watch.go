@@ -80,8 +80,8 @@ func (o *Observability) WatchFunction(name string, w *WatchedFunction) {
 
 // WatchNewVersion makes the alarms that end a deployment of the alias: of the
 // version that is new, alone, so that what is wrong with the old one does not
-// keep its remedy from being deployed. They are of traffic in part, of which
-// Lambda and the function tell by version: a deployment all at once has none.
+// keep its remedy from being deployed. Lambda tells of versions apart while both
+// have traffic: a deployment all at once has nothing to go by.
 func (o *Observability) WatchNewVersion(name string, w *WatchedFunction) []awscloudwatch.IAlarm {
 	o.watch(name)
 	version := w.Alias.Version().Version()
@@ -89,14 +89,17 @@ func (o *Observability) WatchNewVersion(name string, w *WatchedFunction) []awscl
 		return soon(newMetric("AWS/Lambda", name, statistic, map[string]*string{
 			"FunctionName": w.Function.FunctionName(), "Resource": w.resource(), "ExecutedVersion": version}))
 	}
-	faults := soon(newMetric("Godwit", "Faults", "Sum", map[string]*string{"Function": w.Function.FunctionName(), "ExecutedVersion": version}))
+	failed, metrics := "FILL(errors, 0)", map[string]awscloudwatch.IMetric{"errors": metric("Errors", "Sum"), "invocations": metric("Invocations", "Sum")}
+	if !w.Events {
+		failed = "(FILL(errors, 0) + FILL(faults, 0))"
+		metrics["faults"] = soon(newMetric("Godwit", "Faults", "Sum", map[string]*string{"Function": w.Function.FunctionName(), "ExecutedVersion": version}))
+	}
 	limit := *w.Timeout.ToMilliseconds(nil)
-	return []awscloudwatch.IAlarm{
+	alarms := []awscloudwatch.IAlarm{
 		o.alarm(name, "Errors", condition{
 			what: fmt.Sprintf("%v %% or more of what the new version was asked in a minute failed by its own doing: the deployment is rolled back.", o.percent),
 			metric: awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
-				Expression: jsii.String("100 * (FILL(errors, 0) + FILL(faults, 0)) / invocations"), Label: jsii.String("failed, %"), Period: awscdk.Duration_Minutes(jsii.Number(1)),
-				UsingMetrics: &map[string]awscloudwatch.IMetric{"errors": metric("Errors", "Sum"), "faults": faults, "invocations": metric("Invocations", "Sum")},
+				Expression: jsii.String("100 * " + failed + " / invocations"), Label: jsii.String("failed, %"), Period: awscdk.Duration_Minutes(jsii.Number(1)), UsingMetrics: &metrics,
 			}), threshold: o.percent,
 		}),
 		o.alarm(name, "Duration", condition{
@@ -104,6 +107,8 @@ func (o *Observability) WatchNewVersion(name string, w *WatchedFunction) []awscl
 			metric: metric("Duration", "p99"), threshold: limit * 0.8,
 		}),
 	}
+	o.show(name)
+	return alarms
 }
 
 // WatchHttpApi watches the answers of an HTTP API.

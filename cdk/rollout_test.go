@@ -116,8 +116,14 @@ func TestRollout(t *testing.T) {
 				t.Errorf("alias (-want +got):\n%s", diff)
 			}
 			got := g["Properties"].(map[string]any)
-			var alarms []any
+			alarms, events := []any{}, []any{"DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_REQUEST"}
+			if name != "AllAtOnce" {
+				events = append(events, "DEPLOYMENT_STOP_ON_ALARM")
+			}
 			for _, prefix := range []string{"ObservabilityRolloutErrors", "ObservabilityRolloutDuration"} {
+				if name == "AllAtOnce" { // both versions never have traffic at a time
+					break
+				}
 				id, a := one(t, tpl, "AWS::CloudWatch::Alarm", prefix)
 				alarms = append(alarms, map[string]any{"Name": ref(id)})
 				text := fmt.Sprint(a["Properties"])
@@ -128,11 +134,12 @@ func TestRollout(t *testing.T) {
 			role, _ := one(t, tpl, "AWS::IAM::Role", "RolloutRole")
 			want := map[string]any{
 				"ApplicationName": ref(application), "DeploymentGroupName": "live", "DeploymentConfigName": "CodeDeployDefault.Lambda" + name,
-				"AlarmConfiguration": map[string]any{"Enabled": true, "Alarms": alarms},
-				"AutoRollbackConfiguration": map[string]any{"Enabled": true, "Events": []any{
-					"DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_REQUEST", "DEPLOYMENT_STOP_ON_ALARM"}},
-				"DeploymentStyle": map[string]any{"DeploymentOption": "WITH_TRAFFIC_CONTROL", "DeploymentType": "BLUE_GREEN"},
-				"ServiceRoleArn":  map[string]any{"Fn::GetAtt": []any{role, "Arn"}},
+				"AutoRollbackConfiguration": map[string]any{"Enabled": true, "Events": events},
+				"DeploymentStyle":           map[string]any{"DeploymentOption": "WITH_TRAFFIC_CONTROL", "DeploymentType": "BLUE_GREEN"},
+				"ServiceRoleArn":            map[string]any{"Fn::GetAtt": []any{role, "Arn"}},
+			}
+			if name != "AllAtOnce" {
+				want["AlarmConfiguration"] = map[string]any{"Enabled": true, "Alarms": alarms}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("group (-want +got):\n%s", diff)
@@ -144,7 +151,7 @@ func TestRollout(t *testing.T) {
 // CodeDeploy and the hook may do what a deployment takes, and nothing else; no
 // policy is AWS's.
 func TestRolloutPermissions(t *testing.T) {
-	tpl := synth(t, packaged(t, "targets: {awslambda: {api: url, provisionedConcurrency: 2}}", requests))
+	tpl := synth(t, packaged(t, "targets: {awslambda: {api: url, provisionedConcurrency: 2, rollout: Canary10Percent5Minutes}}", requests))
 	want := map[string][]string{
 		"RolloutRolePolicy": {
 			"MoveAlias [lambda:GetAlias lambda:UpdateAlias] on ${OnlineFunction.Arn}",

@@ -190,7 +190,9 @@ func arriveAlias(t *document, say report) {
 	}
 	for _, g := range t.each("AWS::CodeDeploy::DeploymentGroup") {
 		moved = moved || strings.Contains(textOf(g.at("DeploymentConfigName")), a.Rollout)
-		if !isTrue(g.at("AutoRollbackConfiguration", "Enabled")) || !isTrue(g.at("AlarmConfiguration", "Enabled")) || len(manyOf(g.at("AlarmConfiguration", "Alarms"))) == 0 {
+		// All at once, no traffic of the new version's alone is there to alarm.
+		some := isTrue(g.at("AlarmConfiguration", "Enabled")) && len(manyOf(g.at("AlarmConfiguration", "Alarms"))) > 0
+		if !isTrue(g.at("AutoRollbackConfiguration", "Enabled")) || a.Rollout != "AllAtOnce" && !some {
 			say(g, "want alarms that roll back, got %v and %v", g.at("AutoRollbackConfiguration"), g.at("AlarmConfiguration"))
 		}
 	}

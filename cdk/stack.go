@@ -21,6 +21,7 @@ type Stack struct {
 
 	Observability *Observability
 	Rollout       *Rollout // of Online's alias
+	BatchRollout  *Rollout // of Batch's
 }
 
 // NewStack makes of a function what its godwit.yaml says: the function with its

@@ -33,9 +33,10 @@ func (s *Stack) observe(f *Function) {
 		s.Rollout = s.rollOut("Rollout", f, w)
 	}
 	if batch := s.Batch; batch != nil {
-		w := &WatchedFunction{Function: batch.Function, Timeout: seconds(f.Spec.Batch.Timeout), Events: true}
+		w := &WatchedFunction{Function: batch.Function, Alias: batch.Alias, Timeout: seconds(f.Spec.Batch.Timeout), Events: true}
 		o.WatchFunction("Batch", w)
 		o.WatchQueue("BatchQueue", batch.Queue, batch.DeadLetterQueue, nil)
+		s.BatchRollout = s.rollOut("BatchRollout", f, w)
 	}
 	awscdk.NewCfnOutput(s.Stack, jsii.String("DashboardUrl"), &awscdk.CfnOutputProps{
 		Description: jsii.String("What the functions do."), Value: o.DashboardUrl()})
@@ -48,8 +49,11 @@ func (s *Stack) rollOut(id string, f *Function, w *WatchedFunction) *Rollout {
 	if w.Alias == nil {
 		return nil
 	}
-	p := &RolloutProps{Alias: w.Alias, DeploymentConfigName: jsii.String("CodeDeployDefault.Lambda" + f.Spec.Targets.AWSLambda.Rollout)}
-	p.Alarms = s.Observability.WatchNewVersion(id, w)
+	way := f.Spec.Targets.AWSLambda.Rollout
+	p := &RolloutProps{Alias: w.Alias, DeploymentConfigName: jsii.String("CodeDeployDefault.Lambda" + way)}
+	if way != "AllAtOnce" {
+		p.Alarms = s.Observability.WatchNewVersion(id, w)
+	}
 	if hasRequests(f) {
 		p.PreTrafficHook = hookProps(lambdaProps(s.Stack, f))
 	}
