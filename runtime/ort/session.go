@@ -49,6 +49,8 @@ type session struct {
 	guard     atomic.Bool // the first run may replace Go's signal handlers
 	dynamic   atomic.Bool // outputs' shapes depend on values, so no run writes into the last one's
 
+	answers sync.Pool // of *answer
+
 	mu    sync.Mutex
 	calls []*call // free ones
 	all   []*call // as many as have ever run at once
@@ -126,6 +128,7 @@ func (s *session) giveBack(c *call) {
 
 // Run is as driver.Session says. The outputs of at most copyBelow bytes are
 // copied into Go's memory; larger ones stay in ONNX Runtime's until released.
+// Those of keepFrom bytes and more are copied into memory that was released.
 func (s *session) Run(ctx context.Context, in, out []tensor.Tensor) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -157,7 +160,7 @@ func (s *session) Run(ctx context.Context, in, out []tensor.Tensor) error {
 	if c.c.dynamic != 0 {
 		s.dynamic.Store(true)
 	}
-	err = c.takeOutputs(out)
+	err = c.takeOutputs(s, out)
 	c.ready = err == nil
 	return err
 }
@@ -194,8 +197,31 @@ func runError(code int, msg string) error {
 // a second crossing into C to release it and the bookkeeping for that.
 const copyBelow = 64 << 10
 
+// keepFrom is the size in bytes from which the memory of an output is kept for
+// later ones once it is released: to fill new memory takes several times as long.
+const keepFrom = 4 << 10
+
+// answer is memory for one output.
+type answer struct {
+	data []byte
+	free func() // gives it back
+}
+
+// room is memory for an output of size bytes, and what releases it.
+func (s *session) room(size int) (data []byte, free func()) {
+	a, ok := s.answers.Get().(*answer)
+	if !ok {
+		a = &answer{}
+		a.free = func() { s.answers.Put(a) }
+	}
+	if cap(a.data) < size {
+		a.data = make([]byte, size)
+	}
+	return a.data[:0], a.free
+}
+
 // takeOutputs fills out from the run's outputs.
-func (c *call) takeOutputs(out []tensor.Tensor) error {
+func (c *call) takeOutputs(s *session, out []tensor.Tensor) error {
 	reset := false
 	for i := range out {
 		w := &c.wanted[i]
@@ -203,7 +229,7 @@ func (c *call) takeOutputs(out []tensor.Tensor) error {
 		if w.keys {
 			from = &c.keys[w.slot]
 		}
-		if err := c.take(&out[i], from, w); err != nil {
+		if err := c.take(s, &out[i], from, w); err != nil {
 			for j := range i {
 				out[j].Release()
 			}
@@ -220,7 +246,7 @@ func (c *call) takeOutputs(out []tensor.Tensor) error {
 }
 
 // take fills t, whose capacity it uses where that is enough.
-func (c *call) take(t *tensor.Tensor, from *C.gw_tensor, w *wanted) error {
+func (c *call) take(s *session, t *tensor.Tensor, from *C.gw_tensor, w *wanted) error {
 	typ := w.dtype
 	if w.kind != C.GW_GATHERED || from._type != 0 { // no map, so no tensor told its type
 		typ = dtype(from._type)
@@ -240,6 +266,11 @@ func (c *call) take(t *tensor.Tensor, from *C.gw_tensor, w *wanted) error {
 		return nil
 	}
 	if cap(into) >= size || size <= copyBelow || w.kind == C.GW_GATHERED || w.passed {
+		if cap(into) < size && size >= keepFrom && size <= copyBelow {
+			var free func()
+			into, free = s.room(size)
+			t.SetFree(free)
+		}
 		t.Data = append(into[:0], data...)
 		if t.Data == nil {
 			t.Data = []byte{}
