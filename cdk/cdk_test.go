@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 			_ = syscall.Exec(program, os.Args, os.Environ()) // not on Windows
 		}
 	}
+	if os.Getenv(asProgram) != "" {
+		os.Exit(main())
+	}
 	code := m.Run()
 	jsii.Close()
 	os.RemoveAll(assemblies())
