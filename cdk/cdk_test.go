@@ -4,8 +4,10 @@ import (
 	"archive/zip"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -70,10 +72,10 @@ func pack(t testing.TB, path string, files map[string]string) string {
 		t.Fatal(err)
 	}
 	w := zip.NewWriter(out)
-	for name, text := range files {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		one, err := w.Create(name)
 		if err == nil {
-			_, err = one.Write([]byte(text))
+			_, err = one.Write([]byte(files[name]))
 		}
 		if err != nil {
 			t.Fatal(err)

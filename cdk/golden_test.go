@@ -42,7 +42,7 @@ var variants = []variant{
 }
 
 // load is the function of a variant, with a small package in the place of the
-// real one: what is in it is not looked at.
+// real one, which has a recorded request as that has.
 func (v variant) load(t testing.TB) *cdk.Function {
 	t.Helper()
 	dir, err := filepath.Abs(filepath.Join("..", "examples", v.example))
@@ -63,7 +63,7 @@ func (v variant) load(t testing.TB) *cdk.Function {
 	}
 	o := &cdk.LoadOptions{Image: image}
 	if s.Targets.AWSLambda.Package == "zip" {
-		o = &cdk.LoadOptions{Zip: pack(t, filepath.Join(t.TempDir(), "function.zip"), map[string]string{"bootstrap": "x"})}
+		o = &cdk.LoadOptions{Zip: pack(t, filepath.Join(t.TempDir(), "function.zip"), map[string]string{"bootstrap": "x", "requests/m/1.want.json": "{}"})}
 	}
 	f, err := cdk.Load(dir, o)
 	if err != nil {

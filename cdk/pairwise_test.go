@@ -342,7 +342,7 @@ func loadRow(t testing.TB, yaml string) *cdk.Function {
 	}
 	o := &cdk.LoadOptions{Image: image}
 	if s.Targets.AWSLambda.Package == "zip" {
-		o = &cdk.LoadOptions{Zip: pack(t, filepath.Join(dir, "m.zip"), map[string]string{"bootstrap": "x"})}
+		o = &cdk.LoadOptions{Zip: pack(t, filepath.Join(dir, "m.zip"), map[string]string{"bootstrap": "x", "requests/m/1.want.json": "{}"})}
 	}
 	f, err := cdk.Load(dir, o)
 	if err != nil {
