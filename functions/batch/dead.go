@@ -130,7 +130,7 @@ func (h *Handler) deadURL(item *trigger.Item) string {
 		if !strings.Contains(prefix, "://") && !path.IsAbs(prefix) {
 			return ""
 		}
-		return prefix + Name(item.Key, "")
+		return prefix + Name(item.Key, validation(item)) // another payload under its key is another item
 	}
 	if h.opts.Objects == nil {
 		return ""

@@ -85,6 +85,13 @@ func TestWhatFailedForGoodIsKept(t *testing.T) {
 			t.Errorf("%s has no reason", key)
 		}
 		d.Error, d.Hint = "", ""
+		delete(got, key)
+		if d.Object == nil { // 64 digits
+			if name := strings.TrimSuffix(path.Base(key), ".json"); len(name) != 64 || strings.Trim(name, "0123456789abcdef") != "" {
+				t.Errorf("a message's record is %s", key)
+			}
+			key = d.ID
+		}
 		got[key] = d
 	}
 	sent = sent.UTC()
@@ -95,10 +102,10 @@ func TestWhatFailedForGoodIsKept(t *testing.T) {
 		"out/dead/gone.csv." + batch.Name("s3://bucket/in/gone.csv#v3", "")[:16] + ".json": {
 			Godwit: "dead", Kind: "mixed", Source: "somewhere", ID: "3", Key: "k3", Code: "not_found",
 			Object: &batch.DeadObject{URL: "s3://bucket/in/gone.csv", Version: "v3", Size: 7}},
-		"out/dead/" + batch.Name("k5", ""): {
+		"5": {
 			Godwit: "dead", Kind: "mixed", Source: "somewhere", ID: "5", Key: "k5", Group: "g", Code: "invalid", Attempt: 3, Sent: &sent,
 			Data: []byte("no request \xff"), ContentType: "text/plain", Attributes: map[string]string{"from": "somebody"}},
-		"out/dead/" + batch.Name("k6", ""): {
+		"6": {
 			Godwit: "dead", Kind: "mixed", Source: "somewhere", ID: "6", Key: "k6", Code: "not_found",
 			Data: []byte(pair), Attributes: map[string]string{"model": "other"}},
 	}
@@ -109,6 +116,14 @@ func TestWhatFailedForGoodIsKept(t *testing.T) {
 		if n != 1 {
 			t.Errorf("%s changed %d times", key, n)
 		}
+	}
+
+	// Another payload under the same key is another item.
+	other := items[4]
+	other.Data = []byte("nor this")
+	trigger.Run(t.Context(), h, &trigger.Event{Kind: "mixed", Items: []trigger.Item{other}})
+	if n := len(deadItems(t, m, "out/dead/")); n != len(want)+1 {
+		t.Errorf("want %d records, got %d", len(want)+1, n)
 	}
 
 	// What is kept is the item again, as it was.
