@@ -72,8 +72,10 @@ var rows = []row{
 
 	{folder: "infra/data"},
 	{folder: "infra/spec", may: []string{"runtime/fault"}},
-	{folder: "infra/*", may: []string{"runtime/fault", "infra/spec", "infra/data"}},
-	{folder: "knative", may: []string{"runtime/fault", "infra/spec"}},
+	{folder: "infra/render", may: []string{"infra/spec"}},
+	{folder: "infra/*", may: []string{"runtime/fault", "infra/spec", "infra/data", "infra/render"}},
+	{folder: "knative", may: []string{"runtime/fault", "infra/spec", "infra/data", "infra/render"}},
+	{folder: "knative/conformance", may: []string{"infra/spec", "infra/render", "knative"}}, // a module of its own: Knative's own checks
 
 	{folder: "internal/emulate", may: portable},
 	{folder: "internal/emulatetest", may: conform}, // only tests link it
