@@ -25,8 +25,9 @@ serve: build ## Serve examples/digits on http://127.0.0.1:8080 (EXAMPLE=, ADDR= 
 	@bin/godwit serve $(EXAMPLE) --listen $(ADDR)
 
 .PHONY: test
-test: onnxruntime ## Run every test that needs no root and no other program.
+test: onnxruntime ## Run every test that needs no root and no other program than Node.js.
 	@go test ./...
+	@cd cdk && go test ./...
 
 .PHONY: build
 build: onnxruntime ## Build the binaries into bin/.
@@ -51,8 +52,9 @@ onnxruntime: ## Fetch the pinned ONNX Runtime into the user's cache, once.
 .PHONY: check
 check: onnxruntime ## Format, vet, lint, race tests, builds without cgo, generated files up to date.
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
-	@go vet ./...
+	@go vet ./... && cd cdk && go vet ./...
 	@go run $(STATICCHECK) ./...
+	@cd cdk && go run $(STATICCHECK) ./...
 	@CGO_ENABLED=0 go build ./...
 	@scripts/linked.sh --check
 	@scripts/proven.sh
@@ -84,4 +86,4 @@ soak: build ## Serve under load for long and print what memory does.
 
 .PHONY: golden
 golden: ## Rewrite the golden files; look at the difference before you commit it.
-	@UPDATE_GOLDEN=1 go test ./... >/dev/null; git diff --stat
+	@UPDATE_GOLDEN=1 go test ./... >/dev/null; cd cdk && UPDATE_GOLDEN=1 go test ./... >/dev/null; git diff --stat

@@ -11,7 +11,9 @@ fail=0
 for dir in $(printf '%s\n' "$proofs" | grep -v '^e2e/' | sed 's/:.*//' | sort -u); do
 	names=$(printf '%s\n' "$proofs" | sed -n "s|^$dir:||p")
 	roots=$(printf '%s\n' "$names" | sed 's|/.*||' | sort -u | paste -sd'|' -)
-	go test -count=1 -v -run "^($roots)\$" "./$dir" >"$out" 2>&1 || { cat "$out" >&2; fail=1; }
+	module=. package=$dir
+	case $dir in cdk | cdk/*) module=cdk package=${dir#cdk} package=${package#/} ;; esac
+	(cd "$module" && go test -count=1 -v -run "^($roots)\$" "./$package") >"$out" 2>&1 || { cat "$out" >&2; fail=1; }
 	if grep -q -- '--- SKIP' "$out"; then
 		grep -- '--- SKIP' "$out" >&2
 		fail=1
