@@ -35,7 +35,7 @@ func Synth(f *Function, outdir string) (err error) {
 	defer jsii.Close()
 	return synth(func() awscdk.App {
 		app := NewApp(outdir)
-		NewStack(app, f.Spec.Name, &StackProps{Function: f})
+		NewStacks(app, f)
 		return app
 	})
 }

@@ -14,9 +14,9 @@ import (
 )
 
 // Function is a function folder and what was packaged of it for AWS Lambda.
-// Exactly one of Zip and Image is set.
+// Exactly one of Zip and Image is set, none without targets.awslambda.
 type Function struct {
-	Spec  *spec.Spec // has targets.awslambda
+	Spec  *spec.Spec // has targets.awslambda, or targets.sagemaker alone
 	Dir   string     // the folder of godwit.yaml
 	Zip   string     // path of the package
 	Image string     // repository@sha256:…, in a registry of ECR
@@ -44,8 +44,11 @@ func Load(dir string, o *LoadOptions) (*Function, error) {
 	}
 	subject := filepath.Join(dir, spec.FileName)
 	t := s.Targets.AWSLambda
-	if t == nil {
-		e := fault.New(fault.BadConfig, "cdk.Load", subject, "want a target awslambda, got none")
+	switch {
+	case t == nil && s.Targets.SageMaker != nil:
+		return &Function{Spec: s, Dir: dir}, nil // the image that godwit.lock names
+	case t == nil:
+		e := fault.New(fault.BadConfig, "cdk.Load", subject, "want a target awslambda or sagemaker, got none")
 		e.Hint = "Add targets: {awslambda: {}}."
 		return nil, e
 	}

@@ -92,7 +92,7 @@ func (p Process) run(ctx context.Context, o *options, rest []string) error {
 		if err != nil {
 			panic(err)
 		}
-		NewStack(app, f.Spec.Name, &StackProps{Function: f})
+		NewStacks(app, f)
 		return app
 	})
 }

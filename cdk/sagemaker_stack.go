@@ -16,6 +16,17 @@ import (
 	"godwit.dev/runtime/fault"
 )
 
+// NewStacks makes the stacks that f's godwit.yaml asks for: NAME for
+// targets.awslambda, NAME-sagemaker for targets.sagemaker.
+func NewStacks(scope constructs.Construct, f *Function) {
+	if f.Spec.Targets.AWSLambda != nil {
+		NewStack(scope, f.Spec.Name, &StackProps{Function: f})
+	}
+	if f.Spec.Targets.SageMaker != nil {
+		NewSageMakerStack(scope, f.Spec.Name+"-sagemaker", &StackProps{Function: f})
+	}
+}
+
 // SageMakerStack is what targets.sagemaker asks for.
 type SageMakerStack struct {
 	awscdk.Stack

@@ -270,3 +270,31 @@ func TestSageMakerRefuses(t *testing.T) {
 		}
 	}
 }
+
+// The app has a stack for each target of AWS.
+func TestStacksOfTargets(t *testing.T) {
+	for targets, want := range map[string][]string{
+		"awslambda: {}":                {"m"},
+		"awslambda: {}, sagemaker: {}": {"m", "m-sagemaker"},
+		"sagemaker: {}":                {"m-sagemaker"},
+	} {
+		dir := folder(t, "targets: {"+targets+"}")
+		write(t, filepath.Join(dir, "godwit.lock"), sageMakerLock)
+		f, err := cdk.Load(dir, &cdk.LoadOptions{Zip: pack(t, filepath.Join(dir, "m.zip"), map[string]string{"bootstrap": "x"})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := app()
+		cdk.NewStacks(a, f)
+		var got []string
+		for _, c := range *a.Node().Children() {
+			got = append(got, *c.Node().Id())
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", targets, diff)
+		}
+	}
+	if _, err := cdk.Load(folder(t, "targets: {knative: {mesh: istio}}"), nil); fault.CodeOf(err) != fault.BadConfig || !strings.Contains(err.Error(), "want a target awslambda or sagemaker") {
+		t.Errorf("no target of AWS: %v", err)
+	}
+}

@@ -43,16 +43,14 @@ type renderer struct {
 
 // renderers are the targets that can be rendered.
 func (p *program) renderers() map[string]renderer {
-	return map[string]renderer{
-		"awslambda": {write: p.renderLambda, ours: lambdaRendered, next: "npm install && npx cdk deploy --all"},
-	}
+	aws := renderer{write: p.renderCDK, ours: cdkRendered, next: "npm install && npx cdk deploy --all"}
+	return map[string]renderer{"awslambda": aws, "sagemaker": aws}
 }
 
 // deployedBy is the page that says how the packages of a target without a
 // renderer are deployed.
 var deployedBy = map[string]string{
-	"cloudrun": "cloudrun", "azurefunctions": "azure", "knative": "knative", "sagemaker": "sagemaker",
-	"vertexai": "vertexai", "azureml": "azureml", "edge": "edge",
+	"cloudrun": "cloudrun", "azurefunctions": "azure", "knative": "knative", "vertexai": "vertexai", "azureml": "azureml", "edge": "edge",
 }
 
 // rendered is what render prints as JSON; documented in docs/cli.md.
@@ -78,6 +76,7 @@ from then on. The same function gives the same bytes.
   awslambda   a CDK app, synthesised: cdk.out with the templates and the package,
               cdk.json, package.json, which pins AWS's CDK command, and a README.
               Who deploys it needs Node.js and no Go.
+  sagemaker   the same: a function with both targets has a stack for each
 
 A zip is packaged first, as godwit package does, unless --package names one. An
 image is the one that godwit.lock says was pushed last.

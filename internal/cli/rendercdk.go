@@ -28,8 +28,9 @@ const (
 	cdkVersion = "2.1148.1"
 )
 
-// renderLambda writes a CDK app that is synthesised already.
-func (p *program) renderLambda(ctx context.Context, r *rendering) (*rendered, error) {
+// renderCDK writes a CDK app that is synthesised already: all that godwit.yaml
+// has for AWS.
+func (p *program) renderCDK(ctx context.Context, r *rendering) (*rendered, error) {
 	program, err := p.cdk()
 	if err != nil {
 		return nil, err
@@ -50,8 +51,8 @@ func (p *program) renderLambda(ctx context.Context, r *rendering) (*rendered, er
 		"cdk.json": asJSON(struct {
 			App string `json:"app"`
 		}{"cdk.out"}),
-		"package.json": asJSON(newNodePackage(r.spec.Name, digest)),
-		"README.md":    fmt.Appendf(nil, lambdaReadme, r.spec.Name, digest, cdkVersion),
+		"package.json": asJSON(newNodePackage(r, digest)),
+		"README.md":    fmt.Appendf(nil, cdkReadme, r.spec.Name, digest, cdkVersion),
 	} {
 		if err := os.WriteFile(filepath.Join(r.into, name), text, 0o644); err != nil {
 			return nil, fault.New(fault.Internal, "", name, "%w", err)
@@ -60,7 +61,7 @@ func (p *program) renderLambda(ctx context.Context, r *rendering) (*rendered, er
 	return &rendered{Package: digest}, nil
 }
 
-const lambdaReadme = `# %s on AWS
+const cdkReadme = `# %s on AWS
 
 Rendered by godwit from godwit.yaml and the package %s. Change godwit.yaml and render again rather than these files.
 
@@ -77,27 +78,28 @@ type nodePackage struct {
 	Private     bool              `json:"private"`
 	Description string            `json:"description"`
 	Needs       map[string]string `json:"devDependencies"`
-	Godwit      *lambdaRendering  `json:"godwit"`
+	Godwit      *cdkRendering     `json:"godwit"`
 }
 
-type lambdaRendering struct {
+type cdkRendering struct {
 	Target  string `json:"target"`
 	Package string `json:"package"`
 	Version string `json:"version"`
 }
 
-func newNodePackage(name, digest string) nodePackage {
+func newNodePackage(r *rendering, digest string) nodePackage {
+	name := r.spec.Name
 	return nodePackage{
-		Name: strings.ToLower(name) + "-aws", Private: true, Description: name + " on AWS, rendered by godwit",
-		Needs: map[string]string{"aws-cdk": cdkVersion}, Godwit: &lambdaRendering{"awslambda", digest, app.Version()},
+		Name: name + "-aws", Private: true, Description: name + " on AWS, rendered by godwit",
+		Needs: map[string]string{"aws-cdk": cdkVersion}, Godwit: &cdkRendering{r.options.target, digest, app.Version()},
 	}
 }
 
-// lambdaRendered tells whether dir is what renderLambda wrote.
-func lambdaRendered(dir string) bool {
+// cdkRendered tells whether dir is what renderCDK wrote.
+func cdkRendered(dir string) bool {
 	text, err := os.ReadFile(filepath.Join(dir, "package.json"))
 	var was nodePackage
-	return err == nil && json.Unmarshal(text, &was) == nil && was.Godwit != nil && was.Godwit.Target == "awslambda"
+	return err == nil && json.Unmarshal(text, &was) == nil && was.Godwit != nil && (was.Godwit.Target == "awslambda" || was.Godwit.Target == "sagemaker")
 }
 
 func asJSON(v any) []byte {
@@ -120,26 +122,36 @@ func (p *program) cdk() (string, error) {
 	return path, nil
 }
 
-// deployable is what is to be deployed, as an argument for godwit-cdk: the path
-// of a zip, which is made in tmp unless there is one, or an image by its digest.
+// pushed is the image of a target by its digest, as godwit.lock has it.
+func pushed(r *rendering, target string) (image, digest string, err error) {
+	if zip := r.options.packed; zip != "" {
+		return "", "", fault.New(fault.Usage, "", "--package", "want none where an image is deployed, got %q", zip).
+			WithHint("godwit.lock says which image was pushed.")
+	}
+	lock, err := pack.ReadLock(r.dir)
+	if err != nil {
+		return "", "", err
+	}
+	made := lock.Packages[target]
+	if made.Image == "" {
+		return "", "", fault.New(fault.NotFound, "", filepath.Join(r.dir, pack.LockName), "want an image for %s that was pushed, got none", target).
+			WithHint("godwit package %s --target %s --push", r.path, target)
+	}
+	return made.Image + "@" + made.Digest, made.Digest, nil
+}
+
+// deployable is what is to be deployed on Lambda, as an argument for godwit-cdk:
+// the path of a zip, which is made in tmp unless there is one, or an image by its
+// digest. SageMaker's image godwit-cdk finds in godwit.lock itself.
 func (p *program) deployable(ctx context.Context, r *rendering, tmp string) (what map[string]string, digest string, err error) {
 	zip := r.options.packed
 	switch t := r.spec.Targets.AWSLambda; {
+	case t == nil:
+		_, digest, err := pushed(r, "sagemaker")
+		return map[string]string{}, digest, err
 	case t.Package == "image":
-		if zip != "" {
-			return nil, "", fault.New(fault.Usage, "", "--package", "want none where godwit.yaml says package: image, got %q", zip).
-				WithHint("godwit.lock says which image was pushed.")
-		}
-		lock, err := pack.ReadLock(r.dir)
-		if err != nil {
-			return nil, "", err
-		}
-		made := lock.Packages["awslambda"]
-		if made.Image == "" {
-			return nil, "", fault.New(fault.NotFound, "", filepath.Join(r.dir, pack.LockName), "want an image for awslambda that was pushed, got none").
-				WithHint("godwit package %s --target awslambda --push", r.path)
-		}
-		return map[string]string{"image": made.Image + "@" + made.Digest}, made.Digest, nil
+		image, digest, err := pushed(r, "awslambda")
+		return map[string]string{"image": image}, digest, err
 	case zip != "":
 		if err := examined(ctx, zip); err != nil {
 			return nil, "", err
