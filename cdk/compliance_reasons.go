@@ -63,7 +63,8 @@ func acknowledgements(profile string) []Acknowledgement {
 			at("HIPAA.Security-LambdaDLQ", "", "Its events are the queue's messages; what fails for good goes to that queue's dead-letter queue.", "Batch/Function/Resource"),
 			at("HIPAA.Security-S3BucketReplicationEnabled", "", "Copies in another region are for the owner of the data to decide: rows come from elsewhere, scores can be made again, versions are kept.", "Batch/Input/Resource", "Batch/Output/Resource"),
 			at("HIPAA.Security-S3BucketReplicationEnabled", "", "Access logs, which tell of objects and hold none of their content.", "Batch/AccessLogs/Resource", "Edge/AccessLogs/Resource"),
-			at("HIPAA.Security-S3DefaultEncryptionKMS", "", "S3 and CloudFront deliver access logs only to buckets that S3 encrypts with its own key.", "Batch/AccessLogs/Resource", "Edge/AccessLogs/Resource"),
+			at("HIPAA.Security-S3DefaultEncryptionKMS", "", "S3 delivers access logs only to buckets that it encrypts with its own key.", "Batch/AccessLogs/Resource"),
+			at("HIPAA.Security-S3DefaultEncryptionKMS", "", "CloudFront delivers access logs with a customer's key only where that is open to the delivery of anybody's logs.", "Edge/AccessLogs/Resource"),
 			at("HIPAA.Security-VPCDefaultSecurityGroupClosed", "", "Nothing is in the default group. Emptying it takes a function of CDK's own that may change security groups.", "Network/Vpc/Resource"),
 		)
 	}

@@ -53,8 +53,8 @@ func nagged(t testing.TB, p *proof) []string {
 	}
 	defer r.Close()
 	lines, err := csv.NewReader(r).ReadAll()
-	if err != nil || len(lines) < 10 {
-		t.Fatalf("want a report of ten lines and more, got %d: %v", len(lines), err)
+	if err != nil || len(lines) < 2 {
+		t.Fatalf("want a report of cdk-nag with findings and what complies, got %d lines: %v", len(lines), err)
 	}
 	var all []string
 	for _, l := range lines[1:] {

@@ -207,8 +207,8 @@ func ruleCustomerKey(t *document, say report) {
 		key := r.at(path...)
 		own := t.the(key)
 		if given := textOf(key); !(arn != "" && strings.Contains(given, arn[strings.LastIndex(arn, "/")+1:]) || arn == "" && own != nil && own.Type == "AWS::KMS::Key") {
-			if r.Type == "AWS::S3::Bucket" && t.accessLogs(r) {
-				continue // S3 writes them to no bucket with a customer's key by default
+			if r.Type == "AWS::S3::Bucket" && (t.accessLogs(r) || t.edgeLogs(r)) {
+				continue // S3 takes no customer's key for them, CloudFront only one that is open to the delivery of anybody's logs
 			}
 			say(r, "want the customer's key, got %q", given)
 		}
