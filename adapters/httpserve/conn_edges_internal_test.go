@@ -301,17 +301,18 @@ func TestLinesOfRequests(t *testing.T) {
 
 // What is wrong with an address says what would be right.
 func TestAddresses(t *testing.T) {
+	const form = "Give a host and a port, as in 127.0.0.1:8080, [::1]:8080 or :8080."
 	for address, want := range map[string][2]string{
-		"8080":                 {"want host:port, missing port in address", "Give a host and a port"},
-		"a:b:c":                {"want host:port, too many colons in address", "Give a host and a port"},
-		"127.0.0.1:65536":      {`want a port from 0 to 65535, got "65536"`, "Give a host and a port"},
-		"127.0.0.1:http":       {`want a port from 0 to 65535, got "http"`, "Give a host and a port"},
-		"127.0.0.1:7a":         {`want a port from 0 to 65535, got "7a"`, "Give a host and a port"},
+		"8080":                 {"want host:port, missing port in address", form},
+		"a:b:c":                {"want host:port, too many colons in address", form},
+		"127.0.0.1:65536":      {`want a port from 0 to 65535, got "65536"`, form},
+		"127.0.0.1:http":       {`want a port from 0 to 65535, got "http"`, form},
+		"127.0.0.1:7a":         {`want a port from 0 to 65535, got "7a"`, form},
 		"192.0.2.1:7":          {`this machine has no address "192.0.2.1"`, "Use an address of this machine, or :7 for all of them, IPv4 and IPv6."},
 		"nowhere.invalid.:700": {`no such host "nowhere.invalid."`, "Use an address of this machine, or :700 for all of them, IPv4 and IPv6."},
 	} {
 		_, err := Listen(t.Context(), address)
-		if fault.CodeOf(err) != fault.Usage || !strings.Contains(err.Error(), want[0]) || !strings.HasPrefix(fault.HintOf(err), want[1]) {
+		if fault.CodeOf(err) != fault.Usage || !strings.Contains(err.Error(), want[0]) || fault.HintOf(err) != want[1] {
 			t.Errorf("%s: %v (%s), want %q", address, err, fault.HintOf(err), want)
 		}
 	}

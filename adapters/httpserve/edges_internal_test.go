@@ -427,7 +427,7 @@ func TestWritersOfAnswers(t *testing.T) {
 // The hint is at least what the answer takes.
 func TestSizeHints(t *testing.T) {
 	for _, resp := range []infer.Response{
-		{}, {Model: "m", Version: "1", Outputs: []tensor.Tensor{tensor.Of("y", []int64{1000}, make([]float32, 1000))}},
+		{}, {Model: "m", Outputs: []tensor.Tensor{tensor.Of("y", []int64{}, []float32{1})}}, {Model: "m", Version: "1", Outputs: []tensor.Tensor{tensor.Of("y", []int64{1000}, make([]float32, 1000))}},
 		{Model: "m", Outputs: []tensor.Tensor{tensor.Of("a", []int64{10, 10}, make([]int64, 100)), tensor.Of("b", []int64{3}, []float64{1, 2, 3})}},
 		{Model: "m", Outputs: []tensor.Tensor{{Name: "s", Type: tensor.Bytes, Shape: []int64{100}, Strings: make([][]byte, 100)}}},
 	} {
@@ -469,6 +469,7 @@ func TestRawOffsets(t *testing.T) {
 		field(1, "m") + field(5, "xx") + field(7, "abcd") + field(7, "efgh"): 9,
 		field(1, "m"):                0,
 		"\x08\x01" + field(7, "a"):   0, // a number
+		"\x08\x01x" + field(7, "ab"): 0, // one that says how much to leave out
 		"\x3a\x05ab":                 0, // cut
 		"\x0a\x05ab" + field(7, "a"): 0,
 		"\x3a":                       0,
