@@ -36,7 +36,7 @@ func (s *Stack) observe(f *Function) {
 		w := &WatchedFunction{Function: batch.Function, Alias: batch.Alias, Timeout: seconds(f.Spec.Batch.Timeout), Events: true}
 		o.WatchFunction("Batch", w)
 		o.WatchQueue("BatchQueue", batch.Queue, batch.DeadLetterQueue, nil)
-		s.BatchRollout = s.rollOut("BatchRollout", f, w)
+		s.BatchRollout = s.rollOut("RolloutBatch", f, w)
 	}
 	awscdk.NewCfnOutput(s.Stack, jsii.String("DashboardUrl"), &awscdk.CfnOutputProps{
 		Description: jsii.String("What the functions do."), Value: o.DashboardUrl()})
