@@ -191,7 +191,7 @@ func (t *task) copy(ctx context.Context, w io.Writer, key string) error {
 
 // written writes an object that nobody else has written, unless it was us.
 func (t *task) written(ctx context.Context, key string, write func(*bufio.Writer) error) (*File, error) {
-	o, err := t.once(ctx, key)
+	o, err := t.once(ctx, key, true)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func (t *task) joinAhead(ctx context.Context) *joining {
 // run writes the object, but for making it there.
 func (j *joining) run(ctx context.Context) error {
 	var err error
-	if j.o, err = j.t.once(ctx, j.t.place.single); err != nil {
+	if j.o, err = j.t.once(ctx, j.t.place.single, true); err != nil {
 		return err
 	}
 	w := bufio.NewWriterSize(j.o, outBuffer)

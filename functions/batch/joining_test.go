@@ -2,8 +2,10 @@ package batch_test
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -20,6 +22,7 @@ func joined(t *testing.T, m *memory, n int, ask infer.HandlerFunc) (*batch.Resul
 	t.Helper()
 	m.set("in/a.jsonl", lines(n))
 	o := plain(m, objects(m, registry(t, true, doubles), 100))
+	o.Parallel = 1 // in order
 	return batch.New(ask, &batch.Options{Objects: o}).Score(t.Context(), single("s.jsonl"))
 }
 
@@ -84,5 +87,31 @@ func TestWhatCannotBeJoinedEarlyIsJoinedLate(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// As many requests are made at a time as the model has runs, however many parts
+// are scored at once.
+func TestNoMoreRequestsThanRuns(t *testing.T) {
+	m := newMemory()
+	m.set("in/a.jsonl", lines(200))
+	r := registry(t, true, doubles)
+	o := plain(m, objects(m, r, 200))
+	o.Parallel = 4
+	var now, most atomic.Int64
+	h := batch.New(infer.HandlerFunc(func(ctx context.Context, req *infer.Request) (*infer.Response, error) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		if n > most.Load() {
+			most.Store(n)
+		}
+		runtime.Gosched() // for others to come
+		return twice(ctx, req)
+	}), &batch.Options{Objects: o})
+	if _, err := h.Score(t.Context(), single("s.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	if most.Load() != 1 {
+		t.Errorf("%d requests at a time, want 1 for a model of one run", most.Load())
 	}
 }

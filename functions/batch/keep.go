@@ -51,8 +51,16 @@ func (t *task) put(ctx context.Context, key string, value []byte) ([]byte, error
 	}
 }
 
-// kept is what an object that is there has: its length and digest.
-func (t *task) kept(ctx context.Context, key string) (*File, error) {
+// kept is what an object that is there has: its length and, if it is wanted, its
+// digest.
+func (t *task) kept(ctx context.Context, key string, digest bool) (*File, error) {
+	if !digest {
+		o, err := t.out.Stat(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		return &File{Name: path.Base(key), Bytes: o.Size}, nil
+	}
 	r, err := t.out.Open(ctx, key, "", 0, -1)
 	if err != nil {
 		return nil, err
@@ -71,27 +79,39 @@ type once struct {
 	t    *task
 	key  string
 	w    store.Writer
-	sum  hash.Hash
+	sum  hash.Hash // nil: no digest is wanted
 	size int64
 	over bool // committed or aborted
 }
 
-func (t *task) once(ctx context.Context, key string) (*once, error) {
+func (t *task) once(ctx context.Context, key string, digest bool) (*once, error) {
 	w, err := t.out.Create(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	return &once{t: t, key: key, w: w, sum: sha256.New()}, nil
+	o := &once{t: t, key: key, w: w}
+	if digest {
+		o.sum = sha256.New()
+	}
+	return o, nil
 }
 
 func (o *once) Write(p []byte) (int, error) {
 	n, err := o.w.Write(p)
-	o.sum.Write(p[:n])
+	if o.sum != nil {
+		o.sum.Write(p[:n])
+	}
 	o.size += int64(n)
 	return n, store.Fault("batch.Score", o.key, err)
 }
 
-func (o *once) sha256() string { return hex.EncodeToString(o.sum.Sum(nil)) }
+// sha256 is the digest of what was written; "" if none is wanted.
+func (o *once) sha256() string {
+	if o.sum == nil {
+		return ""
+	}
+	return hex.EncodeToString(o.sum.Sum(nil))
+}
 
 // keep makes the object there, or finds what is there already.
 func (o *once) keep(ctx context.Context) (f *File, there bool, err error) {
@@ -100,7 +120,7 @@ func (o *once) keep(ctx context.Context) (f *File, there bool, err error) {
 	case err == nil:
 		return &File{Name: path.Base(o.key), Bytes: o.size, SHA256: o.sha256()}, false, nil
 	case errors.Is(err, store.ErrExists):
-		f, err := o.t.kept(ctx, o.key)
+		f, err := o.t.kept(ctx, o.key, o.sum != nil)
 		return f, true, err
 	default:
 		return nil, false, store.Fault("batch.Score", o.key, err)

@@ -80,7 +80,7 @@ type ManifestPart struct {
 type File struct {
 	Name   string `json:"name"`
 	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256"`
+	SHA256 string `json:"sha256,omitempty"` // "" in marks of parts that are joined
 }
 
 // A BadRow is a line of a part's file of bad rows.

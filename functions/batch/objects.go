@@ -54,8 +54,9 @@ type Objects struct {
 	// crash, and what a delivery must have time for.
 	PartBytes int64
 	// Rows is how many rows a run of the model has at most, if it can be asked
-	// for several: what the model's batching allows. 0 means 128. It is less
-	// where the tensors would take more than 32 MiB.
+	// for several: what the model's batching allows. 0 means 128, and 256 where a
+	// row has no more than 64 numbers. It is less where the tensors would take
+	// more than 32 MiB.
 	Rows int
 	// Parallel is how many parts of all jobs are scored at once; 0 means 2. Each
 	// takes the memory of three blocks of rows for each run of the model, and

@@ -29,11 +29,12 @@ type output struct {
 
 func (o *output) begin() error {
 	var err error
-	if o.file, err = o.t.once(o.ctx, o.t.place.part(o.index, o.t.format)); err != nil {
+	// Of parts that are joined nobody learns a digest.
+	if o.file, err = o.t.once(o.ctx, o.t.place.part(o.index, o.t.format), o.t.place.single == ""); err != nil {
 		return err
 	}
 	o.w.out.Reset(o.file)
-	if o.rows, err = rows.NewWriter(o.w.out, o.t.format, o.t.schema, o.t.plan.Outputs, nil); err != nil {
+	if o.rows, err = rows.NewWriter(o.w.out, o.t.format, o.t.schema, o.t.plan.Outputs, &rows.WriteOptions{Memory: &o.w.memory}); err != nil {
 		o.file.w.Abort()
 	}
 	return err
@@ -99,7 +100,7 @@ func cutValues(v *rows.Values, from, to int) rows.Values {
 func (o *output) badRow(b *rows.Bad) error {
 	if o.bad == nil {
 		var err error
-		if o.bad, err = o.t.once(o.ctx, o.t.place.bad(o.index)); err != nil {
+		if o.bad, err = o.t.once(o.ctx, o.t.place.bad(o.index), true); err != nil {
 			return err
 		}
 		o.encode = json.NewEncoder(o.bad)

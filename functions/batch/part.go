@@ -22,6 +22,8 @@ type worker struct {
 	free chan *slab // all slabs, between parts
 	out  *bufio.Writer
 	cuts []rows.Values
+
+	memory rows.Memory
 }
 
 // slab is a block of rows on its way.
@@ -92,8 +94,13 @@ func (w *worker) flow(ctx context.Context, cancel context.CancelCauseFunc, r row
 	for range w.t.runs {
 		all.Go(func() {
 			for s := range work {
-				if s.err == nil && ctx.Err() == nil {
-					s.err = guarded(func() error { return s.asker.block(ctx, s) })
+				select {
+				case w.t.asking <- struct{}{}:
+					if s.err == nil && ctx.Err() == nil {
+						s.err = guarded(func() error { return s.asker.block(ctx, s) })
+					}
+					<-w.t.asking
+				case <-ctx.Done():
 				}
 				s.done <- struct{}{}
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,6 +21,12 @@ import (
 // type that a model gives.
 func pqBlocks(t testing.TB, from, n, size int) []byte {
 	t.Helper()
+	return pqBlocksIn(t, nil, from, n, size)
+}
+
+// pqBlocksIn is pqBlocks by a writer with memory.
+func pqBlocksIn(t testing.TB, memory *rows.Memory, from, n, size int) []byte {
+	t.Helper()
 	schema := &rows.Schema{Columns: []rows.Column{
 		{Name: "id", Kind: rows.Int}, {Name: "name", Kind: rows.Text}, {Name: "raw", Kind: rows.JSON}, {Name: "flag", Kind: rows.Bool},
 		{Name: "count", Kind: rows.Uint}, {Name: "f", Kind: rows.Float}, {Name: "d", Kind: rows.Double},
@@ -33,7 +40,7 @@ func pqBlocks(t testing.TB, from, n, size int) []byte {
 	outputs = append(outputs, rows.Output{Name: "scores", Type: tensor.FP32, Shape: []int64{3}})
 	schema.Columns = append(schema.Columns, rows.Column{Name: "scores", Kind: rows.Float, List: true, Length: 3})
 	var out bytes.Buffer
-	w, err := rows.NewWriter(&out, rows.Parquet, schema, outputs, nil)
+	w, err := rows.NewWriter(&out, rows.Parquet, schema, outputs, &rows.WriteOptions{Memory: memory})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,6 +182,47 @@ func TestParquetWrite(t *testing.T) {
 	if d := cmp.Diff(want, p.Schema().String()); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
 	}
+}
+
+// What a writer leaves to the next one does not show in its bytes, whatever
+// columns that one has, and whether it was closed.
+func TestParquetMemoryIsUsedAgain(t *testing.T) {
+	memory := &rows.Memory{}
+	for i, c := range [][2]int{{0, 20_000}, {500, 300}, {7, 40_000}, {0, 1}} {
+		if got, want := pqBlocksIn(t, memory, c[0], c[1], 1000), pqBlocks(t, c[0], c[1], 1000); !bytes.Equal(got, want) {
+			t.Errorf("file %d: %d bytes differ from %d without memory", i, len(got), len(want))
+		}
+		var out bytes.Buffer
+		few := []rows.Output{{Name: "y", Type: tensor.FP32, Shape: []int64{}}}
+		w, err := rows.NewWriter(&out, rows.Parquet, &rows.Schema{Columns: []rows.Column{{Name: "y", Kind: rows.Float}}}, few, &rows.WriteOptions{Memory: memory})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Write(&rows.Block{Rows: 3}, []tensor.Tensor{tensor.Of("y", []int64{3}, []float32{1, 2, 3})}); err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 0 {
+			continue // it is given up
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 { // what is left is enough
+		pqBlocksIn(t, memory, 0, 20_000, 1000)
+	}
+	had, anew := allocated(func() { pqBlocksIn(t, memory, 0, 20_000, 1000) }), allocated(func() { pqBlocks(t, 0, 20_000, 1000) })
+	if had > anew-1_500_000 { // what the file has in pages
+		t.Errorf("with memory %d bytes are allocated, without %d", had, anew)
+	}
+}
+
+func allocated(f func()) int64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return int64(after.TotalAlloc - before.TotalAlloc)
 }
 
 // A row group ends where 8 MB are reached, whatever the blocks.

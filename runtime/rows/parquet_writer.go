@@ -49,6 +49,17 @@ type pqOut struct {
 
 type pqPage struct{ head, body []byte }
 
+// take gives what an earlier writer has left to columns, and its scratch.
+func (m *Memory) take(columns []pqOut) (scratch []byte) {
+	for i := range min(len(columns), len(m.columns)) {
+		old := &m.columns[i]
+		columns[i] = pqOut{values: old.values[:0], levels: pqRuns{b: old.levels.b[:0]}, reps: pqRuns{b: old.reps.b[:0]}, pages: old.pages}
+	}
+	scratch = m.scratch
+	*m = Memory{}
+	return scratch
+}
+
 // pqWriter writes pages of version 1, plain and compressed with snappy: what
 // every reader reads.
 type pqWriter struct {
@@ -64,14 +75,18 @@ type pqWriter struct {
 	groupSize int
 	groups    []pqGroup
 	scratch   []byte // a page
+	memory    *Memory
 	err       error
 }
 
-func newParquetWriter(w io.Writer, s *Schema, outputs []Output, _ *WriteOptions) (Writer, error) {
+func newParquetWriter(w io.Writer, s *Schema, outputs []Output, opts *WriteOptions) (Writer, error) {
 	if len(s.Columns) < len(outputs) {
 		return nil, fault.New(fault.Internal, "rows.NewWriter", "", "want a schema with the %d outputs at its end, got %d columns", len(outputs), len(s.Columns))
 	}
-	p := &pqWriter{w: w, pass: len(s.Columns) - len(outputs), outputs: outputs, columns: make([]pqOut, len(s.Columns))}
+	p := &pqWriter{w: w, pass: len(s.Columns) - len(outputs), outputs: outputs, columns: make([]pqOut, len(s.Columns)), memory: opts.Memory}
+	if p.memory != nil {
+		p.scratch = p.memory.take(p.columns)
+	}
 	for i := range s.Columns {
 		c, out := &s.Columns[i], &p.columns[i]
 		out.name = c.Name
@@ -462,6 +477,9 @@ func (p *pqWriter) Close() error {
 	}
 	if err := p.write(pqFooter(p.schema(), paths, p.groups)); err != nil {
 		return err
+	}
+	if p.memory != nil {
+		p.memory.columns, p.memory.scratch = p.columns, p.scratch
 	}
 	p.err = fault.New(fault.Internal, "rows.Write", "", "the writer is closed")
 	return nil

@@ -70,6 +70,16 @@ func KindOf(t tensor.DType) Kind {
 type WriteOptions struct {
 	// Compression of text, as a whole; Parquet has its own.
 	Compression Compression
+	// Memory is used again from one writer to the next; nil: each has its own.
+	Memory *Memory
+}
+
+// Memory is what a writer of Parquet leaves when it is closed: some 10 MiB, which
+// cost as much to have anew as what is written into it. One writer at a time may
+// use it.
+type Memory struct {
+	columns []pqOut
+	scratch []byte
 }
 
 // NewWriter writes rows to w. s is an OutputSchema, outputs are the Plan's that
