@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"godwit.dev/cdk"
 	"godwit.dev/infra/spec"
@@ -86,9 +89,48 @@ func (v variant) proven(t testing.TB) *proof {
 func TestGolden(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			golden.Check(t, "golden/"+v.name+".json", scrubbed(t, v.proven(t).raw))
+			checkGolden(t, "golden/"+v.name+".json", scrubbed(t, v.proven(t).raw))
 		})
 	}
+}
+
+// checkGolden is golden.Check for templates: the difference is told resource by
+// resource.
+func checkGolden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	old, err := os.ReadFile(filepath.Join("testdata", filepath.FromSlash(name)))
+	if os.Getenv("UPDATE_GOLDEN") != "" || err != nil || bytes.Equal(old, got) {
+		golden.Check(t, name, got)
+		return
+	}
+	want, now := sections(t, old), sections(t, got)
+	for _, k := range slices.Sorted(maps.Keys(now)) {
+		if _, ok := want[k]; !ok {
+			want[k] = nil
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(want)) {
+		if d := cmp.Diff(want[k], now[k]); d != "" {
+			t.Errorf("testdata/%s: %s (-want +got):\n%s", name, k, d)
+		}
+	}
+	t.Log("if the new templates are right, run `UPDATE_GOLDEN=1 go test` here")
+}
+
+// sections are the resources and outputs of a template, as "Resources/ID".
+func sections(t *testing.T, raw []byte) map[string]any {
+	t.Helper()
+	var all map[string]map[string]any
+	if err := json.Unmarshal(raw, &all); err != nil {
+		t.Fatal(err)
+	}
+	flat := map[string]any{}
+	for section, entries := range all {
+		for id, e := range entries {
+			flat[section+"/"+id] = e
+		}
+	}
+	return flat
 }
 
 // Every byte of a package changes its digest, the key of its asset, and the
