@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -255,8 +257,8 @@ func TestTimesOfTokens(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
 		<-time.After(time.Millisecond)
-		if _, err := s.Token(ctx); err != context.DeadlineExceeded {
-			t.Errorf("while another asks: %v", err)
+		if got, err := s.Token(ctx); err != context.DeadlineExceeded || got != "" {
+			t.Errorf("while another asks: %q, %v", got, err)
 		}
 		for range 3 {
 			if err := <-done; err != nil {
@@ -267,4 +269,28 @@ func TestTimesOfTokens(t *testing.T) {
 			t.Errorf("asked %d times", n)
 		}
 	})
+}
+
+// A client of the Source's own goes nowhere but where it is told to.
+func TestOwnClient(t *testing.T) {
+	nobody(t)
+	asked := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked++; asked == 1 {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+			return
+		}
+		_, _ = io.WriteString(w, given)
+	}))
+	defer srv.Close()
+	env := map[string]string{"IDENTITY_ENDPOINT": srv.URL}
+	s := azauth.New(&azauth.Options{Getenv: func(name string) string { return env[name] }})
+	if got, err := s.Token(t.Context()); fault.CodeOf(err) != fault.Unavailable || asked != 1 {
+		t.Errorf("%q, %v after %d requests", got, err, asked)
+	}
+	for range 2 {
+		if got, err := s.Token(t.Context()); got != "token" || err != nil || asked != 2 {
+			t.Errorf("%q, %v after %d requests", got, err, asked)
+		}
+	}
 }

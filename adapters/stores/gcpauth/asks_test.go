@@ -11,7 +11,9 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -207,13 +209,14 @@ func TestTokensThatCannotBeHad(t *testing.T) {
 		"Cloud Run's":          {map[string]string{"K_SERVICE": "s"}, answers{says(500, "")}, fault.Unavailable, ""},
 		"a job's":              {map[string]string{"CLOUD_RUN_JOB": "j"}, answers{says(500, "")}, fault.Unavailable, ""},
 		"the platform's, odd":  {map[string]string{"GCE_METADATA_HOST": "localhost"}, answers{says(200, "token")}, fault.Unavailable, ""},
+		"the platform's, down": {map[string]string{"GCE_METADATA_HOST": "localhost"}, answers{says(500, "")}, fault.Unavailable, ""},
 		"nobody's":             {nil, answers{says(500, "")}, fault.OK, ""},
 	} {
 		w := &storefake.Wire{}
 		w.Answer = func(_ *http.Request, _ string, n int) (*http.Response, error) { return tt.answers[n%len(tt.answers)]() }
 		s := source(w, tt.env)
 		for range 2 {
-			if got, err := s.Token(t.Context()); fault.CodeOf(err) != tt.want || !strings.Contains(fault.HintOf(err), tt.hint) || err != nil && got != "" {
+			if got, err := s.Token(t.Context()); fault.CodeOf(err) != tt.want || !strings.Contains(fault.HintOf(err), tt.hint) || (got == "token") != (name == "nearly too much") || got != "" && got != "token" {
 				t.Errorf("%s: %q, %v (%s), want %v", name, got, err, fault.HintOf(err), tt.want)
 			}
 		}
@@ -290,6 +293,14 @@ func TestWhereFilesAre(t *testing.T) {
 			t.Errorf("%s: %+v, want %q", name, w.All()[0], tt.want)
 		}
 	}
+	t.Chdir(filepath.Join(dir, "sdk")) // where nobody looks
+	w := storefake.Script(storefake.Says(200, given))
+	if _, err := source(w, nil).Token(t.Context()); err != nil || w.All()[0].Method != "GET" {
+		t.Errorf("a file of this folder: %v, %+v", err, w.All())
+	}
+	if got, err := source(nil, map[string]string{"GOOGLE_APPLICATION_CREDENTIALS": "/none"}).Token(t.Context()); got != "" || fault.CodeOf(err) != fault.BadConfig {
+		t.Errorf("a file that is not there: %q, %v", got, err)
+	}
 	if got, err := source(nil, map[string]string{"GOOGLE_OAUTH_ACCESS_TOKEN": "mine"}).Token(t.Context()); got != "mine" || err != nil {
 		t.Errorf("given: %q, %v", got, err)
 	}
@@ -342,8 +353,8 @@ func TestTimesOfTokens(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
 		<-time.After(time.Millisecond)
-		if _, err := s.Token(ctx); err != context.DeadlineExceeded {
-			t.Errorf("while another asks: %v", err)
+		if got, err := s.Token(ctx); err != context.DeadlineExceeded || got != "" {
+			t.Errorf("while another asks: %q, %v", got, err)
 		}
 		for range 3 {
 			if err := <-done; err != nil {
@@ -354,4 +365,27 @@ func TestTimesOfTokens(t *testing.T) {
 			t.Errorf("asked %d times", n)
 		}
 	})
+}
+
+// A client of the Source's own goes nowhere but where it is told to.
+func TestOwnClient(t *testing.T) {
+	asked := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked++; asked == 1 {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+			return
+		}
+		_, _ = io.WriteString(w, given)
+	}))
+	defer srv.Close()
+	env := map[string]string{"GCE_METADATA_HOST": strings.TrimPrefix(srv.URL, "http://")}
+	s := gcpauth.New(&gcpauth.Options{Getenv: func(name string) string { return env[name] }})
+	if got, err := s.Token(t.Context()); fault.CodeOf(err) != fault.Unavailable || asked != 1 {
+		t.Errorf("%q, %v after %d requests", got, err, asked)
+	}
+	for range 2 {
+		if got, err := s.Token(t.Context()); got != "token" || err != nil || asked != 2 {
+			t.Errorf("%q, %v after %d requests", got, err, asked)
+		}
+	}
 }
