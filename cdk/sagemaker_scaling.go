@@ -26,7 +26,7 @@ func (s *SageMakerEndpoint) scale() {
 		ResourceId:  awscdk.Fn_Join(jsii.String("/"), &[]*string{jsii.String("endpoint"), s.Endpoint.AttrEndpointName(), jsii.String("variant"), jsii.String(variantName)}),
 		MinCapacity: p.MinCapacity, MaxCapacity: p.MaxCapacity,
 	})
-	target.AddDependency(s.Endpoint)
+	target.Node().AddDependency(s.Endpoint)
 	tracking := &awsapplicationautoscaling.CfnScalingPolicy_TargetTrackingScalingPolicyConfigurationProperty{
 		ScaleInCooldown: jsii.Number(300), ScaleOutCooldown: jsii.Number(60),
 	}

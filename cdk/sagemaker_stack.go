@@ -55,7 +55,11 @@ func NewSageMakerStack(scope constructs.Construct, id string, p *StackProps) *Sa
 		output("ModelName", "The model, for CreateTransformJob.", s.Endpoint.Model.AttrModelName())
 		output("CreateTransformJobCommand", "What scores the rows of CSV below a prefix.", s.Endpoint.TransformCommand)
 	}
-	AddCompliance(s.Stack, f.Spec.Compliance)
+	const policy = "SageMaker/RolePolicy/Resource"
+	AddCompliance(s.Stack, f.Spec.Compliance,
+		Acknowledgement{ID: "AwsSolutions-IAM5", Path: policy, Finding: `/^Resource::\*$/`, Reason: "A registry's token, metrics and network interfaces have no resources to name; metrics are held to one namespace."},
+		Acknowledgement{ID: "AwsSolutions-IAM5", Path: policy, Finding: `/^Resource::arn:<AWS::Partition>:(s3|logs):.*\*$/`, Reason: "Objects and the log streams of jobs have no names before they are there; those below one prefix alone."},
+	)
 	return s
 }
 
