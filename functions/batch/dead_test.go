@@ -14,6 +14,7 @@ import (
 
 	"godwit.dev/functions/batch"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/infer"
 	"godwit.dev/runtime/store"
 	"godwit.dev/runtime/trigger"
 )
@@ -221,6 +222,38 @@ func TestRecordsOfLongNames(t *testing.T) {
 	for key, d := range got {
 		if len(key) > store.MaxKey || len(d.Error) > 4<<10 || strings.Contains(d.Object.URL, long) != (path.Base(key) == batch.Name("s3://bucket/"+long+"#v", "")) {
 			t.Errorf("%s: %d bytes of reason", key, len(d.Error))
+		}
+	}
+}
+
+// A reason has its first few thousand bytes, and is text whatever it was.
+func TestLongReasons(t *testing.T) {
+	m := newMemory()
+	h := batch.New(infer.HandlerFunc(func(context.Context, *infer.Request) (*infer.Response, error) {
+		return nil, fault.New(fault.Invalid, "test", "", "%s\xff", strings.Repeat("ä", 5000))
+	}), &batch.Options{Sink: &kept{}, Dead: &batch.Dead{Stores: inMemory{m}, Prefix: "s3://bucket/out/dead"}})
+	out := trigger.Run(t.Context(), h, &trigger.Event{Kind: "stream", Items: []trigger.Item{{ID: "1", Key: "k", Data: []byte(pair)}}})
+	got := deadItems(t, m, "out/dead/")
+	if out[0].State != trigger.Done || len(got) != 1 {
+		t.Fatalf("%v, %v", out[0].Err, got)
+	}
+	for _, d := range got {
+		if n := len(d.Error); n < 4000 || n > 4<<10 || strings.Trim(d.Error, "ä") != "test: " {
+			t.Errorf("%d bytes: %q", n, strings.Trim(d.Error, "ä"))
+		}
+	}
+}
+
+func TestRecordsThatAreNone(t *testing.T) {
+	for _, text := range []string{"", "{}", `{"godwit":"dead"}`, `{"godwit":"dead","data":"bm8="}`, `{"godwit":"dead","key":"k"`, `{"godwit":"parts","key":"k"}`, `{"key":"k","godwit":"dead"}`} {
+		if _, err := batch.ParseDead([]byte(text)); fault.CodeOf(err) != fault.Invalid {
+			t.Errorf("%s: want Invalid, got %v", text, err)
+		}
+	}
+	for _, url := range []string{"", "s3://bucket/", "s3://bucket/in/", "ftp://bucket/a"} {
+		d := &batch.DeadItem{Godwit: "dead", Object: &batch.DeadObject{URL: url}}
+		if _, err := d.Item(); fault.CodeOf(err) != fault.Invalid {
+			t.Errorf("%q: want Invalid, got %v", url, err)
 		}
 	}
 }

@@ -30,6 +30,7 @@ type office struct {
 	now    time.Time
 	queues map[string][]*parcel // by path
 	calls  []string
+	empty  int // pulls that bring nothing although there is something
 	// fail answers in the place of the service, and reports that it did.
 	fail func(w http.ResponseWriter, call string) bool
 }
@@ -162,6 +163,7 @@ func (o *office) pubsub(w http.ResponseWriter, body []byte, path, verb string) {
 	}
 	var in struct {
 		MaxMessages, AckDeadlineSeconds int
+		ReturnImmediately               bool
 		AckIds                          []string
 		Messages                        []message
 	}
@@ -172,6 +174,10 @@ func (o *office) pubsub(w http.ResponseWriter, body []byte, path, verb string) {
 	switch verb {
 	case "publish":
 		var ids []string
+		if len(body) > 10e6 {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
 		for _, m := range in.Messages {
 			if m.OrderingKey != in.Messages[0].OrderingKey {
 				w.WriteHeader(http.StatusBadRequest)
@@ -183,6 +189,12 @@ func (o *office) pubsub(w http.ResponseWriter, body []byte, path, verb string) {
 		out["messageIds"] = ids
 	case "pull":
 		var got []map[string]any
+		if !in.ReturnImmediately {
+			o.t.Error("a pull that waits")
+		}
+		if o.empty--; o.empty >= 0 {
+			break
+		}
 		for _, p := range o.queues[path] {
 			if !p.hidden && len(got) < in.MaxMessages {
 				p.hidden = true
@@ -193,6 +205,9 @@ func (o *office) pubsub(w http.ResponseWriter, body []byte, path, verb string) {
 	case "acknowledge":
 		o.queues[path] = slices.DeleteFunc(o.queues[path], func(p *parcel) bool { return slices.Contains(in.AckIds, p.id) })
 	case "modifyAckDeadline":
+		if in.AckDeadlineSeconds > 0 {
+			o.calls = append(o.calls, fmt.Sprintf("%d s for %d", in.AckDeadlineSeconds, len(in.AckIds)))
+		}
 		for _, p := range o.queues[path] {
 			if slices.Contains(in.AckIds, p.id) {
 				p.hidden = in.AckDeadlineSeconds > 0
@@ -321,11 +336,19 @@ func TestLettersOfPubSub(t *testing.T) {
 	o.put(c.dead, "a", with("k1", map[string]string{"model": "digits", "CloudPubSubDeadLetterSourceDeliveryCount": "5", "CloudPubSubDeadLetterSourceTopicPublishTime": "x", "godwit_code": "invalid"}))
 	o.put(c.dead, "b", with("k2", nil))
 	o.put(c.dead, "c", with("k2", nil))
+	large := strings.Repeat("x", 4<<20)
+	for range 2 { // more than a request takes
+		o.put(c.dead, large)
+	}
+	o.empty = 2
 	o.put(c.dead, "", with("", map[string]string{"godwit_code": "invalid", "godwit_item": "gs://lake/rows/a b.csv#17", "godwit_object": "gs://lake/rows/a b.csv", "mine": "x"}))
 	l, q := o.open(c.from, c.to)
 	got, err := l.Receive(t.Context(), 30)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !slices.Contains(o.calls, "120 s for 6") {
+		t.Errorf("want time to send them, got %q", o.calls)
 	}
 	if err := l.Resend(t.Context(), q, got); err != nil {
 		t.Fatal(err)
@@ -336,10 +359,13 @@ func TestLettersOfPubSub(t *testing.T) {
 	}
 	var all []sent
 	for _, p := range o.queues[c.live] {
+		if p.text == large {
+			p.text = "large"
+		}
 		all = append(all, sent{p.text, p.key, p.attrs})
 	}
 	want := []sent{
-		{"a", "k1", map[string]string{"model": "digits"}}, {"b", "k2", nil}, {"c", "k2", nil},
+		{"a", "k1", map[string]string{"model": "digits"}}, {"b", "k2", nil}, {"c", "k2", nil}, {"large", "", nil}, {"large", "", nil},
 		{"", "", map[string]string{"mine": "x", "notificationConfig": "projects/_/buckets/lake/notificationConfigs/godwit", "eventType": "OBJECT_FINALIZE",
 			"payloadFormat": "NONE", "bucketId": "lake", "objectId": "rows/a b.csv", "objectGeneration": "17"}},
 	}
