@@ -2,6 +2,9 @@ package storefake
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"io"
 	"net/http"
 	"slices"
@@ -47,6 +50,13 @@ func Says(status int, body string, header ...string) func() (*http.Response, err
 // Fails is an answer that does not come.
 func Fails(err error) func() (*http.Response, error) {
 	return func() (*http.Response, error) { return nil, err }
+}
+
+// HMAC is the HMAC-SHA256 of a text in base64, as Azure has it.
+func HMAC(key, text string) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	_, _ = mac.Write([]byte(text)) // it never fails
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // RoundTrip implements http.RoundTripper.
