@@ -2,6 +2,7 @@ package cdk_test
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -185,5 +186,68 @@ func TestEdgeCacheRefuses(t *testing.T) {
 		if e := refused(t, func() { edge(t, change) }); e.Subject != "Edge "+want || e.Hint == "" {
 			t.Errorf("%s: %v (%s)", want, e, e.Hint)
 		}
+	}
+}
+
+// What godwit.yaml says of it, in front of a whole function.
+func TestEdgeCacheOfASpec(t *testing.T) {
+	tpl := synth(t, load(t, `targets: {awslambda: {api: url, timeout: 20s, logRetention: 90d, cors: [https://example.com], edgeCache: {maxAge: 2h, keyGroup: group, priceClass: PriceClass_All, accessLogs: true,
+  domain: scores.example.com, certificate: "arn:aws:acm:us-east-1:111122223333:certificate/c", webACL: "arn:aws:wafv2:us-east-1:111122223333:global/webacl/w/1"}}}`))
+	config := within(only(t, tpl, "AWS::CloudFront::Distribution"), "DistributionConfig")
+	for _, want := range []struct {
+		path []any
+		want string
+	}{
+		{[]any{"Aliases"}, `["scores.example.com"]`},
+		{[]any{"ViewerCertificate", "MinimumProtocolVersion"}, `"TLSv1.2_2021"`},
+		{[]any{"WebACLId"}, `"arn:aws:wafv2:us-east-1:111122223333:global/webacl/w/1"`},
+		{[]any{"PriceClass"}, `"PriceClass_All"`},
+		{[]any{"DefaultCacheBehavior", "TrustedKeyGroups"}, `["group"]`},
+		{[]any{"Origins", 0, "CustomOriginConfig", "OriginReadTimeout"}, "20"},
+	} {
+		if got := asText(within(config, want.path...)); got != want.want {
+			t.Errorf("%v: got %s, want %s", want.path, got, want.want)
+		}
+	}
+	if got := within(only(t, tpl, "AWS::CloudFront::CachePolicy"), "CachePolicyConfig", "MaxTTL"); got != 7200. {
+		t.Errorf("kept for at most %v s", got)
+	}
+	if got := asText(within(config, "Origins", 0, "DomainName")); !strings.Contains(got, `FunctionUrl`) {
+		t.Errorf("origin %s, want the function's URL", got)
+	}
+	callers := 0
+	for _, r := range resources(tpl, "AWS::Lambda::Permission") {
+		if within(r, "Properties", "Principal") != "cloudfront.amazonaws.com" {
+			continue
+		}
+		callers++
+		if got := asText(within(r, "Properties", "FunctionName")); !strings.Contains(got, "OnlineLive") {
+			t.Errorf("CloudFront may call %s, want the alias", got)
+		}
+	}
+	if callers != 2 {
+		t.Errorf("%d permissions of CloudFront, want two", callers)
+	}
+	if url := only(t, tpl, "AWS::Lambda::Url"); url["AuthType"] != "AWS_IAM" {
+		t.Errorf("the URL lets everybody in: %s", asText(url))
+	}
+	digest := regexp.MustCompile(`value: 'sha256:[0-9a-f]{64}'`)
+	for _, key := range resources(tpl, "AWS::CloudFront::Function") {
+		if code, _ := within(key, "Properties", "FunctionCode").(string); !digest.MatchString(code) || !strings.Contains(asText(key["DependsOn"]), "OnlineLive") {
+			t.Errorf("key %s", asText(key))
+		}
+	}
+	for _, b := range resources(tpl, "AWS::S3::Bucket") {
+		if within(b, "Properties", "LifecycleConfiguration", "Rules", 0, "ExpirationInDays") != 90. {
+			t.Errorf("logs %s, want them kept as long as others", asText(b))
+		}
+	}
+	if outputs, _ := tpl["Outputs"].(map[string]any); outputs["EdgeUrl"] == nil {
+		t.Error("no output EdgeUrl")
+	}
+	open := synth(t, load(t, "auth: none\ntargets: {awslambda: {edgeCache: {maxAge: 1h}}}"))
+	config = within(only(t, open, "AWS::CloudFront::Distribution"), "DistributionConfig")
+	if got := asText(within(config, "Origins", 0)); !strings.Contains(got, "OnlineHttpApi") || strings.Contains(got, "OriginAccessControlId") {
+		t.Errorf("origin %s, want the HTTP API as it is", got)
 	}
 }

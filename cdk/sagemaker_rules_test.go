@@ -49,7 +49,9 @@ func TestSageMakerRules(t *testing.T) {
 		d.spec = f.Spec
 		for _, r := range rules {
 			if slices.Contains(general, r.name) {
-				r.check(d, func(res *resource, format string, args ...any) { t.Errorf("%s: %s: %v "+format, append([]any{name, r.name, res}, args...)...) })
+				r.check(d, func(res *resource, format string, args ...any) {
+					t.Errorf("%s: %s: %v "+format, append([]any{name, r.name, res}, args...)...)
+				})
 			}
 		}
 		for _, s := range append(d.identities(), d.resourced()...) {
