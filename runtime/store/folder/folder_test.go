@@ -55,6 +55,37 @@ func put(t *testing.T, b store.Bucket, key, text string) error {
 	return w.Commit(t.Context())
 }
 
+// What the disk has been told to take before Commit is the file's all the same.
+func TestLongFile(t *testing.T) {
+	b := open(t, t.TempDir())
+	piece := make([]byte, 3<<20+1)
+	var want bytes.Buffer
+	w, err := b.Create(t.Context(), "long")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 6 {
+		for k := range piece {
+			piece[k] = byte(k>>8 + k + i)
+		}
+		want.Write(piece)
+		if n, err := w.Write(piece); n != len(piece) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if err := w.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := b.Open(t.Context(), "long", "", 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("want the %d bytes that were written, got %d and %v", want.Len(), len(got), err)
+	}
+}
+
 func TestAbortLeavesNothingOnTheDisk(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir)

@@ -42,3 +42,9 @@ func syncFolder(dir string) error {
 	}
 	return nil
 }
+
+// beginToWrite has the disk take n bytes of f from offset on, and does not wait
+// for it. Where that is not to be had, Commit does it.
+func beginToWrite(f *os.File, offset, n int64) {
+	_ = unix.SyncFileRange(int(f.Fd()), offset, n, unix.SYNC_FILE_RANGE_WRITE)
+}

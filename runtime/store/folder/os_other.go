@@ -25,3 +25,6 @@ func syncFolder(dir string) error {
 	defer d.Close()
 	return d.Sync()
 }
+
+// beginToWrite does nothing: Commit waits for all.
+func beginToWrite(*os.File, int64, int64) {}

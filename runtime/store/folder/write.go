@@ -31,7 +31,13 @@ type writer struct {
 	f    *os.File
 	name string // the temporary one, or ""
 	err  error  // of a Write
+
+	size, begun int64 // written, and of it what the disk has been told to take
 }
+
+// begin is after how many bytes the disk begins to take them: what is left for
+// Commit to wait for is less than that, however long the file.
+const begin = 8 << 20
 
 // Create begins a file. Folders that key needs are made at Commit; until then
 // the file is in the nearest one that there is, since links do not leave a
@@ -85,6 +91,10 @@ func (w *writer) Write(p []byte) (int, error) {
 	}
 	n, err := w.f.Write(p)
 	w.err = err
+	if w.size += int64(n); w.size-w.begun >= begin {
+		beginToWrite(w.f, w.begun, w.size-w.begun)
+		w.begun = w.size
+	}
 	return n, coded("folder.Write", w.key, err)
 }
 
