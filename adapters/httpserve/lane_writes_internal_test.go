@@ -199,8 +199,10 @@ func TestWritesToNobody(t *testing.T) {
 			<-time.After(time.Second)
 			w.WriteHeader(http.StatusEarlyHints)
 			for range 3 {
-				_, err := io.WriteString(w, "a")
-				errs = append(errs, err)
+				n, err := io.WriteString(w, "a")
+				if errs = append(errs, err); n != 0 {
+					t.Errorf("wrote %d", n)
+				}
 			}
 			errs = append(errs, http.NewResponseController(w).Flush())
 		})
@@ -249,6 +251,8 @@ type nowhere struct{ net.Conn }
 
 func (nowhere) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
+func (nowhere) SetWriteDeadline(time.Time) error { return io.ErrNoProgress }
+
 // What the socket takes at once counts for the time that the rest has.
 func TestTimeForTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -267,6 +271,76 @@ func TestTimeForTheRest(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Without a deadline nothing is written that may have to wait.
+func TestNoDeadlineNoWrite(t *testing.T) {
+	l := &lane{server: &server{opts: (*Options)(nil).withDefaults()}, c: &conn{Conn: nowhere{}}}
+	l.raw = &taking{l: l, takes: 1}
+	if err := l.send(&answer{lane: l}, []byte("abc")); err != io.ErrNoProgress {
+		t.Errorf("the rest: %v", err)
+	}
+	if err := l.send(&answer{lane: l}, []byte("a")); err != io.ErrNoProgress { // which cannot be lifted either
+		t.Errorf("the next: %v", err)
+	}
+}
+
+// The head of an answer, byte for byte: fields in order, and none that says
+// where it ends but the server's own.
+func TestHeadsOfAnswers(t *testing.T) {
+	const date = "Date: Sat, 01 Jan 2000 00:00:00 GMT\r\n"
+	for name, tt := range map[string]struct {
+		request string
+		handle  http.HandlerFunc
+		want    string
+	}{
+		"fields": {getRoot, func(w http.ResponseWriter, _ *http.Request) {
+			h := w.Header()
+			h["Transfer-Encoding"], h["Trailer"], h["Trailer:X"], h["B"], h["A"], h["A b"], h["Content-Length"] = []string{"gzip"}, []string{"X"}, []string{"y"}, []string{" 2\t", "3\r\nC: 4"}, []string{"1"}, []string{"5"}, []string{" 2 "}
+			_, _ = io.WriteString(w, "ab")
+		}, "HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nB: 3  C: 4\r\nContent-Type: text/plain; charset=utf-8\r\n" + date + "Content-Length: 2\r\n\r\nab"},
+		"it ends":       {"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "keep-alive") }, "HTTP/1.1 200 OK\r\n" + date + "Content-Length: 0\r\nConnection: close\r\n\r\n"},
+		"it goes on":    {getRoot, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "keep-alive") }, "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n" + date + "Content-Length: 0\r\n\r\n"},
+		"the handler's": {getRoot, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "x, Close") }, "HTTP/1.1 200 OK\r\n" + date + "Content-Length: 0\r\nConnection: close\r\n\r\n"},
+		"no length": {getRoot, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "-1")
+			_, _ = io.WriteString(w, "{}")
+		}, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n" + date + "Content-Length: 2\r\n\r\n{}"},
+		"nothing at all": {getRoot, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(304) }, "HTTP/1.1 304 Not Modified\r\n" + date + "\r\n"},
+		"hints": {getRoot, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Link", "</a>")
+			w.WriteHeader(103)
+			w.Header().Del("Link")
+			w.WriteHeader(404)
+		}, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 404 Not Found\r\n" + date + "Content-Length: 0\r\n\r\n"},
+		"chunks": {getRoot, func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "ab")
+			w.(http.Flusher).Flush()
+			_, _ = io.WriteString(w, "0123456789abcdefg")
+		}, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n" + date + "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n11\r\n0123456789abcdefg\r\n0\r\n\r\n"},
+		"of a name":    {getRoot, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201) }, "HTTP/1.1 201 Created\r\n" + date + "Content-Length: 0\r\n\r\n"},
+		"of no name":   {getRoot, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(299) }, "HTTP/1.1 299 status code 299\r\n" + date + "Content-Length: 0\r\n\r\n"},
+		"switched off": {getRoot, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(101) }, "HTTP/1.1 101 Switching Protocols\r\n" + date + "\r\n"},
+		"hidden type": {getRoot, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Type"] = nil
+			_, _ = io.WriteString(w, "a")
+		}, "HTTP/1.1 200 OK\r\n" + date + "Content-Length: 1\r\n\r\na"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := inTime(t, true, nil, tt.handle)
+				c := s.connect()
+				got := make(chan string)
+				go func() { b, _ := ends(c, time.Now()); got <- b }()
+				send(c, tt.request)
+				synctest.Wait()
+				s.stop()
+				if text := <-got; text != tt.want {
+					t.Errorf("got  %q\nwant %q", text, tt.want)
+				}
+			})
+		})
+	}
 }
 
 // What has no body takes none, and says so.

@@ -213,6 +213,7 @@ func TestSaidIsNotSaidAgain(t *testing.T) {
 	ack := []byte{0, 0, 0, frameSettings, flagAck, 0, 0, 0, 0}
 	settings := []byte{0, 0, 6, frameSettings, 0, 0, 0, 0, 0, 0, 4, 0, 16, 0, 0}
 	window := []byte{0, 0, 4, frameWindowUpdate, 0, 0, 0, 0, 0, 0, 1, 0, 0}
+	stream1 := []byte{0, 0, 4, frameWindowUpdate, 0, 0, 0, 0, 1, 0, 1, 0, 0}
 	data := append([]byte{0, 0, 9, 0, flagAck, 0, 0, 0, 1}, ack...) // looks like one inside
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	tests := []struct {
@@ -222,6 +223,7 @@ func TestSaidIsNotSaidAgain(t *testing.T) {
 	}{
 		{"all", said{settings: true, window: true, ack: true}, join(settings, window, ack, data), data},
 		{"a window without its settings", said{settings: true, ack: true}, join(settings, window, ack, data), join(window, data)},
+		{"a stream's window", said{settings: true, window: true, ack: true}, join(settings, stream1, window, stream1, ack), join(stream1, stream1)},
 		{"acknowledgement after others", said{settings: true, ack: true}, join(settings, data, ack, data), join(data, data)},
 		{"only one of each", said{settings: true, ack: true}, join(settings, ack, settings, ack), join(settings, ack)},
 		{"no acknowledgement", said{settings: true}, join(settings, ack, data), join(ack, data)},
