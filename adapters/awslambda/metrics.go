@@ -47,10 +47,10 @@ type Metrics struct {
 var _ telemetry.Sink = (*Metrics)(nil)
 
 // NewMetrics returns Metrics that write to w, which is os.Stdout on Lambda, for
-// the function of this name and version; "" is "function" and "$LATEST".
+// the function of this name and version; "" is "function" and "unknown".
 func NewMetrics(w io.Writer, function, version string) *Metrics {
 	// A dimension must have a value.
-	return &Metrics{w: w, function: cmp.Or(function, "function"), executed: cmp.Or(version, "$LATEST")}
+	return &Metrics{w: w, function: cmp.Or(function, "function"), executed: cmp.Or(version, "unknown")}
 }
 
 // line is what becomes one object.

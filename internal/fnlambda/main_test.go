@@ -83,10 +83,14 @@ func TestDigits(t *testing.T) {
 	if err != nil || reply.Retry || !bytes.Contains(reply.Body, []byte(`"model_name":"digits"`)) {
 		t.Errorf("%+v, %v", reply, err)
 	}
+	late := bytes.Replace(body, []byte("{"), []byte(`{"parameters":{"timeout":1},`), 1) // a microsecond
+	if reply, err := i.Deliver(t.Context(), &emulate.Delivery{Body: late}); err != nil || !reply.Retry {
+		t.Errorf("%+v, %v", reply, err)
+	}
 	if err := i.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
-	for _, want := range []string{`"ComputeTime":`, `"StartLoad":`, `"StartWarmup":`} {
+	for _, want := range []string{`"ComputeTime":`, `"StartLoad":`, `"StartWarmup":`, `"StartReady":`, `"ExecutedVersion":"$LATEST","Faults":1`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("want the metric %s, got\n%s", want, out.String())
 		}

@@ -194,6 +194,11 @@ func TestVerdict(t *testing.T) {
 			}
 		}, want: reply{Status: "Succeeded", Asked: 3}},
 		{name: "nothing is recorded", requests: loads(t.TempDir()), want: reply{Status: "Failed", Problems: []string{"requests: hook.Check: want recorded requests to compare with, got none"}}},
+		{name: "no answer is recorded", requests: func() ([]recorded.Request, error) {
+			all, err := loads(folder(t, 2))()
+			all[1].Path, all[1].Want = "requests/m/2.json", nil
+			return all, err
+		}, want: reply{Status: "Failed", Asked: 2, Problems: []string{"m/2: hook.Check requests/m/2.json: want a recorded answer beside it, got none"}}},
 		{name: "what is recorded cannot be read", requests: func() ([]recorded.Request, error) { return nil, errors.New("gone") }, want: reply{Status: "Failed", Problems: []string{"requests: gone"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
