@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -157,8 +158,9 @@ func (q *azureQueues) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet:
 		fmt.Fprint(w, "<QueueMessagesList>")
+		most, _ := strconv.Atoi(r.URL.Query().Get("numofmessages"))
 		for _, text := range q.queues[name] {
-			if !q.hidden[text] {
+			if most--; most >= 0 && !q.hidden[text] {
 				q.hidden[text] = true
 				fmt.Fprintf(w, "<QueueMessage><MessageId>%[1]s</MessageId><PopReceipt>r</PopReceipt><InsertionTime>Mon, 02 Jan 2006 15:04:05 GMT</InsertionTime><MessageText>%[1]s</MessageText></QueueMessage>", text)
 			}
@@ -193,8 +195,11 @@ func TestRedriveOfAPoisonQueue(t *testing.T) {
 		t.Errorf("a queue that takes nothing: exit %d, %s, %v", code, stderr, q)
 	}
 	q.refuse = false
+	if stdout, stderr, code := runScore(t, "none", poison, rows, "--redrive", "--limit", "1"); code != 0 || len(q.queues["rows"]) != 1 {
+		t.Errorf("one of them: exit %d, %s%s, %v", code, stdout, stderr, q.queues)
+	}
 	stdout, stderr, code := runScore(t, "none", poison, rows, "--redrive")
-	if want := poison + ": 3 sent to " + rows + " and removed, 0 stay\n"; code != 0 || stdout != want {
+	if want := poison + ": 2 sent to " + rows + " and removed, 0 stay\n"; code != 0 || stdout != want {
 		t.Errorf("exit %d, want %q, got %q, %s", code, want, stdout, stderr)
 	}
 	if diff := cmp.Diff(map[string][]string{"rows-poison": {}, "rows": {"bTE=", "bTI=", "bTM="}}, q.queues); diff != "" {

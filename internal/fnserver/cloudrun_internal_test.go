@@ -53,6 +53,7 @@ func TestNoServerWhereNobodyCalls(t *testing.T) {
 		{"a task on Kubernetes", map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "0", "GODWIT_SHARDS": "2"}, fault.BadConfig, "want a function that says what a job scores"},
 		{"a task on Kubernetes without a number", map[string]string{"JOB_COMPLETION_INDEX": "0"}, fault.BadConfig, "GODWIT_SHARDS"},
 		{"a shard of no number", map[string]string{"GODWIT_SHARD": "3"}, fault.BadConfig, "GODWIT_SHARD: want the number of shards"},
+		{"no shards", map[string]string{"GODWIT_SHARD": "0/0"}, fault.BadConfig, "GODWIT_SHARD: want the number of shards"},
 		{"a shard that is none", map[string]string{"GODWIT_SHARD": "3/3"}, fault.BadConfig, "want a shard from 0 to 2"},
 		{"a shard and no such target", map[string]string{"GODWIT_SHARD": "0/3", "GODWIT_TARGET": "moon"}, fault.BadConfig, `got "moon"`},
 		{"a task without a number", map[string]string{"CLOUD_RUN_JOB": "scores"}, fault.BadConfig, "CLOUD_RUN_TASK_COUNT"},
@@ -66,6 +67,16 @@ func TestNoServerWhereNobodyCalls(t *testing.T) {
 		code := Main(t.Context(), app.Process{Getenv: func(name string) string { return c.env[name] }, Stderr: &said}, Parts{Engine: engine})
 		if code != c.code.Exit() || !strings.Contains(said.String(), c.want) {
 			t.Errorf("%s: exit code %d, want %d and %q: %s", c.name, code, c.code.Exit(), c.want, &said)
+		}
+	}
+}
+
+// What a JobSink has started works on its event, in an indexed Job too.
+func TestAnEventIsNoShard(t *testing.T) {
+	for mode, want := range map[string]bool{"batch": false, "": true} {
+		env := map[string]string{"K_EXECUTION_MODE": mode, "JOB_COMPLETION_INDEX": "1", "GODWIT_SHARDS": "2"}
+		if got, err := taskOf(func(name string) string { return env[name] }); err != nil || (got != nil) != want {
+			t.Errorf("mode %q: %+v, %v; want a task: %v", mode, got, err, want)
 		}
 	}
 }
