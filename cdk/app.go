@@ -40,32 +40,41 @@ func Synth(f *Function, outdir string) (err error) {
 	})
 }
 
+// reportName is where CDK writes down what is wrong, in the cloud assembly.
+const reportName = "validation-report.json"
+
 // synth synthesises what make makes; panics end here and nowhere else.
 func synth(make func() awscdk.App) (err error) {
-	defer func() { err = errors.Join(err, recovered(recover())) }()
-	assembly := make().Synth(nil)
-	var all []error
-	for _, stack := range *assembly.StacksRecursively() {
-		for _, m := range *stack.Messages() {
-			if string(m.Level) == "error" {
-				all = append(all, fault.New(fault.BadConfig, "cdk.Synth", strings.TrimPrefix(*m.Id, "/"), "%v", m.Entry.Data))
-			}
+	defer func() {
+		if v := recover(); v != nil {
+			err = recovered(v)
 		}
+	}()
+	app := make()
+	report := filepath.Join(*app.Outdir(), reportName)
+	if err := os.Remove(report); err != nil && !errors.Is(err, fs.ErrNotExist) { // of an earlier synthesis
+		return fault.New(fault.Internal, "cdk.Synth", report, "%w", err)
 	}
-	return errors.Join(append(all, invalid(*assembly.Directory()))...)
+	defer func() {
+		// CDK panics, and says what was wrong in a file.
+		if all := noted(report); all != nil {
+			_ = recover()
+			err = all
+		}
+	}()
+	app.Synth(nil)
+	return nil
 }
 
-// invalid is what does not fit CloudFormation's schemas. CDK writes it down, and
-// has a process of Node.js end with an exit code that is not this one's.
-func invalid(outdir string) error {
-	path := filepath.Join(outdir, "validation-report.json")
+// noted is what CDK wrote down as errors: what constructs are annotated with,
+// as by the rules of a profile, and what does not fit CloudFormation's schemas.
+func noted(path string) error {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	var report struct {
 		PluginReports []struct {
-			PluginName string
 			Violations []struct {
 				RuleName, Description, Severity string
 				ViolatingConstructs             []struct{ ConstructPath string }
@@ -81,25 +90,21 @@ func invalid(outdir string) error {
 	var all []error
 	for _, p := range report.PluginReports {
 		for _, v := range p.Violations {
-			// Annotations are the messages of stacks, too.
-			if p.PluginName == "Construct Annotations" || v.Severity != "error" && v.Severity != "fatal" {
+			if v.Severity != "error" && v.Severity != "fatal" {
 				continue
 			}
 			subject := ""
 			if len(v.ViolatingConstructs) > 0 {
 				subject = v.ViolatingConstructs[0].ConstructPath
 			}
-			all = append(all, fault.New(fault.BadConfig, "cdk.Synth", subject, "%s: %s", v.RuleName, strings.TrimSpace(v.Description)))
+			all = append(all, fault.New(fault.BadConfig, "cdk.Synth", subject, "%s (%s)", strings.TrimSpace(v.Description), v.RuleName))
 		}
 	}
 	return errors.Join(all...)
 }
 
-// recovered is a panic of CDK as an error, nil for none.
+// recovered is a panic of CDK as an error.
 func recovered(v any) error {
-	if v == nil {
-		return nil
-	}
 	if err, ok := v.(error); ok && fault.Of(err) != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ func flags() *map[string]any {
 	return &map[string]any{
 		"@aws-cdk/aws-cloudfront:defaultFunctionRuntimeV2_0": true,
 		"@aws-cdk/aws-lambda:recognizeLayerVersion":          true, // versions have another digest in their ids
+		"@aws-cdk/core:annotationsInValidationReport":        true, // where Synth reads them
 		"@aws-cdk/core:validateAgainstDefaultRules":          true, // what does not fit CloudFormation's schemas is an error
 	}
 }

@@ -30,25 +30,25 @@ const (
 // the first resource of a type by logical id; nil where nothing does.
 func dug(tpl map[string]any, typ, path string) any {
 	all := resources(tpl, typ)
-	for _, id := range slices.Sorted(maps.Keys(all)) {
-		v := any(all[id]["Properties"])
-		for step := range strings.SplitSeq(path, ".") {
-			switch here := v.(type) {
-			case map[string]any:
-				v = here[step]
-			case []any:
-				i, err := strconv.Atoi(step)
-				if err != nil || i >= len(here) {
-					return nil
-				}
-				v = here[i]
-			default:
+	if len(all) == 0 {
+		return nil
+	}
+	v := any(all[slices.Min(slices.Collect(maps.Keys(all)))]["Properties"])
+	for step := range strings.SplitSeq(path, ".") {
+		switch here := v.(type) {
+		case map[string]any:
+			v = here[step]
+		case []any:
+			i, err := strconv.Atoi(step)
+			if err != nil || i >= len(here) {
 				return nil
 			}
+			v = here[i]
+		default:
+			return nil
 		}
-		return v
 	}
-	return nil
+	return v
 }
 
 func text(v any) string {

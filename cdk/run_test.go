@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
 
 	"godwit.dev/cdk"
 	"godwit.dev/runtime/fault"
@@ -117,5 +121,39 @@ func TestProgram(t *testing.T) {
 	}
 	if same, err := os.ReadFile(filepath.Join(again, "m.template.json")); err != nil || !bytes.Equal(made, same) {
 		t.Errorf("want the same template, got %v", err)
+	}
+}
+
+// What CDK only writes down is an error all the same.
+func TestNoted(t *testing.T) {
+	err := cdk.Synthesise(func() awscdk.App {
+		app := app()
+		stack := awscdk.NewStack(app, jsii.String("s"), nil)
+		awscdk.Annotations_Of(stack).AddError(jsii.String("no such thing"))
+		awscdk.Annotations_Of(stack).AddWarning(jsii.String("hm"))
+		return app
+	})
+	if e := fault.Of(err); e == nil || e.Code != fault.BadConfig || e.Subject != "s" || !strings.Contains(err.Error(), "no such thing") || strings.Contains(err.Error(), "hm") {
+		t.Errorf("want the error alone, got %v", err)
+	}
+	if err := cdk.Synthesise(func() awscdk.App { a := app(); awscdk.NewStack(a, jsii.String("s"), nil); return a }); err != nil {
+		t.Errorf("want it made, got %v", err)
+	}
+	if err := cdk.Synthesise(func() awscdk.App { panic("what CDK says") }); fault.CodeOf(err) != fault.BadConfig || !strings.Contains(err.Error(), "what CDK says") {
+		t.Errorf("want the panic as an error, got %v", err)
+	}
+	report := filepath.Join(t.TempDir(), "validation-report.json")
+	if err := cdk.Noted(report); err != nil {
+		t.Errorf("want nothing where nothing was written, got %v", err)
+	}
+	write(t, report, `{"pluginReports": [{"pluginName": "p", "violations": [
+		{"ruleName": "F1", "description": "bad\n", "severity": "fatal", "violatingConstructs": [{"constructPath": "s/A"}]},
+		{"ruleName": "F2", "description": "worse", "severity": "error"}, {"ruleName": "W1", "description": "hm", "severity": "warning"}]}]}`)
+	if got, want := fmt.Sprint(cdk.Noted(report)), "cdk.Synth s/A: bad (F1)\ncdk.Synth: worse (F2)"; got != want {
+		t.Errorf("want %q, got %q", want, got)
+	}
+	write(t, report, "{")
+	if err := cdk.Noted(report); fault.CodeOf(err) != fault.Internal {
+		t.Errorf("want a report that is JSON, got %v", err)
 	}
 }
