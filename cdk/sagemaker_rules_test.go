@@ -45,6 +45,10 @@ func TestSageMakerRules(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		// CDK's own check against CloudFormation's schemas.
+		if report, err := os.ReadFile(filepath.Join(out, "validation-report.json")); err == nil && strings.Contains(string(report), `"failure"`) {
+			t.Errorf("%s: not valid: %s", name, report)
+		}
 		d := parseTemplate(t, raw)
 		d.spec = f.Spec
 		for _, r := range rules {

@@ -1,7 +1,6 @@
 package cdk
 
 import (
-	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapplicationautoscaling"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/jsii-runtime-go"
@@ -23,7 +22,7 @@ func (s *SageMakerEndpoint) scale() {
 	p := s.props
 	target := awsapplicationautoscaling.NewCfnScalableTarget(s.Construct, jsii.String("Instances"), &awsapplicationautoscaling.CfnScalableTargetProps{
 		ServiceNamespace: jsii.String("sagemaker"), ScalableDimension: jsii.String("sagemaker:variant:DesiredInstanceCount"),
-		ResourceId:  awscdk.Fn_Join(jsii.String("/"), &[]*string{jsii.String("endpoint"), s.Endpoint.AttrEndpointName(), jsii.String("variant"), jsii.String(variantName)}),
+		ResourceId:  jsii.String("endpoint/" + *p.EndpointName + "/variant/" + variantName),
 		MinCapacity: p.MinCapacity, MaxCapacity: p.MaxCapacity,
 	})
 	target.Node().AddDependency(s.Endpoint)
@@ -39,7 +38,7 @@ func (s *SageMakerEndpoint) scale() {
 		tracking.TargetValue = p.BacklogSizePerInstance
 		tracking.CustomizedMetricSpecification = &awsapplicationautoscaling.CfnScalingPolicy_CustomizedMetricSpecificationProperty{
 			Namespace: jsii.String("AWS/SageMaker"), MetricName: jsii.String("ApproximateBacklogSizePerInstance"), Statistic: jsii.String("Average"),
-			Dimensions: &[]any{&awsapplicationautoscaling.CfnScalingPolicy_MetricDimensionProperty{Name: jsii.String("EndpointName"), Value: s.Endpoint.AttrEndpointName()}},
+			Dimensions: &[]any{&awsapplicationautoscaling.CfnScalingPolicy_MetricDimensionProperty{Name: jsii.String("EndpointName"), Value: p.EndpointName}},
 		}
 	}
 	awsapplicationautoscaling.NewCfnScalingPolicy(s.Construct, jsii.String("Track"), &awsapplicationautoscaling.CfnScalingPolicyProps{
@@ -54,6 +53,7 @@ func (s *SageMakerEndpoint) scale() {
 // wake makes the first instance: with none there is no backlog for each of them
 // that tracking could follow.
 func (s *SageMakerEndpoint) wake(target awsapplicationautoscaling.CfnScalableTarget) {
+	p := s.props
 	policy := awsapplicationautoscaling.NewCfnScalingPolicy(s.Construct, jsii.String("Wake"), &awsapplicationautoscaling.CfnScalingPolicyProps{
 		PolicyName: jsii.String("wake"), PolicyType: jsii.String("StepScaling"), ScalingTargetId: target.Ref(),
 		StepScalingPolicyConfiguration: &awsapplicationautoscaling.CfnScalingPolicy_StepScalingPolicyConfigurationProperty{
@@ -64,7 +64,7 @@ func (s *SageMakerEndpoint) wake(target awsapplicationautoscaling.CfnScalableTar
 	awscloudwatch.NewCfnAlarm(s.Construct, jsii.String("WaitingForInstance"), &awscloudwatch.CfnAlarmProps{
 		AlarmDescription: jsii.String("Requests wait and there is no instance: makes one."),
 		Namespace:        jsii.String("AWS/SageMaker"), MetricName: jsii.String("HasBacklogWithoutCapacity"), Statistic: jsii.String("Average"),
-		Dimensions: &[]any{&awscloudwatch.CfnAlarm_DimensionProperty{Name: jsii.String("EndpointName"), Value: s.Endpoint.AttrEndpointName()}},
+		Dimensions: &[]any{&awscloudwatch.CfnAlarm_DimensionProperty{Name: jsii.String("EndpointName"), Value: p.EndpointName}},
 		Period:     jsii.Number(60), EvaluationPeriods: jsii.Number(1), DatapointsToAlarm: jsii.Number(1),
 		ComparisonOperator: jsii.String("GreaterThanOrEqualToThreshold"), Threshold: jsii.Number(1), TreatMissingData: jsii.String("missing"),
 		AlarmActions: &[]any{policy.Ref()},

@@ -46,10 +46,10 @@ func NewSageMakerStack(scope constructs.Construct, id string, p *StackProps) *Sa
 		awscdk.NewCfnOutput(s.Stack, jsii.String(name), &awscdk.CfnOutputProps{Description: jsii.String(description), Value: value})
 	}
 	if e := s.Endpoint.Endpoint; e != nil {
-		output("EndpointName", "The endpoint, for InvokeEndpoint and InvokeEndpointAsync.", e.AttrEndpointName())
+		output("EndpointName", "The endpoint, for InvokeEndpoint and InvokeEndpointAsync.", e.EndpointName())
 		output("Url", "Where requests go, signed; "+map[string]string{"async": "InvokeEndpointAsync names an object instead of a body."}[f.Spec.Targets.SageMaker.Mode]+
 			" Bodies of at most 6 MB, of a serverless endpoint 4 MB.", awscdk.Fn_Join(jsii.String(""), &[]*string{
-			jsii.String("https://runtime.sagemaker."), s.Stack.Region(), jsii.String("."), s.Stack.UrlSuffix(), jsii.String("/endpoints/"), e.AttrEndpointName(), jsii.String("/invocations"),
+			jsii.String("https://runtime.sagemaker."), s.Stack.Region(), jsii.String("."), s.Stack.UrlSuffix(), jsii.String("/endpoints/"), e.EndpointName(), jsii.String("/invocations"),
 		}))
 	} else {
 		output("ModelName", "The model, for CreateTransformJob.", s.Endpoint.Model.AttrModelName())
