@@ -183,7 +183,7 @@ func TestConnections(t *testing.T) {
 		t.Errorf("given to nobody: %v", err)
 	}
 	for err, want := range map[error]bool{syscall.EMFILE: true, syscall.ENFILE: true, syscall.ENOBUFS: true, syscall.ENOMEM: true, syscall.ECONNABORTED: true,
-		syscall.EINTR: true, syscall.EPROTO: true, syscall.EINVAL: false, syscall.EACCES: false, io.EOF: false} {
+		syscall.EINTR: true, syscall.EPROTO: true, syscall.EPERM: true, syscall.EINVAL: false, syscall.EACCES: false, io.EOF: false} {
 		if got := passing(&net.OpError{Err: err}); got != want {
 			t.Errorf("%v passes: %v", err, got)
 		}
