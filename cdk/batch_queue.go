@@ -87,14 +87,13 @@ func (b *BatchScoring) makeMapping() {
 func (b *BatchScoring) makeSources() {
 	p := b.props
 	if *p.Topic {
-		b.Topic = awssns.NewTopic(b.Construct, jsii.String("Topic"), &awssns.TopicProps{
-			EnforceSSL: jsii.Bool(true), MasterKey: p.EncryptionKey, Fifo: p.Fifo,
-		})
+		props := &awssns.TopicProps{EnforceSSL: jsii.Bool(true), MasterKey: p.EncryptionKey}
+		if *p.Fifo { // false is no value of either
+			props.Fifo, props.ContentBasedDeduplication = jsii.Bool(true), jsii.Bool(true)
+		}
+		b.Topic = awssns.NewTopic(b.Construct, jsii.String("Topic"), props)
 		if p.EncryptionKey == nil {
 			b.Topic.Node().DefaultChild().(awssns.CfnTopic).SetKmsMasterKeyId(jsii.String("alias/aws/sns"))
-		}
-		if *p.Fifo {
-			b.Topic.Node().DefaultChild().(awssns.CfnTopic).SetContentBasedDeduplication(jsii.Bool(true))
 		}
 		b.takeFrom("sns.amazonaws.com", b.Topic.TopicArn(), b.Queue, b.DeadLetterQueue)
 		cfn := awssns.NewCfnSubscription(b.Construct, jsii.String("Subscription"), &awssns.CfnSubscriptionProps{

@@ -15,11 +15,12 @@ type fitting struct {
 	refers   map[string]string   // id → what it refers to, of those
 	aliases  map[string]string   // id of an alias → that of its function, which stands for it
 	outputs  map[string][]string // outputs left out → what they refer to
+	buses    map[string]any      // id of a bus → its name, since moto cannot refer to one either
 }
 
 // fit takes out of a template what moto cannot make, and what refers to that.
 func fit(text []byte, known map[string]bool) (*fitting, error) {
-	f := &fitting{unknown: map[string]string{}, refers: map[string]string{}, aliases: map[string]string{}, outputs: map[string][]string{}}
+	f := &fitting{unknown: map[string]string{}, refers: map[string]string{}, aliases: map[string]string{}, outputs: map[string][]string{}, buses: map[string]any{}}
 	if err := json.Unmarshal(text, &f.template); err != nil {
 		return nil, err
 	}
@@ -33,8 +34,12 @@ func fit(text []byte, known map[string]bool) (*fitting, error) {
 		if !known[kind] || kind == "AWS::Lambda::Version" { // which moto makes, and nothing can refer to
 			f.unknown[id] = kind
 		}
-		if kind == "AWS::Lambda::Alias" {
-			f.aliases[id] = refersTo(r["Properties"].(map[string]any)["FunctionName"])[0]
+		properties, _ := r["Properties"].(map[string]any)
+		switch kind {
+		case "AWS::Lambda::Alias":
+			f.aliases[id] = refersTo(properties["FunctionName"])[0]
+		case "AWS::Events::EventBus":
+			f.buses[id] = properties["Name"]
 		}
 	}
 	f.template = f.standIn(f.template).(map[string]any)
@@ -84,6 +89,9 @@ func (f *fitting) standIn(v any) any {
 	case map[string]any:
 		if id, ok := v["Ref"].(string); ok && f.aliases[id] != "" {
 			return map[string]any{"Fn::GetAtt": []any{f.aliases[id], "Arn"}}
+		}
+		if id, ok := v["Ref"].(string); ok && f.buses[id] != nil {
+			return f.buses[id]
 		}
 		if join, ok := v["Fn::Join"].([]any); ok && f.isAliasName(join[1]) {
 			return f.standIn(join[1].([]any)[0])

@@ -24,6 +24,8 @@ func main() {
 	flag.StringVar(&o.name, "name", "digits", "the stack's `name`")
 	flag.StringVar(&o.unpacked, "package", "", "the `folder` with the unpacked package")
 	flag.StringVar(&o.work, "work", "", "a `folder` for logs")
+	flag.StringVar(&o.bucket, "bucket", "", "a `bucket` that is there before the stack, and tells EventBridge of its objects")
+	flag.StringVar(&o.only, "only", "", "`scenarios` to play, with commas between; without, all, and then all that used a permission without it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -35,7 +37,7 @@ func main() {
 	}
 }
 
-type options struct{ moto, types, assembly, name, unpacked, work string }
+type options struct{ moto, types, assembly, name, unpacked, work, bucket, only string }
 
 func run(ctx context.Context, o *options) error {
 	begun := time.Now()
@@ -51,6 +53,9 @@ func run(ctx context.Context, o *options) error {
 	uses := map[grant][]*scenario{}
 	for i := range scenarios {
 		s := &scenarios[i]
+		if !w.wanted(s) {
+			continue
+		}
 		begun := time.Now()
 		used, err := w.play(ctx, s, w.policies)
 		if err != nil {
@@ -60,6 +65,9 @@ func run(ctx context.Context, o *options) error {
 			uses[g] = append(uses[g], s)
 		}
 		fmt.Printf("%s: ok after %v\n", s.name, time.Since(begun).Round(10*time.Millisecond))
+	}
+	if o.only != "" {
+		return nil
 	}
 	return w.minimal(ctx, uses)
 }

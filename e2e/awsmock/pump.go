@@ -110,24 +110,27 @@ func (p *pump) poll(ctx context.Context, by *emulate.Instance) (received int, fa
 	return len(messages), failed, nil
 }
 
-// drain polls until nothing is left, at most so often, and reports how many
-// messages were not done at some time.
-func (p *pump) drain(ctx context.Context, by *emulate.Instance, most int) (failures int, err error) {
+// drain polls until nothing is left, at most so often, and wants so many
+// messages not done, each time that they are delivered.
+func (p *pump) drain(ctx context.Context, by *emulate.Instance, most, failures int) error {
+	left, got := 1, 0
 	for range most {
-		if left, err := p.queue.left(ctx, p.moto); err != nil || left == 0 {
-			return failures, err
-		}
 		_, failed, err := p.poll(ctx, by)
 		if err != nil {
-			return failures, err
+			return err
 		}
-		failures += len(failed)
+		got += len(failed)
+		if left, err = p.queue.left(ctx, p.moto); err != nil {
+			return err
+		}
+		if left == 0 {
+			break
+		}
 	}
-	left, err := p.queue.left(ctx, p.moto)
-	if err == nil && left > 0 {
-		err = fmt.Errorf("want all messages done after %d deliveries, got %d that are left", most, left)
+	if left > 0 || got != failures {
+		return fmt.Errorf("want all messages done after at most %d deliveries and %d failures, got %d left after %d failures", most, failures, left, got)
 	}
-	return failures, err
+	return nil
 }
 
 // take removes up to ten messages.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -21,16 +22,18 @@ import (
 // scenarios are what the stack is for, cheapest first where one action is used by
 // several. Objects have names of their own in each run.
 var scenarios = []scenario{
-	{"object", object},
-	{"again", again},
-	{"poison", poison},
-	{"gone", gone},
-	{"replaced", replaced},
-	{"payload", payload},
-	{"released", released},
-	{"lost", lost},
-	{"split", split},
-	{"prefix", prefix},
+	{name: "object", play: object},
+	{name: "again", play: again},
+	{name: "poison", play: poison},
+	{name: "gone", play: gone},
+	{name: "replaced", play: replaced},
+	{name: "payload", play: payload},
+	{name: "released", play: released},
+	{name: "lost", play: lost},
+	{name: "split", play: split},
+	{name: "prefix", play: prefix},
+	{name: "event", play: event},
+	{name: "notification", play: notification},
 }
 
 // object: an object that is put is scored.
@@ -39,19 +42,10 @@ func object(ctx context.Context, w *world) error {
 	if err := w.rows.put(ctx, "rows/"+w.run+" é+1.jsonl", lines(rows)); err != nil {
 		return err
 	}
-	if failed, err := w.pump.drain(ctx, w.by, 3); err != nil || failed > 0 {
-		return fmt.Errorf("want it scored at once, got %d failures: %w", failed, orNone(err))
+	if err := w.pump.drain(ctx, w.by, 3, 0); err != nil {
+		return err
 	}
 	return w.scored(ctx, w.run+" é+1.jsonl", rows)
-}
-
-var errNone = errors.New("without an error")
-
-func orNone(err error) error {
-	if err == nil {
-		return errNone
-	}
-	return err
 }
 
 // again: the same bytes put again are no work, and what is there is found.
@@ -61,8 +55,8 @@ func again(ctx context.Context, w *world) error {
 		if err := w.rows.put(ctx, "rows/"+w.run+".jsonl", lines(rows)); err != nil {
 			return err
 		}
-		if failed, err := w.pump.drain(ctx, w.by, 3); err != nil || failed > 0 {
-			return fmt.Errorf("want it scored at once, got %d failures: %w", failed, orNone(err))
+		if err := w.pump.drain(ctx, w.by, 3, 0); err != nil {
+			return err
 		}
 	}
 	return w.scored(ctx, w.run+".jsonl", rows)
@@ -75,18 +69,18 @@ func poison(ctx context.Context, w *world) error {
 	if err := errors.Join(w.rows.put(ctx, "rows/"+w.run+".parquet", []byte("PAR1 and no more")), w.rows.put(ctx, "rows/"+w.run+".jsonl", lines(rows))); err != nil {
 		return err
 	}
-	if _, err := w.pump.drain(ctx, w.by, 12); err != nil {
-		return err
-	}
-	if err := w.scored(ctx, w.run+".jsonl", rows); err != nil {
-		return err
-	}
 	all, err := w.queue.attributes(ctx, w.moto)
 	if err != nil {
 		return err
 	}
 	var redrive struct{ MaxReceiveCount int }
 	if err := json.Unmarshal([]byte(all["RedrivePolicy"]), &redrive); err != nil {
+		return err
+	}
+	if err := w.pump.drain(ctx, w.by, 12, redrive.MaxReceiveCount); err != nil {
+		return err
+	}
+	if err := w.scored(ctx, w.run+".jsonl", rows); err != nil {
 		return err
 	}
 	letters, err := w.pump.take(ctx, &w.dead)
@@ -109,10 +103,11 @@ func gone(ctx context.Context, w *world) error {
 	if _, _, err := w.pump.poll(ctx, w.by); err != nil {
 		return err
 	}
-	if found, err := w.said("not_found"); err != nil || !found {
-		return fmt.Errorf("want the log to say not_found: %w", orNone(err))
+	found, err := w.said("not_found")
+	if err == nil && !found {
+		err = errors.New("want the log to say not_found, got another reason")
 	}
-	return nil
+	return err
 }
 
 // replaced: when an object is replaced while it is read, nothing of what was
@@ -159,8 +154,10 @@ func replaced(ctx context.Context, w *world) error {
 		}
 		panic(http.ErrAbortHandler)
 	})
-	if _, failed, err := w.pump.poll(ctx, w.by); err != nil || len(failed) == 0 {
-		return fmt.Errorf("want it to come again, got %v: %w", failed, orNone(err))
+	if _, failed, err := w.pump.poll(ctx, w.by); err != nil {
+		return err
+	} else if len(failed) == 0 {
+		return errors.New("want it to come again, got it done")
 	}
 	after, err := w.scores.uploads(ctx)
 	if err == nil && (!begun.Load() || after != before) {
@@ -171,17 +168,7 @@ func replaced(ctx context.Context, w *world) error {
 
 // payload: a message that is a request is answered below the output.
 func payload(ctx context.Context, w *world) error {
-	if err := w.send(ctx, request(rowsOf(uint64(w.runs), 3))); err != nil {
-		return err
-	}
-	before, err := w.scores.list(ctx, "scores/")
-	if err != nil {
-		return err
-	}
-	if failed, err := w.pump.drain(ctx, w.by, 3); err != nil || failed > 0 {
-		return fmt.Errorf("want it answered at once, got %d failures: %w", failed, orNone(err))
-	}
-	return w.more(ctx, len(before), 1)
+	return w.answered(ctx, func(request string) error { return w.send(ctx, []byte(request)) })
 }
 
 // more wants so many objects more than there were.
@@ -216,8 +203,8 @@ func released(ctx context.Context, w *world) error {
 		_, _ = rw.Write([]byte("<Error><Code>InvalidRequest</Code><Message>not now</Message></Error>"))
 		return true
 	})
-	if failed, err := w.pump.drain(ctx, w.by, 2); err != nil || failed != 1 {
-		return fmt.Errorf("want it answered at the second delivery, got %d failures: %w", failed, orNone(err))
+	if err := w.pump.drain(ctx, w.by, 2, 1); err != nil {
+		return err
 	}
 	return w.more(ctx, len(before), 1)
 }
@@ -235,13 +222,7 @@ func lost(ctx context.Context, w *world) error {
 		}
 		return false
 	})
-	if failed, err := w.pump.drain(ctx, w.by, 2); err != nil || failed != 1 {
-		return fmt.Errorf("want it done at the second delivery, got %d failures: %w", failed, orNone(err))
-	}
-	if denied, err := w.said("denied"); err != nil || denied {
-		return fmt.Errorf("want a claim that is lost, got one that may not be read: %w", orNone(err))
-	}
-	return nil
+	return w.pump.drain(ctx, w.by, 2, 1)
 }
 
 // etag is S3's of what is put at once.
@@ -269,17 +250,13 @@ func (w *world) clearClaims(ctx context.Context) error {
 
 // split: an object of two parts becomes two messages of its own queue.
 func split(ctx context.Context, w *world) error {
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	block := lines(rowsOf(6, 4000))
-	for n := 0; n < 70<<20; n += len(block) {
-		_, _ = z.Write(block) // into memory
-	}
-	if err := errors.Join(z.Close(), w.rows.put(ctx, "rows/"+w.run+".jsonl.gz", packed.Bytes())); err != nil {
+	if err := w.rows.put(ctx, "rows/"+w.run+".jsonl.gz", long()); err != nil {
 		return err
 	}
-	if _, failed, err := w.pump.poll(ctx, w.by); err != nil || len(failed) > 0 {
-		return fmt.Errorf("want it handed out, got %v: %w", failed, orNone(err))
+	if _, failed, err := w.pump.poll(ctx, w.by); err != nil {
+		return err
+	} else if len(failed) > 0 {
+		return errors.New("want it handed out, got it to come again")
 	}
 	messages, err := w.pump.take(ctx, &w.queue)
 	messages = slices.DeleteFunc(messages, func(m message) bool { return !strings.HasPrefix(m.Body, `{"godwit":"parts"`) })
@@ -287,6 +264,19 @@ func split(ctx context.Context, w *world) error {
 		err = fmt.Errorf("want messages for two parts, got %d", len(messages))
 	}
 	return err
+}
+
+// long is rows of more than the 64 MiB that are one part, most of it blanks.
+func long() []byte {
+	line := append(bytes.TrimSuffix(lines(rowsOf(6, 1)), []byte("\n")), bytes.Repeat([]byte(" "), 64<<10)...)
+	line[len(line)-1] = '\n'
+	var packed bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed) // into memory, as is all below
+	for n := 0; n < 70<<20; n += len(line) {
+		_, _ = z.Write(line)
+	}
+	_ = z.Close()
+	return packed.Bytes()
 }
 
 // prefix: the state machine has all objects below a prefix scored. What Step
@@ -352,8 +342,11 @@ func prefix(ctx context.Context, w *world) error {
 			return errors.New("Lambda.AccessDeniedException: not authorized to perform lambda:InvokeFunction")
 		}
 		reply, err := w.by.Deliver(ctx, &emulate.Delivery{Body: event})
-		if err != nil || reply.Retry {
-			return fmt.Errorf("want a reply, got %s: %w", reply.Body, orNone(err))
+		if err != nil {
+			return err
+		}
+		if reply.Retry {
+			return fmt.Errorf("want results, got an error: %s", reply.Body)
 		}
 		var results struct{ Results []struct{ State string } }
 		if err := json.Unmarshal(reply.Body, &results); err != nil || len(results.Results) != len(items) {
@@ -369,4 +362,39 @@ func prefix(ctx context.Context, w *world) error {
 		}
 	}
 	return nil
+}
+
+// event: what is put on the stack's bus is answered below the output.
+func event(ctx context.Context, w *world) error {
+	return w.answered(ctx, func(request string) error {
+		var got struct{ FailedEntryCount int }
+		entry := map[string]any{"Source": "e2e", "DetailType": "rows", "Detail": request, "EventBusName": w.stack.outputs["EventBusName"]}
+		err := w.moto.json(ctx, "events", "AWSEvents.PutEvents", map[string]any{"Entries": []any{entry}}, &got)
+		if err == nil && got.FailedEntryCount > 0 {
+			err = errors.New("want the event taken, got it refused")
+		}
+		return err
+	})
+}
+
+// notification: so is what the stack's topic is told.
+func notification(ctx context.Context, w *world) error {
+	return w.answered(ctx, func(request string) error {
+		return w.moto.query(ctx, "sns", "2010-03-31", "Publish", url.Values{"TopicArn": {w.stack.outputs["TopicArn"]}, "Message": {request}}, nil)
+	})
+}
+
+// answered wants one answer to a request that is sent.
+func (w *world) answered(ctx context.Context, send func(string) error) error {
+	before, err := w.scores.list(ctx, "scores/")
+	if err != nil {
+		return err
+	}
+	if err := send(string(request(rowsOf(uint64(w.runs), 3)))); err != nil {
+		return err
+	}
+	if err := w.pump.drain(ctx, w.by, 3, 0); err != nil {
+		return err
+	}
+	return w.more(ctx, len(before), 1)
 }

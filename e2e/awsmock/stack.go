@@ -18,6 +18,8 @@ import (
 
 const account = "123456789012" // moto's; the region is that of the emulator
 
+const location = "<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>"
+
 // resource is one of the template, and what moto made of it.
 type resource struct {
 	Type, Physical string
@@ -53,7 +55,7 @@ func deploy(ctx context.Context, moto *client, assembly, name string, known map[
 	if err := s.upload(ctx, assembly, name); err != nil {
 		return nil, err
 	}
-	if err := moto.json(ctx, "ssm", "AmazonSSM.PutParameter", map[string]any{"Name": "/cdk-bootstrap/hnb659fds/version", "Type": "String", "Value": "21"}, nil); err != nil {
+	if err := moto.json(ctx, "ssm", "AmazonSSM.PutParameter", map[string]any{"Name": "/cdk-bootstrap/hnb659fds/version", "Type": "String", "Value": "21", "Overwrite": true}, nil); err != nil {
 		return nil, err
 	}
 	const version = "2010-05-15"
@@ -93,6 +95,9 @@ func deploy(ctx context.Context, moto *client, assembly, name string, known map[
 		}
 	}
 	for id, r := range s.resources {
+		if r.Type == "AWS::Events::EventBus" { // which moto has no name for
+			r.Physical = s.outputs["EventBusName"]
+		}
 		if r.Physical == "" && s.fitting.unknown[id] == "" && s.fitting.refers[id] == "" {
 			return nil, fmt.Errorf("want %s, a %s, made, got nothing", id, r.Type)
 		}
@@ -126,8 +131,7 @@ func (s *stack) upload(ctx context.Context, assembly, name string) error {
 		}
 		for _, d := range f.Destinations {
 			bucket := "/" + fill.Replace(d.BucketName)
-			where := []byte("<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>")
-			if err := s.moto.do(ctx, http.MethodPut, "s3", bucket, where, nil); err != nil && !strings.Contains(err.Error(), "BucketAlreadyOwnedByYou") {
+			if err := s.moto.do(ctx, http.MethodPut, "s3", bucket, []byte(location), nil); err != nil && !strings.Contains(err.Error(), "BucketAlreadyOwnedByYou") {
 				return err
 			}
 			if err := s.moto.do(ctx, http.MethodPut, "s3", bucket+"/"+escapeKey(d.ObjectKey), data, nil); err != nil {
@@ -167,8 +171,8 @@ func (s *stack) named(kind, prefix string) (*resource, error) {
 }
 
 // makeUp does what moto's CloudFormation does not do of resources that it makes:
-// versions and notifications of buckets, as the template has them. And it turns
-// off moto's own poller, which would want docker: the pump takes its place.
+// versions and notifications of buckets, as the template has them, and
+// subscriptions, which it does not know. And it turns off moto's own poller, which would want docker: the pump takes its place.
 func (s *stack) makeUp(ctx context.Context) error {
 	for _, b := range s.of("AWS::S3::Bucket") {
 		var p struct {
@@ -230,6 +234,25 @@ func (s *stack) makeUp(ctx context.Context) error {
 			}{All: all}); err != nil {
 				return err
 			}
+		}
+	}
+	for _, r := range s.of("AWS::SNS::Subscription") {
+		var p struct {
+			Protocol string
+			TopicArn struct{ Ref string }
+			Endpoint struct {
+				GetAtt []string `json:"Fn::GetAtt"`
+			}
+		}
+		if err := json.Unmarshal(r.Properties, &p); err != nil {
+			return err
+		}
+		if p.Protocol != "sqs" || len(p.Endpoint.GetAtt) != 2 || s.resources[p.TopicArn.Ref] == nil {
+			return fmt.Errorf("want a topic and a queue of the template, got %s", r.Properties)
+		}
+		form := url.Values{"TopicArn": {s.resources[p.TopicArn.Ref].Physical}, "Protocol": {p.Protocol}, "Endpoint": {queueARN(s.resources[p.Endpoint.GetAtt[0]].Physical)}}
+		if err := s.moto.query(ctx, "sns", "2010-03-31", "Subscribe", form, nil); err != nil {
+			return err
 		}
 	}
 	for _, m := range s.of("AWS::Lambda::EventSourceMapping") {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +48,11 @@ func newWorld(ctx context.Context, o *options) (*world, error) {
 	for _, t := range strings.Fields(string(text)) {
 		known[t] = true
 	}
+	if o.bucket != "" {
+		if err := w.makeBucket(ctx, o.bucket); err != nil {
+			return nil, err
+		}
+	}
 	if w.stack, err = deploy(ctx, w.moto, o.assembly, o.name, known); err != nil {
 		return nil, err
 	}
@@ -77,6 +83,21 @@ func newWorld(ctx context.Context, o *options) (*world, error) {
 	return w, w.localQueue()
 }
 
+// makeBucket makes a bucket that somebody had before, as the stack's output
+// InputBucketCommand says.
+func (w *world) makeBucket(ctx context.Context, name string) error {
+	if err := w.moto.do(ctx, http.MethodPut, "s3", "/"+name, []byte(location), nil); err != nil {
+		return err
+	}
+	const told = "<NotificationConfiguration><EventBridgeConfiguration></EventBridgeConfiguration></NotificationConfiguration>"
+	return w.moto.do(ctx, http.MethodPut, "s3", "/"+name+"?notification", []byte(told), nil)
+}
+
+// wanted says whether a scenario is to be played.
+func (w *world) wanted(s *scenario) bool {
+	return w.o.only == "" || slices.Contains(strings.Split(w.o.only, ","), s.name)
+}
+
 // localQueue has the function send to moto what it would send to SQS: that URL
 // is in godwit.yaml, and no variable changes it. It is the one thing in the
 // package that is changed, and what the package's manifest says of that file.
@@ -89,6 +110,9 @@ func (w *world) localQueue() error {
 	parcel, err := os.ReadFile(manifest)
 	if err != nil {
 		return err
+	}
+	if !bytes.Contains(text, []byte("https://sqs.")) {
+		return nil
 	}
 	local := bytes.ReplaceAll(text, []byte("https://sqs.eu-west-1.amazonaws.com/"), []byte(w.proxy.address+"/"))
 	// It is written like this: "path": "godwit.yaml", "size": N, "sha256": "…".
