@@ -610,3 +610,20 @@ func TestHowFarSniffersLook(t *testing.T) {
 		t.Errorf("a large table: given to %v", k)
 	}
 }
+
+// A machine short of descriptors does not hold up who is told to stop.
+func TestStopsWhileItCannotAccept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &shortListener{begun: time.Now(), short: time.Hour, conns: make(chan net.Conn), closed: make(chan struct{})}
+		api, _ := flat(t, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		result := make(chan error, 1)
+		go func() { result <- Serve(ctx, l, nil, api, nil) }()
+		<-time.After(time.Minute + 100*time.Millisecond)
+		cancel()
+		begun := time.Now()
+		if err := <-result; err != nil || time.Since(begun) > 100*time.Millisecond {
+			t.Errorf("Serve: %v after %v", err, time.Since(begun))
+		}
+	})
+}

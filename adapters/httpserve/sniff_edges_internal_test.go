@@ -191,6 +191,16 @@ func TestHowServersEnd(t *testing.T) {
 	}
 }
 
+// Each version is a service of its own.
+func TestVersionsOfReflection(t *testing.T) {
+	for _, version := range []string{"v1", "v1alpha"} {
+		d := reflectionDesc(version)
+		if d.ServiceName != "grpc.reflection."+version+".ServerReflection" || d.Metadata != "grpc/reflection/"+version+"/reflection.proto" || len(d.Streams) != 1 || d.Streams[0].StreamName != "ServerReflectionInfo" || !d.Streams[0].ServerStreams || !d.Streams[0].ClientStreams {
+			t.Errorf("%s: %+v", version, d)
+		}
+	}
+}
+
 // What reflection cannot answer says so.
 func TestQuestionsOfReflection(t *testing.T) {
 	ask := func(in *reflectpb.ServerReflectionRequest) (*reflectpb.ServerReflectionResponse, codes.Code) {
@@ -210,6 +220,12 @@ func TestQuestionsOfReflection(t *testing.T) {
 		"no type":       {&reflectpb.ServerReflectionRequest{MessageRequest: &reflectpb.ServerReflectionRequest_AllExtensionNumbersOfType{AllExtensionNumbersOfType: "x.Y"}}, codes.NotFound},
 		"what there is": {&reflectpb.ServerReflectionRequest{MessageRequest: &reflectpb.ServerReflectionRequest_ListServices{}}, codes.OK},
 	} {
+		if name == "nothing" {
+			err := describe(tt.in, &reflectpb.ServerReflectionResponse{})
+			if text := status.Convert(err).Message(); text != "want a question of reflection, got a message without any" {
+				t.Errorf("told %q", text)
+			}
+		}
 		if out, got := ask(tt.in); got != tt.want || (out.MessageResponse != nil) != (tt.want == codes.OK) {
 			t.Errorf("%s: %v, %v, want %v", name, got, out, tt.want)
 		}

@@ -197,3 +197,22 @@ func TestLanesKeepLittle(t *testing.T) {
 		})
 	})
 }
+
+// A hundred looks at nobody are enough.
+func TestHowLongTheWatcherLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watchIn(t, func(http.ResponseWriter, *http.Request) {})
+		w.ask(true, "")
+		if _, err := http.ReadResponse(w.r, nil); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(1005 * time.Millisecond)
+		if w.set.asleep.Load() {
+			t.Error("asleep after a second")
+		}
+		<-time.After(10 * time.Millisecond)
+		if !w.set.asleep.Load() {
+			t.Error("awake after a hundred looks and one")
+		}
+	})
+}
