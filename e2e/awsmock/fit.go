@@ -15,12 +15,13 @@ type fitting struct {
 	refers   map[string]string   // id → what it refers to, of those
 	aliases  map[string]string   // id of an alias → that of its function, which stands for it
 	outputs  map[string][]string // outputs left out → what they refer to
-	buses    map[string]any      // id of a bus → its name, since moto cannot refer to one either
+	texts    map[string]any      // id → what stands for a Ref to it, where moto has nothing that is text
+	versions map[string]string   // id of a version → that of its function; moto's first is 1
 }
 
 // fit takes out of a template what moto cannot make, and what refers to that.
 func fit(text []byte, known map[string]bool) (*fitting, error) {
-	f := &fitting{unknown: map[string]string{}, refers: map[string]string{}, aliases: map[string]string{}, outputs: map[string][]string{}, buses: map[string]any{}}
+	f := &fitting{unknown: map[string]string{}, refers: map[string]string{}, aliases: map[string]string{}, outputs: map[string][]string{}, texts: map[string]any{}, versions: map[string]string{}}
 	if err := json.Unmarshal(text, &f.template); err != nil {
 		return nil, err
 	}
@@ -31,15 +32,19 @@ func fit(text []byte, known map[string]bool) (*fitting, error) {
 			return nil, fmt.Errorf("want a resource, got %v", v)
 		}
 		kind, _ := r["Type"].(string)
-		if !known[kind] || kind == "AWS::Lambda::Version" { // which moto makes, and nothing can refer to
+		if !known[kind] {
 			f.unknown[id] = kind
 		}
 		properties, _ := r["Properties"].(map[string]any)
 		switch kind {
 		case "AWS::Lambda::Alias":
 			f.aliases[id] = refersTo(properties["FunctionName"])[0]
+		case "AWS::Lambda::Version":
+			f.versions[id] = refersTo(properties["FunctionName"])[0]
 		case "AWS::Events::EventBus":
-			f.buses[id] = properties["Name"]
+			f.texts[id] = properties["Name"]
+		case "AWS::CodeDeploy::Application":
+			f.texts[id] = id // CloudFormation would choose a name
 		}
 	}
 	f.template = f.standIn(f.template).(map[string]any)
@@ -83,15 +88,24 @@ func fit(text []byte, known map[string]bool) (*fitting, error) {
 	return f, nil
 }
 
-// standIn is v with the functions of aliases in their places.
+// standIn is v with what stands for what moto cannot refer to: functions for their
+// aliases, numbers and names.
 func (f *fitting) standIn(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		if id, ok := v["Ref"].(string); ok && f.aliases[id] != "" {
 			return map[string]any{"Fn::GetAtt": []any{f.aliases[id], "Arn"}}
 		}
-		if id, ok := v["Ref"].(string); ok && f.buses[id] != nil {
-			return f.buses[id]
+		if id, ok := v["Ref"].(string); ok && f.texts[id] != nil {
+			return f.texts[id]
+		}
+		if id, ok := v["Ref"].(string); ok && f.versions[id] != "" {
+			return map[string]any{"Fn::Join": []any{":", []any{map[string]any{"Fn::GetAtt": []any{f.versions[id], "Arn"}}, "1"}}}
+		}
+		if at, ok := v["Fn::GetAtt"].([]any); ok {
+			if id, _ := at[0].(string); f.versions[id] != "" && at[1] == "Version" {
+				return "1"
+			}
 		}
 		if join, ok := v["Fn::Join"].([]any); ok && f.isAliasName(join[1]) {
 			return f.standIn(join[1].([]any)[0])
@@ -155,7 +169,7 @@ func (f *fitting) report(all map[string]*resource) {
 		}
 	}
 	count("moto made", func(id string) bool { return all[id].Physical != "" })
-	count("moto's CloudFormation does not make, or makes nothing that could be referred to", func(id string) bool { return f.unknown[id] != "" })
+	count("moto's CloudFormation does not make", func(id string) bool { return f.unknown[id] != "" })
 	count("left out, as they refer to these", func(id string) bool { return f.refers[id] != "" && f.unknown[id] == "" })
 	for id, to := range f.aliases {
 		fmt.Printf("  %s stands for %s\n", to, id)

@@ -17,6 +17,7 @@ var platforms = map[string]string{
 	"WriteTraces":  "Lambda and Step Functions, to send traces (AWS, \"X-Ray and Lambda\", \"X-Ray and Step Functions\")",
 	"WriteResults": "Step Functions, to write large results in parts (AWS, \"IAM policies for using Distributed Map states\")",
 	"RunMap":       "Step Functions, to start the map's own executions (the same)",
+	"MoveAlias":    "CodeDeploy, to move an alias (AWS, \"AWSCodeDeployRoleForLambdaLimited\")",
 	"SeeMap":       "Step Functions, to follow them (the same)",
 }
 

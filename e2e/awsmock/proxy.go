@@ -176,7 +176,10 @@ func deny(w http.ResponseWriter, r *http.Request, service string) {
 // ("Service Authorization Reference") have them.
 func asked(service string, r *http.Request, body []byte) (*ask, error) {
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	var doc struct{ TableName, QueueUrl string }
+	var doc struct {
+		TableName, QueueUrl string
+		DeploymentID        string `json:"deploymentId"`
+	}
 	switch service {
 	case "dynamodb":
 		if err := json.Unmarshal(body, &doc); err != nil {
@@ -190,8 +193,18 @@ func asked(service string, r *http.Request, body []byte) (*ask, error) {
 		return &ask{"sqs:" + strings.TrimSuffix(operation, "Batch"), queueARN(doc.QueueUrl), nil}, nil
 	case "s3":
 		return askedS3(r)
+	case "codedeploy": // the deployments here have their groups for ids
+		if err := json.Unmarshal(body, &doc); err != nil {
+			return nil, err
+		}
+		return &ask{"codedeploy:" + operation, "arn:aws:codedeploy:eu-west-1:" + account + ":deploymentgroup:" + doc.DeploymentID, nil}, nil
+	case "lambda":
+		name, ok := strings.CutPrefix(r.URL.Path, "/2015-03-31/functions/")
+		if name, ok = strings.CutSuffix(name, "/invocations"); ok && r.Method == http.MethodPost {
+			return &ask{"lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:" + account + ":function:" + name + ":" + r.URL.Query().Get("Qualifier"), nil}, nil
+		}
 	}
-	return nil, fmt.Errorf("want S3, DynamoDB or SQS, got %q", service)
+	return nil, fmt.Errorf("want a known request, got %s %s of %q", r.Method, r.URL, service)
 }
 
 func askedS3(r *http.Request) (*ask, error) {

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -34,6 +35,12 @@ var scenarios = []scenario{
 	{name: "prefix", play: prefix},
 	{name: "event", play: event},
 	{name: "notification", play: notification},
+	{name: "rollout", play: func(ctx context.Context, w *world) error {
+		return rollout(ctx, w, "Online", "RolloutHook", "RolloutApplication", "rollout", "hook")
+	}},
+	{name: "batchrollout", play: func(ctx context.Context, w *world) error {
+		return rollout(ctx, w, "Batch", "RolloutBatchHook", "RolloutBatchApplication", "batchrollout", "batchhook")
+	}},
 }
 
 // object: an object that is put is scored.
@@ -397,4 +404,79 @@ func (w *world) answered(ctx context.Context, send func(string) error) error {
 		return err
 	}
 	return w.more(ctx, len(before), 1)
+}
+
+// rollout: before traffic goes to a new version, CodeDeploy asks the hook, which
+// asks the version what is recorded, and tells CodeDeploy that it may go on.
+func rollout(ctx context.Context, w *world, of, hookID, application, as, role string) error {
+	hook, err := w.stack.function(ctx, hookID)
+	if err != nil {
+		return err
+	}
+	asked, err := w.stack.function(ctx, of+"Function")
+	if err != nil {
+		return err
+	}
+	if got := hook.Environment.Variables["GODWIT_HOOK"]; got != asked.FunctionName+":1" {
+		return fmt.Errorf("want a hook for %s:1, got %q", asked.FunctionName, got)
+	}
+	group, err := w.stack.named("AWS::CodeDeploy::DeploymentGroup", strings.TrimSuffix(application, "Application")+"DeploymentGroup")
+	if err != nil {
+		return err
+	}
+	var named struct {
+		ApplicationName     struct{ Ref string }
+		DeploymentGroupName string
+	}
+	if err := json.Unmarshal(group.Properties, &named); err != nil || !strings.HasPrefix(named.ApplicationName.Ref, application) {
+		return fmt.Errorf("want a group of %s, got %s (%v)", application, group.Properties, err)
+	}
+	version, err := w.start(ctx, asked, "online")
+	if err != nil {
+		return err
+	}
+	defer version.Kill()
+	by, err := w.start(ctx, hook, role)
+	if err != nil {
+		return err
+	}
+	defer by.Kill()
+	var told atomic.Value
+	w.proxy.meddling(func(_ string, a *ask, rw http.ResponseWriter, r *http.Request) bool {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		switch a.action {
+		case "lambda:InvokeFunction":
+			reply, err := version.Deliver(r.Context(), &emulate.Delivery{Body: body})
+			if err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			if reply.Retry {
+				rw.Header().Set("X-Amz-Function-Error", "Unhandled")
+			}
+			_, _ = rw.Write(reply.Body)
+		case "codedeploy:PutLifecycleEventHookExecutionStatus":
+			var got struct{ Status string }
+			_ = json.Unmarshal(body, &got)
+			told.Store(got.Status)
+			_, _ = rw.Write([]byte("{}"))
+		default:
+			return false
+		}
+		return true
+	})
+	if !w.proxy.may(as, &ask{"lambda:InvokeFunction", hook.FunctionArn, nil}, false) {
+		return errors.New("CodeDeploy: not authorized to perform lambda:InvokeFunction on the hook")
+	}
+	question := fmt.Sprintf(`{"DeploymentId": "%s/%s", "LifecycleEventHookExecutionId": "1"}`, named.ApplicationName.Ref, named.DeploymentGroupName)
+	reply, err := by.Deliver(ctx, &emulate.Delivery{Body: []byte(question)})
+	if err != nil {
+		return err
+	}
+	if told.Load() != "Succeeded" || reply.Retry {
+		return fmt.Errorf("want CodeDeploy told Succeeded, got %v and %s", told.Load(), reply.Body)
+	}
+	return nil
 }

@@ -95,8 +95,11 @@ func deploy(ctx context.Context, moto *client, assembly, name string, known map[
 		}
 	}
 	for id, r := range s.resources {
-		if r.Type == "AWS::Events::EventBus" { // which moto has no name for
+		switch r.Type { // what moto has no names for
+		case "AWS::Events::EventBus":
 			r.Physical = s.outputs["EventBusName"]
+		case "AWS::Lambda::Version":
+			r.Physical = "1"
 		}
 		if r.Physical == "" && s.fitting.unknown[id] == "" && s.fitting.refers[id] == "" {
 			return nil, fmt.Errorf("want %s, a %s, made, got nothing", id, r.Type)

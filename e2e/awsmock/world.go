@@ -38,6 +38,12 @@ type world struct {
 	run      string // tells the objects of one run from all others
 }
 
+// roles are the logical ids of the roles' policies, by the names that they have here.
+var roles = map[string]string{
+	"online": "OnlineFunctionRolePolicy", "batch": "BatchFunctionRolePolicy", "map": "BatchMapRolePolicy",
+	"hook": "RolloutHookRolePolicy", "rollout": "RolloutRolePolicy", "batchhook": "RolloutBatchHookRolePolicy", "batchrollout": "RolloutBatchRolePolicy",
+}
+
 func newWorld(ctx context.Context, o *options) (*world, error) {
 	w := &world{o: o, moto: &client{"http://" + o.moto, "nobody"}}
 	text, err := os.ReadFile(o.types)
@@ -57,7 +63,7 @@ func newWorld(ctx context.Context, o *options) (*world, error) {
 		return nil, err
 	}
 	w.policies = map[string]*policy{}
-	for role, id := range map[string]string{"batch": "BatchFunctionRolePolicy", "map": "BatchMapRolePolicy", "online": "OnlineFunctionRolePolicy"} {
+	for role, id := range roles {
 		if w.policies[role], err = w.stack.policyOf(ctx, id); err != nil {
 			return nil, err
 		}
@@ -126,24 +132,28 @@ func (w *world) localQueue() error {
 	return errors.Join(os.WriteFile(path, local, 0o644), os.WriteFile(manifest, changed, 0o644))
 }
 
-// start starts the packaged function with what the deployed one is told, and
-// with its role.
-func (w *world) start(ctx context.Context) (*emulate.Instance, error) {
-	w.log = filepath.Join(w.o.work, w.run+".log")
-	log, err := os.Create(w.log)
+// start starts the packaged function with what a deployed one is told, and with
+// a role. Its log goes to a file of the run.
+func (w *world) start(ctx context.Context, f *function, role string) (*emulate.Instance, error) {
+	log, err := os.OpenFile(w.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close() // the process has its own
 	env := []string{
-		"LAMBDA_TASK_ROOT=" + w.o.unpacked, "AWS_LAMBDA_FUNCTION_NAME=" + w.function.FunctionName, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + fmt.Sprint(w.function.MemorySize),
-		"AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=batch", "AWS_SECRET_ACCESS_KEY=secret", "AWS_ENDPOINT_URL=" + w.proxy.address, "PATH=/usr/bin:/bin", "HOME=/tmp",
+		"LAMBDA_TASK_ROOT=" + w.o.unpacked, "AWS_LAMBDA_FUNCTION_NAME=" + f.FunctionName, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + fmt.Sprint(f.MemorySize),
+		"AWS_ACCESS_KEY_ID=" + role, "AWS_SECRET_ACCESS_KEY=secret", "AWS_ENDPOINT_URL=" + w.proxy.address, "PATH=/usr/bin:/bin", "HOME=/tmp",
 	}
-	for name, value := range w.function.Environment.Variables {
+	for name, value := range f.Environment.Variables {
 		env = append(env, name+"="+value)
 	}
-	program := filepath.Join(w.o.unpacked, w.function.Handler)
-	return emulate.Start(ctx, "awslambda", emulate.Command(program, nil, env, log, log), &emulate.Options{Timeout: time.Duration(w.function.Timeout) * time.Second})
+	program := filepath.Join(w.o.unpacked, f.Handler)
+	i, err := emulate.Start(ctx, "awslambda", emulate.Command(program, nil, env, log, log), &emulate.Options{Timeout: time.Duration(f.Timeout) * time.Second})
+	if err != nil {
+		text, _ := os.ReadFile(w.log)
+		return nil, fmt.Errorf("%w: %s", err, text)
+	}
+	return i, nil
 }
 
 // scenario is something that the stack is for.
@@ -162,14 +172,14 @@ func (w *world) play(ctx context.Context, s *scenario, policies map[string]*poli
 	defer cancel()
 	w.runs++
 	w.run = fmt.Sprintf("%03d-%s", w.runs, s.name)
+	w.log = filepath.Join(w.o.work, w.run+".log")
 	w.proxy.set(policies)
 	w.proxy.meddling(nil)
 	w.pump = &pump{as: &client{w.proxy.address, "batch"}, moto: w.moto, queue: w.queue, mapping: w.mapping, attempts: map[string]int{}}
 	err := w.pump.begin(ctx, w.function)
 	if err == nil {
-		if w.by, err = w.start(ctx); err != nil {
-			text, _ := os.ReadFile(w.log)
-			return nil, fmt.Errorf("%w: %s", err, text)
+		if w.by, err = w.start(ctx, w.function, "batch"); err != nil {
+			return nil, err
 		}
 		err = s.play(ctx, w)
 		w.by.Kill()
