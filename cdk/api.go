@@ -74,6 +74,9 @@ func (p *OnlineFunctionProps) check(id string) {
 	if p.CapacityProviderConfig != nil && p.ProvisionedConcurrentExecutions != nil {
 		refuse("ProvisionedConcurrentExecutions", "Use FunctionScalingConfig.", "managed instances have no provisioned concurrency")
 	}
+	if !*p.Live && (p.ProvisionedConcurrentExecutions != nil || p.CapacityProviderConfig != nil) {
+		refuse("Live", "Leave Live out.", "want an alias: only versions have provisioned concurrency and run on managed instances")
+	}
 	if v := p.VpcConfig; v != nil && (v.SubnetIds == nil || len(*v.SubnetIds) == 0 || v.SecurityGroupIds == nil || len(*v.SecurityGroupIds) == 0) {
 		refuse("VpcConfig", "Give both.", "want subnets and security groups, got one of them or none")
 	}

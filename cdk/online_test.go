@@ -287,6 +287,7 @@ func TestRefused(t *testing.T) {
 		`want http, rest, url, alb or none`:          code(cdk.OnlineFunctionProps{ApiType: "grpc"}),
 		"api http cannot stream":                     code(cdk.OnlineFunctionProps{InvokeMode: awslambda.InvokeMode_RESPONSE_STREAM}),
 		"want less than the 30s after which api htt": code(cdk.OnlineFunctionProps{LambdaProps: cdk.LambdaProps{Timeout: awscdk.Duration_Seconds(jsii.Number(30))}}),
+		"want an alias":                              code(cdk.OnlineFunctionProps{Live: jsii.Bool(false), ProvisionedConcurrentExecutions: one}),
 		"want a number of environments":              code(cdk.OnlineFunctionProps{ProvisionedSchedule: []awsapplicationautoscaling.ScalingSchedule{{}}}),
 		"want subnets and security groups":           code(cdk.OnlineFunctionProps{LambdaProps: cdk.LambdaProps{VpcConfig: &awslambda.CfnFunction_VpcConfigProperty{SubnetIds: jsii.Strings("subnet-1")}}}),
 		"a GPU needs managed instances and an image": code(cdk.OnlineFunctionProps{LambdaProps: cdk.LambdaProps{AcceleratorMemorySize: one}}),
