@@ -49,6 +49,7 @@ dist: ## Make dist/godwit-VERSION-OS.tar.gz, with which nobody needs Go; the sam
 onnxruntime: ## Fetch the pinned ONNX Runtime into the user's cache, once.
 	@scripts/onnxruntime.sh >/dev/null
 
+# Not raced: cdk, which starts no goroutine and waits for Node.js most of the time.
 .PHONY: check
 check: onnxruntime ## Format, vet, lint, race tests, builds without cgo, generated files up to date.
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
