@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/google/go-cmp/cmp"
 
 	"godwit.dev/cdk"
@@ -37,17 +38,19 @@ func TestSageMakerRules(t *testing.T) {
 	got := map[string]bool{}
 	for name, v := range sageMakerVariants {
 		out := t.TempDir()
-		a := cdk.NewApp(out)
 		f := sageMakerFunction(t, v[0], v[1])
-		cdk.NewSageMakerStack(a, "m-sagemaker", &cdk.StackProps{Function: f})
-		a.Synth(nil)
+		// It fits CloudFormation's schemas, by CDK's own check.
+		if err := cdk.Synthesise(func() awscdk.App {
+			a := cdk.NewApp(out)
+			cdk.NewSageMakerStack(a, "m-sagemaker", &cdk.StackProps{Function: f})
+			return a
+		}); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
 		raw, err := os.ReadFile(filepath.Join(out, "m-sagemaker.template.json"))
 		if err != nil {
 			t.Fatal(err)
-		}
-		// CDK's own check against CloudFormation's schemas.
-		if report, err := os.ReadFile(filepath.Join(out, "validation-report.json")); err == nil && strings.Contains(string(report), `"failure"`) {
-			t.Errorf("%s: not valid: %s", name, report)
 		}
 		d := parseTemplate(t, raw)
 		d.spec = f.Spec
