@@ -83,6 +83,7 @@ func TestWhenAnswersGoOut(t *testing.T) {
 		"more than waits":               {[]func(http.ResponseWriter){write(4000), write(97), write(10)}, [][]int{nil, {c + 5 + 4000 + 2}, nil, {4 + 97 + 2 + 3 + 10 + 2 + 5}}},
 		"more than waits, at once":      {[]func(http.ResponseWriter){write(4097)}, [][]int{{c + 6 + 4097 + 2}, {5}}},
 		"little by little":              {[]func(http.ResponseWriter){write(5000), write(1500), write(1500), write(1500)}, [][]int{{c + 6 + 5000 + 2}, nil, nil, {3 * (5 + 1500 + 2)}, {5}}},
+		"to the edge of what waits":     {[]func(http.ResponseWriter){flush, write(4089), write(4088), none}, [][]int{{len("HTTP/1.1 200 OK\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\nTransfer-Encoding: chunked\r\n\r\n")}, {4096}, nil, nil, {4095 + 5}}},
 		"much":                          {[]func(http.ResponseWriter){write(20_000)}, [][]int{{c + 6, 20_000}, {2 + 5}}},
 		"as much as is joined":          {[]func(http.ResponseWriter){write(16384 - len(chunked) - 6)}, [][]int{{16384 + 2}, {5}}},
 		"one byte more":                 {[]func(http.ResponseWriter){write(16384 - len(chunked) - 6 + 1)}, [][]int{{c + 6, 16384 - c - 6 + 1}, {2 + 5}}},
@@ -313,6 +314,13 @@ func TestHeadsOfAnswers(t *testing.T) {
 			w.Header().Del("Link")
 			w.WriteHeader(404)
 		}, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 404 Not Found\r\n" + date + "Content-Length: 0\r\n\r\n"},
+		"goes on": {getRoot, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(100) }, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n" + date + "Content-Length: 0\r\n\r\n"},
+		"more than nothing": {getRoot, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "0")
+			if n, err := w.Write([]byte("a")); n != 0 || err != http.ErrContentLength {
+				panic(err)
+			}
+		}, "HTTP/1.1 200 OK\r\n" + date + "Content-Length: 0\r\n\r\n"},
 		"chunks": {getRoot, func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "ab")
 			w.(http.Flusher).Flush()
