@@ -75,15 +75,23 @@ func (v variant) load(t testing.TB) *cdk.Function {
 	return f
 }
 
-// proven is a variant's proof; the spec must not be refused.
+// proven is a variant's proof, made once for all tests, which leave it as it is;
+// the spec must not be refused.
 func (v variant) proven(t testing.TB) *proof {
 	t.Helper()
+	if p := proofs[v.name]; p != nil {
+		return p
+	}
 	p, refusal := prove(t, v.load(t))
 	if refusal != nil {
 		t.Fatal(refusal)
 	}
+	proofs[v.name] = p
 	return p
 }
+
+// proofs are those of variants, by name: these tests do not run in parallel.
+var proofs = map[string]*proof{}
 
 // TestGolden compares the templates with those that a person has read.
 func TestGolden(t *testing.T) {
@@ -168,11 +176,16 @@ func scrubbed(t testing.TB, raw []byte) []byte {
 // TestSameTemplateTwice is that a template follows from its function alone.
 func TestSameTemplateTwice(t *testing.T) {
 	for _, v := range variants {
-		t.Run(v.name, func(t *testing.T) {
-			if a, b := v.proven(t).raw, v.proven(t).raw; !bytes.Equal(a, b) {
-				t.Errorf("want the same template of the same function, got two")
-			}
-		})
+		if v.name != "digits" && v.name != "digits-hipaa" && v.name != "penguins-image" {
+			continue
+		}
+		again, refusal := prove(t, v.load(t))
+		if refusal != nil {
+			t.Fatal(refusal)
+		}
+		if !bytes.Equal(v.proven(t).raw, again.raw) {
+			t.Errorf("%s: want the same template of the same function, got two", v.name)
+		}
 	}
 }
 
@@ -190,10 +203,8 @@ func TestRules(t *testing.T) {
 		for _, f := range findings(p.document) {
 			t.Error(f)
 		}
-		if p.spec.Compliance != "none" {
-			for _, f := range unacknowledged(nagged(t, p)) {
-				t.Error("not acknowledged: ", f)
-			}
+		for _, f := range unacknowledged(p.found) {
+			t.Error("not acknowledged: ", f)
 		}
 	}
 	for _, v := range variants {

@@ -65,9 +65,10 @@ func dimensions() []dimension {
 		{"streaming", []choice{{"off", nil}, {"on", settings{aws + "responseStreaming": true}}}},
 		{"cors", []choice{{"none", nil}, {"two", settings{aws + "cors": []string{"https://a.example.com", "https://b.example.com"}}}, {"all", settings{aws + "cors": []string{"*"}}}}},
 		{"throttle", []choice{{"none", nil}, {"set", settings{aws + "throttle.rate": 50, aws + "throttle.burst": 100}}}},
-		{"edge", []choice{{"none", nil}, {"open", settings{aws + "edgeCache.maxAge": "1h"}}, {"signed", settings{aws + "edgeCache.maxAge": "1h", aws + "edgeCache.keyGroup": "98c6a1ff-4a0b-4c7e-9d3d-0a2b7c1d9e10",
-			aws + "edgeCache.domain": "scores.example.com", aws + "edgeCache.certificate": "arn:aws:acm:us-east-1:111122223333:certificate/12345678-1234-1234-1234-123456789012",
-			aws + "edgeCache.webACL": "arn:aws:wafv2:us-east-1:111122223333:global/webacl/scores/12345678-1234-1234-1234-123456789012", aws + "edgeCache.accessLogs": true}}}},
+		{"edge", []choice{{"none", nil}, {"open", settings{aws + "edgeCache.maxAge": "1h"}},
+			{"keyed", settings{aws + "edgeCache.maxAge": "1h", aws + "edgeCache.keyGroup": "98c6a1ff-4a0b-4c7e-9d3d-0a2b7c1d9e10"}}, {"signed", settings{aws + "edgeCache.maxAge": "1h", aws + "edgeCache.keyGroup": "98c6a1ff-4a0b-4c7e-9d3d-0a2b7c1d9e10",
+				aws + "edgeCache.domain": "scores.example.com", aws + "edgeCache.certificate": "arn:aws:acm:us-east-1:111122223333:certificate/12345678-1234-1234-1234-123456789012",
+				aws + "edgeCache.webACL": "arn:aws:wafv2:us-east-1:111122223333:global/webacl/scores/12345678-1234-1234-1234-123456789012", aws + "edgeCache.accessLogs": true}}}},
 		{"path", []choice{{"none", nil}, {"models", settings{aws + "basePath": "/models"}}}},
 		{"sizes", []choice{{"default", nil}, {"others", settings{aws + "memory": "3008MiB", aws + "ephemeralStorage": "2GiB", aws + "logRetention": "7d", aws + "timeout": "20s"}}}},
 		{"variables", []choice{{"none", nil}, {"plain", settings{aws + "env.LEVEL": "debug"}}, {"secret", settings{aws + "secrets.DB_PASSWORD": "models/db", aws + "env.LEVEL": "info"}}}},
@@ -274,21 +275,32 @@ type refusal struct {
 	choices []string
 }
 
-var refusals = []refusal{
-	{"adds no headers for browsers", []string{"api=rest", "cors=two"}}, {"adds no headers for browsers", []string{"api=rest", "cors=all"}},
-	{"adds no headers for browsers", []string{"api=none", "cors=two"}}, {"adds no headers for browsers", []string{"api=none", "cors=all"}},
-	{"adds no headers for browsers", []string{"api=alb", "cors=two"}}, {"adds no headers for browsers", []string{"api=alb", "cors=all"}},
-	{"asked who they are", []string{"auth=none", "compliance=aws-solutions"}}, {"asked who they are", []string{"auth=none", "compliance=hipaa"}},
-	{"only named callers", []string{"api=url", "auth=key", "compliance=hipaa"}}, {"only named callers", []string{"api=url", "auth=jwt", "compliance=hipaa", "vpc=groups"}},
-	{"only named callers", []string{"api=url", "auth=jwt", "compliance=hipaa", "vpc=subnets"}},
-	{"TLS 1.2 between callers", []string{"auth=key", "edge=open", "compliance=aws-solutions"}}, {"TLS 1.2 between callers", []string{"auth=jwt", "edge=open", "compliance=aws-solutions"}},
-	{"TLS 1.2 between callers", []string{"auth=key", "edge=open", "compliance=hipaa"}}, {"TLS 1.2 between callers", []string{"auth=jwt", "edge=open", "compliance=hipaa", "vpc=groups"}},
-	{"TLS 1.2 between callers", []string{"auth=jwt", "edge=open", "compliance=hipaa", "vpc=subnets"}},
+var refusals = append([]refusal{
 	{"no stream is made", []string{"batch=stream"}},
-	{"a bucket tells of its objects in none", []string{"batch=objects", "order=stop"}}, {"a bucket tells of its objects in none", []string{"batch=objects", "order=skip-group"}},
-	{"a bucket tells of its objects in none", []string{"batch=both", "order=stop"}}, {"a bucket tells of its objects in none", []string{"batch=both", "order=skip-group"}},
-	{"leave the order out, or the splitting", []string{"batch=queue", "order=stop", "split=parts"}},
 	{"give vpc with a way to the issuer", []string{"auth=jwt", "compliance=hipaa", "vpc=none"}},
+	{"asked who they are", []string{"auth=none", "compliance=aws-solutions"}}, {"asked who they are", []string{"auth=none", "compliance=hipaa"}},
+	{"only named callers", []string{"api=url", "auth=key", "compliance=hipaa"}},
+	{"TLS 1.2 between callers", []string{"api=url", "edge=keyed", "compliance=aws-solutions"}}, {"TLS 1.2 between callers", []string{"api=url", "edge=keyed", "compliance=hipaa"}},
+}, slices.Concat(
+	each("adds no headers for browsers", []string{"api=rest", "api=alb", "api=none"}, []string{"cors=two", "cors=all"}),
+	each("a bucket tells of its objects in none", []string{"batch=objects", "batch=both"}, []string{"order=stop", "order=skip-group"}),
+	each("leave the order out, or the splitting", []string{"batch=queue", "batch=topic", "batch=events"}, []string{"order=stop", "order=skip-group"}, []string{"split=parts"}),
+	each("only named callers", []string{"vpc=groups", "vpc=subnets"}, []string{"api=url"}, []string{"auth=jwt"}, []string{"compliance=hipaa"}),
+)...)
+
+// each is a refusal of every combination.
+func each(says string, choices ...[]string) []refusal {
+	all := []refusal{{says: says}}
+	for _, some := range choices {
+		var next []refusal
+		for _, r := range all {
+			for _, c := range some {
+				next = append(next, refusal{says, append(slices.Clone(r.choices), c)})
+			}
+		}
+		all = next
+	}
+	return all
 }
 
 func TestCoveringCoversAllPairs(t *testing.T) {

@@ -316,7 +316,7 @@ var brokens = []broken{
 		}
 	}},
 	{"other batches", "digits-batch", "arrive", func(b *breaker) { b.set(b.first(mapping, ""), 1., "BatchSize") }},
-	{"no order", "digits-batch-ordered", "arrive", func(b *breaker) { b.set(b.first(queue, ""), nil, "FifoQueue") }},
+	{"no order", "digits-batch-ordered", "arrive", func(b *breaker) { b.set(b.first(queue, "BatchQueue"), nil, "FifoQueue") }},
 }
 
 // TestRulesSeeWhatIsBroken is that no rule sleeps: each reports a mistake that

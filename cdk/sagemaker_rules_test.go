@@ -69,7 +69,7 @@ func TestSageMakerRules(t *testing.T) {
 		if f.Spec.Compliance == "none" {
 			continue
 		}
-		for _, finding := range unacknowledged(nagged(t, &proof{d, out})) {
+		for _, finding := range unacknowledged(nagged(t, out, "m-sagemaker")) {
 			t.Errorf("%s: not acknowledged: %s", name, finding)
 		}
 	}
