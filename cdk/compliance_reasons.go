@@ -65,9 +65,8 @@ func acknowledgements(profile string) []Acknowledgement {
 			at("HIPAA.Security-LambdaDLQ", "", "CodeDeploy waits for its word: a call that is lost ends the deployment and rolls it back.", "Rollout/Hook/Resource", "RolloutBatch/Hook/Resource"),
 			at("HIPAA.Security-LambdaInsideVPC", "", "It asks Lambda and CodeDeploy alone, through AWS's own network, with requests that are recorded in the package: no data of callers.", "Rollout/Hook/Resource", "RolloutBatch/Hook/Resource"),
 			at("HIPAA.Security-S3BucketReplicationEnabled", "", "Copies in another region are for the owner of the data to decide: rows come from elsewhere, scores can be made again, versions are kept.", "Batch/Input/Resource", "Batch/Output/Resource"),
-			at("HIPAA.Security-S3BucketReplicationEnabled", "", "Access logs, which tell of objects and hold none of their content.", "Batch/AccessLogs/Resource", "Edge/AccessLogs/Resource"),
+			at("HIPAA.Security-S3BucketReplicationEnabled", "", "Access logs, which tell of objects and hold none of their content.", "Batch/AccessLogs/Resource"),
 			at("HIPAA.Security-S3DefaultEncryptionKMS", "", "S3 delivers access logs only to buckets that it encrypts with its own key.", "Batch/AccessLogs/Resource"),
-			at("HIPAA.Security-S3DefaultEncryptionKMS", "", "CloudFront delivers access logs with a customer's key only where that is open to the delivery of anybody's logs.", "Edge/AccessLogs/Resource"),
 			at("HIPAA.Security-VPCDefaultSecurityGroupClosed", "", "Nothing is in the default group. Emptying it takes a function of CDK's own that may change security groups.", "Network/Vpc/Resource"),
 		)
 	}

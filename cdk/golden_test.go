@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -193,7 +194,7 @@ func TestSameTemplateTwice(t *testing.T) {
 // pairs of what the spec allows, to the rules, and testdata/wildcards.txt to
 // what is there.
 func TestRules(t *testing.T) {
-	used := map[string]bool{}
+	used, reasons := map[string]bool{}, map[string]bool{}
 	check := func(t *testing.T, p *proof) {
 		for _, s := range append(p.identities(), p.resourced()...) {
 			for _, w := range wildcards(s) {
@@ -205,6 +206,9 @@ func TestRules(t *testing.T) {
 		}
 		for _, f := range unacknowledged(p.found) {
 			t.Error("not acknowledged: ", f)
+		}
+		for _, f := range p.found {
+			reasons[f] = true
 		}
 	}
 	for _, v := range variants {
@@ -222,6 +226,14 @@ func TestRules(t *testing.T) {
 				t.Log(r.name(dims))
 			}
 		})
+	}
+	for _, profile := range []string{"aws-solutions", "hipaa"} {
+		for _, a := range cdk.Acknowledgements(profile) {
+			part := a.ID + " " + a.Path + ": "
+			if !slices.ContainsFunc(slices.Collect(maps.Keys(reasons)), func(f string) bool { return strings.Contains(f, part) && strings.HasSuffix(f, a.Reason) }) {
+				t.Errorf("want %s at %s gone: no template has the finding any more", a.ID, a.Path)
+			}
+		}
 	}
 	t.Logf("%d rows cover %d pairs of what the spec allows; it refuses %d pairs", len(all), len(covered), len(refused))
 	for w, why := range allowed() {

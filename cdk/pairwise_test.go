@@ -280,7 +280,7 @@ var refusals = append([]refusal{
 	{"give vpc with a way to the issuer", []string{"auth=jwt", "compliance=hipaa", "vpc=none"}},
 	{"asked who they are", []string{"auth=none", "compliance=aws-solutions"}}, {"asked who they are", []string{"auth=none", "compliance=hipaa"}},
 	{"only named callers", []string{"api=url", "auth=key", "compliance=hipaa"}},
-	{"TLS 1.2 between callers", []string{"api=url", "edge=keyed", "compliance=aws-solutions"}}, {"TLS 1.2 between callers", []string{"api=url", "edge=keyed", "compliance=hipaa"}},
+	{"TLS 1.2 between callers", []string{"api=url", "edge=keyed", "compliance=aws-solutions"}},
 }, slices.Concat(
 	each("adds no headers for browsers", []string{"api=rest", "api=alb", "api=none"}, []string{"cors=two", "cors=all"}),
 	each("a bucket tells of its objects in none", []string{"batch=objects", "batch=both"}, []string{"order=stop", "order=skip-group"}),

@@ -1,0 +1,3 @@
+package cdk
+
+var Acknowledgements = acknowledgements
