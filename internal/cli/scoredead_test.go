@@ -184,6 +184,13 @@ func (q *azureQueues) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// look lets a test look at the queues.
+func (q *azureQueues) look(f func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	f()
+}
+
 // What is in a poison queue goes back to its queue, and needs no model for that.
 func TestRedriveOfAPoisonQueue(t *testing.T) {
 	q := &azureQueues{queues: map[string][]string{"rows-poison": {"bTE=", "bTI=", "bTM="}}, hidden: map[string]bool{}, refuse: true}
@@ -191,20 +198,28 @@ func TestRedriveOfAPoisonQueue(t *testing.T) {
 	defer server.Close()
 	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", "AccountName=acme;AccountKey=a2V5")
 	poison, rows := server.URL+"/acme/rows-poison", server.URL+"/acme/rows"
-	if _, stderr, code := runScore(t, "none", poison, rows, "--redrive"); code != 8 || len(q.queues["rows-poison"]) != 3 || len(q.queues["rows"]) != 0 || q.hidden["bTE="] {
-		t.Errorf("a queue that takes nothing: exit %d, %s, %v", code, stderr, q)
-	}
-	q.refuse = false
-	if stdout, stderr, code := runScore(t, "none", poison, rows, "--redrive", "--limit", "1"); code != 0 || len(q.queues["rows"]) != 1 {
-		t.Errorf("one of them: exit %d, %s%s, %v", code, stdout, stderr, q.queues)
-	}
-	stdout, stderr, code := runScore(t, "none", poison, rows, "--redrive")
+	_, stderr, code := runScore(t, "none", poison, rows, "--redrive")
+	q.look(func() {
+		if code != 8 || len(q.queues["rows-poison"]) != 3 || len(q.queues["rows"]) != 0 || q.hidden["bTE="] {
+			t.Errorf("a queue that takes nothing: exit %d, %s, %v", code, stderr, q.queues)
+		}
+		q.refuse = false
+	})
+	stdout, stderr, code := runScore(t, "none", poison, rows, "--redrive", "--limit", "1")
+	q.look(func() {
+		if code != 0 || len(q.queues["rows"]) != 1 {
+			t.Errorf("one of them: exit %d, %s%s, %v", code, stdout, stderr, q.queues)
+		}
+	})
+	stdout, stderr, code = runScore(t, "none", poison, rows, "--redrive")
 	if want := poison + ": 2 sent to " + rows + " and removed, 0 stay\n"; code != 0 || stdout != want {
 		t.Errorf("exit %d, want %q, got %q, %s", code, want, stdout, stderr)
 	}
-	if diff := cmp.Diff(map[string][]string{"rows-poison": {}, "rows": {"bTE=", "bTI=", "bTM="}}, q.queues); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+	q.look(func() {
+		if diff := cmp.Diff(map[string][]string{"rows-poison": {}, "rows": {"bTE=", "bTI=", "bTM="}}, q.queues); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
 	stdout, _, code = runScore(t, "none", poison, rows, "--redrive", "--json")
 	if code != 0 || !strings.Contains(stdout, `"done": 0`) {
 		t.Errorf("again: exit %d, %s", code, stdout)

@@ -30,7 +30,8 @@ type office struct {
 	now    time.Time
 	queues map[string][]*parcel // by path
 	calls  []string
-	empty  int // pulls that bring nothing although there is something
+	most  int // bytes of what is published at once; 0: any
+	empty int // pulls that bring nothing although there is something
 	// fail answers in the place of the service, and reports that it did.
 	fail func(w http.ResponseWriter, call string) bool
 }
@@ -174,7 +175,7 @@ func (o *office) pubsub(w http.ResponseWriter, body []byte, path, verb string) {
 	switch verb {
 	case "publish":
 		var ids []string
-		if len(body) > 10e6 {
+		if o.most > 0 && len(body) > o.most {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
@@ -336,13 +337,15 @@ func TestLettersOfPubSub(t *testing.T) {
 	o.put(c.dead, "a", with("k1", map[string]string{"model": "digits", "CloudPubSubDeadLetterSourceDeliveryCount": "5", "CloudPubSubDeadLetterSourceTopicPublishTime": "x", "godwit_code": "invalid"}))
 	o.put(c.dead, "b", with("k2", nil))
 	o.put(c.dead, "c", with("k2", nil))
-	large := strings.Repeat("x", 4<<20)
+	large := strings.Repeat("x", 700)
 	for range 2 { // more than a request takes
 		o.put(c.dead, large)
 	}
 	o.empty = 2
 	o.put(c.dead, "", with("", map[string]string{"godwit_code": "invalid", "godwit_item": "gs://lake/rows/a b.csv#17", "godwit_object": "gs://lake/rows/a b.csv", "mine": "x"}))
 	l, q := o.open(c.from, c.to)
+	o.most = 1500
+	queue.SetBytes(q, 1000)
 	got, err := l.Receive(t.Context(), 30)
 	if err != nil {
 		t.Fatal(err)
