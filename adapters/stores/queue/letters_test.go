@@ -30,8 +30,8 @@ type office struct {
 	now    time.Time
 	queues map[string][]*parcel // by path
 	calls  []string
-	most  int // bytes of what is published at once; 0: any
-	empty int // pulls that bring nothing although there is something
+	most   int // bytes of what is published at once; 0: any
+	empty  int // pulls that bring nothing although there is something
 	// fail answers in the place of the service, and reports that it did.
 	fail func(w http.ResponseWriter, call string) bool
 }
