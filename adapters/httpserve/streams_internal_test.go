@@ -8,7 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,15 +86,26 @@ func message(t *testing.T, values ...float32) []byte {
 type states struct {
 	grpc.ServerStream
 	ctx  context.Context
-	sent []healthpb.HealthCheckResponse_ServingStatus
 	fail error
+
+	mu  sync.Mutex
+	all []healthpb.HealthCheckResponse_ServingStatus
+}
+
+// sent are the states that were sent.
+func (s *states) sent() []healthpb.HealthCheckResponse_ServingStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.all)
 }
 
 func (s *states) Context() context.Context { return s.ctx }
 
 func (s *states) Send(r *healthpb.HealthCheckResponse) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.fail == nil {
-		s.sent = append(s.sent, r.Status)
+		s.all = append(s.all, r.Status)
 	}
 	return s.fail
 }
@@ -118,13 +131,13 @@ func TestWatchesOfHealth(t *testing.T) {
 		if err := registry.Declare("loading", "1"); err != nil {
 			t.Fatal(err)
 		}
-		if len(all.sent) != 1 || all.sent[0] != serving {
-			t.Errorf("sent %v for an hour", all.sent)
+		if sent := all.sent(); len(sent) != 1 || sent[0] != serving {
+			t.Errorf("sent %v for an hour", sent)
 		}
 		<-time.After(time.Second)
 		synctest.Wait()
-		if len(all.sent) != 2 || all.sent[1] != not {
-			t.Errorf("sent %v a second after a change", all.sent)
+		if sent := all.sent(); len(sent) != 2 || sent[1] != not {
+			t.Errorf("sent %v a second after a change", sent)
 		}
 		if leave(); <-left != context.Canceled {
 			t.Error("left, and not told so")
@@ -133,8 +146,8 @@ func TestWatchesOfHealth(t *testing.T) {
 		if err := <-stopped; fault.CodeOf(err) != fault.Unavailable || fault.HintOf(err) == "" {
 			t.Errorf("stopped: %v", err)
 		}
-		if len(other.sent) != 1 || other.sent[0] != unknown {
-			t.Errorf("of another service: %v", other.sent)
+		if sent := other.sent(); len(sent) != 1 || sent[0] != unknown {
+			t.Errorf("of another service: %v", sent)
 		}
 		gone := &states{ctx: t.Context(), fail: errors.New("gone")}
 		if err := h.Watch(&healthpb.HealthCheckRequest{}, gone); err != gone.fail {

@@ -83,16 +83,15 @@ func TestMessagesOnTheWire(t *testing.T) {
 func TestHowMuchIsSentAtOnce(t *testing.T) {
 	for at, tt := range map[string]struct{ most, bytes int }{sqs: {10, 200 << 10}, pubsub: {1000, 6 << 20}, azure: {1, 48 << 10}} {
 		w := &storefake.Wire{Answer: func(_ *http.Request, body string, _ int) (*http.Response, error) {
-			var in struct{ Entries, Messages []json.RawMessage }
-			_ = json.Unmarshal([]byte(body), &in)
+			entries, messages := strings.Count(body, `"MessageBody":`), strings.Count(body, `{"data":`)
 			var out struct {
 				Successful []struct{ Id string }
 				IDs        []string `json:"messageIds"`
 			}
-			for i := range in.Entries {
+			for i := range entries {
 				out.Successful = append(out.Successful, struct{ Id string }{string(rune('0' + i))})
 			}
-			out.IDs = make([]string, len(in.Messages))
+			out.IDs = make([]string, messages)
 			text, _ := json.Marshal(out)
 			return says(200, string(text))()
 		}}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -491,19 +492,28 @@ func TestTrouble(t *testing.T) {
 		return string(text), err
 	}
 	const body = "--e\r\n\r\n{}\r\n--e\r\n\r\n0123456789\r\n--e--\r\n"
-	srv.Trouble = func(w http.ResponseWriter, r *http.Request, next http.Handler) { storefake.Lose(r, next) }
+	var breaks atomic.Int64 // after so many bytes; 0 is not at all, -1 before the first
+	breaks.Store(-1)
+	srv.Trouble = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		switch n := int(breaks.Load()); n {
+		case -1:
+			storefake.Lose(r, next)
+		case 0:
+			next.ServeHTTP(w, r)
+		default:
+			next.ServeHTTP(storefake.Break(w, n), r)
+		}
+	}
 	if text, err := send("POST", at+"k", body); err == nil {
 		t.Errorf("a lost answer: %q", text)
 	}
 	for n, want := range map[int]string{4: "0123", 10: "0123456789"} {
-		srv.Trouble = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-			next.ServeHTTP(storefake.Break(w, n), r)
-		}
+		breaks.Store(int64(n))
 		if text, err := send("GET", "/storage/v1/b/rows/o/k?alt=media", ""); text != want || (err == nil) != (n == 10) {
 			t.Errorf("broken after %d: %q, %v", n, text, err)
 		}
 	}
-	srv.Trouble = nil
+	breaks.Store(0)
 	if text, err := send("GET", "/storage/v1/b/rows/o/k?alt=media", ""); text != "0123456789" || err != nil || srv.Asked("GET") < 3 {
 		t.Errorf("%q, %v, %d requests", text, err, srv.Asked("GET"))
 	}

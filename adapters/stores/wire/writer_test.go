@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,25 +22,35 @@ import (
 type told struct {
 	takes time.Duration
 	fails map[string]error
-	notes []string
 	drop  time.Duration // that Drop had
+
+	mu  sync.Mutex
+	all []string
 }
 
-func (u *told) note(what string, args ...any) error {
-	u.notes = append(u.notes, fmt.Sprintf(what, args...))
+// notes are what it was told.
+func (u *told) notes() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.all)
+}
+
+// note keeps a text, and fails if what it is of is to fail.
+func (u *told) note(what, format string, args ...any) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.all = append(u.all, fmt.Sprintf(format, args...))
 	return u.fails[what]
 }
 
 func (u *told) Put(_ context.Context, data []byte) error {
-	return u.note("put %d", len(data))
+	return u.note("put", "put %d", len(data))
 }
 
-func (u *told) Begin(context.Context) error { return u.note("begin") }
+func (u *told) Begin(context.Context) error { return u.note("begin", "begin") }
 
 func (u *told) Part(ctx context.Context, index int, from int64, data []byte) error {
-	err := u.note("part")
-	u.notes[len(u.notes)-1] = fmt.Sprintf("part %d from %d: %d", index, from, len(data))
-	if err != nil {
+	if err := u.note("part", "part %d from %d: %d", index, from, len(data)); err != nil {
 		return err
 	}
 	select {
@@ -49,13 +62,11 @@ func (u *told) Part(ctx context.Context, index int, from int64, data []byte) err
 }
 
 func (u *told) Finish(_ context.Context, index int, from int64, last []byte) error {
-	err := u.note("finish")
-	u.notes[len(u.notes)-1] = fmt.Sprintf("finish %d from %d: %d", index, from, len(last))
-	return err
+	return u.note("finish", "finish %d from %d: %d", index, from, len(last))
 }
 
 func (u *told) Drop(ctx context.Context) {
-	_ = u.note("drop")
+	_ = u.note("drop", "drop")
 	if until, ok := ctx.Deadline(); ok {
 		u.drop = time.Until(until)
 	}
@@ -88,11 +99,12 @@ func TestWhatIsUploaded(t *testing.T) {
 				if err := w.Commit(t.Context()); err != nil {
 					t.Fatal(err)
 				}
+				got := u.notes()
 				if tt.n == 25 { // the parts go beside each other
-					u.notes = sorted(u.notes)
-					tt.want = sorted(tt.want)
+					slices.Sort(got)
+					slices.Sort(tt.want)
 				}
-				if diff := cmp.Diff(tt.want, u.notes); diff != "" {
+				if diff := cmp.Diff(tt.want, got); diff != "" {
 					t.Errorf("(-want +got):\n%s", diff)
 				}
 				if n, err := w.Write([]byte("more")); n != 0 || fault.CodeOf(err) != fault.Internal {
@@ -101,24 +113,12 @@ func TestWhatIsUploaded(t *testing.T) {
 				if err := w.Commit(t.Context()); fault.CodeOf(err) != fault.Internal {
 					t.Errorf("again: %v", err)
 				}
-				if w.Abort(); len(u.notes) != len(tt.want) {
-					t.Errorf("afterwards: %q", u.notes[len(tt.want):])
+				if w.Abort(); len(u.notes()) != len(tt.want) {
+					t.Errorf("afterwards: %q", u.notes()[len(tt.want):])
 				}
 			})
 		})
 	}
-}
-
-func sorted(s []string) []string {
-	all := append([]string(nil), s...)
-	for i := range all {
-		for k := range all[:i] {
-			if all[i] < all[k] {
-				all[i], all[k] = all[k], all[i]
-			}
-		}
-	}
-	return all
 }
 
 // So many parts are on their way at once, and no more: who writes waits.
@@ -149,7 +149,7 @@ func TestWritersThatEnd(t *testing.T) {
 		"it cannot begin":  {map[string]error{"begin": errTold}, 30, []string{"begin"}},
 		"a part is lost":   {map[string]error{"part": errTold}, 15, []string{"begin", "part 0 from 0: 10", "drop"}},
 		"it cannot finish": {map[string]error{"finish": errTold}, 15, []string{"begin", "part 0 from 0: 10", "finish 1 from 10: 5", "drop"}},
-		"it cannot be put": {map[string]error{"put %d": errTold}, 5, []string{"put 5"}},
+		"it cannot be put": {map[string]error{"put": errTold}, 5, []string{"put 5"}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			u := &told{fails: tt.fails}
@@ -164,7 +164,7 @@ func TestWritersThatEnd(t *testing.T) {
 			if n, err := w.Write([]byte("more")); n != 0 || !errors.Is(err, errTold) {
 				t.Errorf("%s, more: %d, %v", name, n, err)
 			}
-			if diff := cmp.Diff(tt.want, u.notes); diff != "" {
+			if diff := cmp.Diff(tt.want, u.notes()); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", name, diff)
 			}
 			if begun := len(tt.want) > 2; begun && u.drop != 10*time.Second {
@@ -209,8 +209,8 @@ func TestWritersThatEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 			begun := time.Now()
-			if err := end(w, cancel); fault.CodeOf(err) != fault.Canceled || time.Since(begun) > time.Second || u.notes[len(u.notes)-1] != "drop" || u.drop != 10*time.Second {
-				t.Errorf("%s: %v after %v, %q", name, err, time.Since(begun), u.notes)
+			if err := end(w, cancel); fault.CodeOf(err) != fault.Canceled || time.Since(begun) > time.Second || !strings.HasSuffix(strings.Join(u.notes(), " "), " drop") || u.drop != 10*time.Second {
+				t.Errorf("%s: %v after %v, %q", name, err, time.Since(begun), u.notes())
 			}
 			if _, err := w.Write([]byte("x")); fault.CodeOf(err) != fault.Canceled {
 				t.Errorf("%s, more: %v", name, err)
@@ -221,8 +221,8 @@ func TestWritersThatEnd(t *testing.T) {
 		w := wire.NewWriter(t.Context(), "op", "key", u, wire.Parts{Size: 10})
 		_, _ = w.Write(make([]byte, 5))
 		w.Abort()
-		if len(u.notes) != 0 {
-			t.Errorf("aborted: %q", u.notes)
+		if len(u.notes()) != 0 {
+			t.Errorf("aborted: %q", u.notes())
 		}
 		if _, err := w.Write(nil); fault.CodeOf(err) != fault.Canceled {
 			t.Errorf("aborted, more: %v", err)
