@@ -199,8 +199,9 @@ func asked(service string, r *http.Request, body []byte) (*ask, error) {
 		}
 		return &ask{"codedeploy:" + operation, "arn:aws:codedeploy:eu-west-1:" + account + ":deploymentgroup:" + doc.DeploymentID, nil}, nil
 	case "lambda":
-		name, ok := strings.CutPrefix(r.URL.Path, "/2015-03-31/functions/")
-		if name, ok = strings.CutSuffix(name, "/invocations"); ok && r.Method == http.MethodPost {
+		name, of := strings.CutPrefix(r.URL.Path, "/2015-03-31/functions/")
+		name, invoked := strings.CutSuffix(name, "/invocations")
+		if of && invoked && r.Method == http.MethodPost {
 			return &ask{"lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:" + account + ":function:" + name + ":" + r.URL.Query().Get("Qualifier"), nil}, nil
 		}
 	}
