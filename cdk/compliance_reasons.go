@@ -73,7 +73,7 @@ func acknowledgements(profile string) []Acknowledgement {
 	return slices.Concat(
 		at("AwsSolutions-IAM5", `/^Resource::\*$/`, "X-Ray and the network interfaces of a VPC have no resources to name.", "Online/FunctionRolePolicy/Resource", "Batch/FunctionRolePolicy/Resource"),
 		at("AwsSolutions-IAM5", `/^Resource::\*$/`, "X-Ray and the delivery of a state machine's log have no resources to name.", "Batch/MapRolePolicy/Resource"),
-		at("AwsSolutions-IAM5", `/^Resource::.*/[^*]*\*$/`, "Objects have no names before they are there: those below the prefix of godwit.yaml.", "Batch/FunctionRolePolicy/Resource", "Batch/MapRolePolicy/Resource"),
+		at("AwsSolutions-IAM5", `/^Resource::(<\w+\.Arn>|arn:[^:]*(::[^:]*)?:s3:::[^:]*)\/[^*]*\*$/`, "Objects have no names before they are there: those below the prefix of godwit.yaml.", "Batch/FunctionRolePolicy/Resource", "Batch/MapRolePolicy/Resource"),
 		at("AwsSolutions-IAM5", `/^Resource::.*:execution:.*:\*$/`, "Runs have no names before they are there: those of this state machine.", "Batch/MapRolePolicy/Resource"),
 		at("AwsSolutions-SF1", "", "Failures are logged. Every event of every object would be logged otherwise; a run's result files say the same.", "Batch/Map"),
 		at("AwsSolutions-APIG3", "", "Callers are asked who they are, and requests are throttled. A web ACL has a price and rules that are its owner's: associate one with the stage.", "Online/RestApi/DeploymentStage.prod/Resource"),
@@ -81,6 +81,6 @@ func acknowledgements(profile string) []Acknowledgement {
 		at("AwsSolutions-CFR1", "", "Who may call is a matter of keys and signatures, not of countries.", "Edge/Distribution/Resource"),
 		at("AwsSolutions-CFR2", "", "edgeCache.webACL in godwit.yaml takes one, whose rules and price are its owner's.", "Edge/Distribution/Resource"),
 		at("AwsSolutions-CFR3", "", "Access logs hold each request's path, which is its values; edgeCache.accessLogs in godwit.yaml writes them.", "Edge/Distribution/Resource"),
-		at("AwsSolutions-S1", "", "The bucket of access logs itself.", "Edge/AccessLogs/Resource", "Batch/AccessLogs/Resource"),
+		at("AwsSolutions-S1", "", "The bucket of access logs itself.", "Edge/AccessLogs/Resource"),
 	)
 }

@@ -66,7 +66,10 @@ func dimensions() []dimension {
 		{"cors", []choice{{"none", nil}, {"two", settings{aws + "cors": []string{"https://a.example.com", "https://b.example.com"}}}, {"all", settings{aws + "cors": []string{"*"}}}}},
 		{"throttle", []choice{{"none", nil}, {"set", settings{aws + "throttle.rate": 50, aws + "throttle.burst": 100}}}},
 		{"edge", []choice{{"none", nil}, {"open", settings{aws + "edgeCache.maxAge": "1h"}},
-			{"keyed", settings{aws + "edgeCache.maxAge": "1h", aws + "edgeCache.keyGroup": "98c6a1ff-4a0b-4c7e-9d3d-0a2b7c1d9e10"}}, {"signed", settings{aws + "edgeCache.maxAge": "1h", aws + "edgeCache.keyGroup": "98c6a1ff-4a0b-4c7e-9d3d-0a2b7c1d9e10",
+			{"keyed", settings{aws + "edgeCache.maxAge": "1h", aws + "edgeCache.keyGroup": "98c6a1ff-4a0b-4c7e-9d3d-0a2b7c1d9e10"}},
+			{"named", settings{aws + "edgeCache.maxAge": "1h", aws + "edgeCache.keyGroup": "98c6a1ff-4a0b-4c7e-9d3d-0a2b7c1d9e10",
+				aws + "edgeCache.domain": "scores.example.com", aws + "edgeCache.certificate": "arn:aws:acm:us-east-1:111122223333:certificate/12345678-1234-1234-1234-123456789012"}},
+			{"signed", settings{aws + "edgeCache.maxAge": "1h", aws + "edgeCache.keyGroup": "98c6a1ff-4a0b-4c7e-9d3d-0a2b7c1d9e10",
 				aws + "edgeCache.domain": "scores.example.com", aws + "edgeCache.certificate": "arn:aws:acm:us-east-1:111122223333:certificate/12345678-1234-1234-1234-123456789012",
 				aws + "edgeCache.webACL": "arn:aws:wafv2:us-east-1:111122223333:global/webacl/scores/12345678-1234-1234-1234-123456789012", aws + "edgeCache.accessLogs": true}}}},
 		{"path", []choice{{"none", nil}, {"models", settings{aws + "basePath": "/models"}}}},
@@ -134,6 +137,10 @@ func (r row) yaml(dims []dimension) string {
 	return strings.Join(lines, "\n")
 }
 
+// deciding are the dimensions on which others depend: two of them are changed
+// together where that is needed to make a pair valid.
+var deciding = []string{"api", "auth", "vpc", "batch", "compliance", "machines"}
+
 // pair is two choices: of dimension i the a-th, of dimension j the b-th.
 type pair struct{ i, a, j, b int }
 
@@ -151,6 +158,13 @@ func covering(dims []dimension, seed uint64, ok func(row) bool) (rows []row, cov
 		return v
 	}
 	base := make(row, len(dims))
+	// hopeless is a pair that a refusal names, whatever else is chosen.
+	hopeless := func(p pair) bool {
+		two := []string{dims[p.i].name + "=" + dims[p.i].choices[p.a].name, dims[p.j].name + "=" + dims[p.j].choices[p.b].name}
+		return slices.ContainsFunc(refusals, func(u refusal) bool {
+			return !slices.ContainsFunc(u.choices, func(c string) bool { return !slices.Contains(two, c) })
+		})
+	}
 	// witness is a valid row with the pair: the first row but for the pair,
 	// and, where these contradict something, but for one or two choices more.
 	witness := func(p pair) row {
@@ -160,6 +174,9 @@ func covering(dims []dimension, seed uint64, ok func(row) bool) (rows []row, cov
 			return r
 		}
 		free := func(i int) bool { return i != p.i && i != p.j }
+		if hopeless(p) {
+			return nil
+		}
 		for x := range dims {
 			for c := 1; free(x) && c < len(dims[x].choices); c++ {
 				one := slices.Clone(r)
@@ -171,7 +188,7 @@ func covering(dims []dimension, seed uint64, ok func(row) bool) (rows []row, cov
 		}
 		for x := range dims {
 			for y := range x {
-				if !free(x) || !free(y) {
+				if !free(x) || !free(y) || !slices.Contains(deciding, dims[x].name) || !slices.Contains(deciding, dims[y].name) {
 					continue
 				}
 				for c := 1; c < len(dims[x].choices); c++ {
