@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"godwit.dev/functions/batch"
 	"godwit.dev/internal/emulate"
 )
 
@@ -22,16 +23,16 @@ import (
 func kafka(ctx context.Context, a *addresses) error {
 	root := "http://" + a.moto
 	for _, c := range []struct {
-		mode, target, binary, spec string
+		mode, target, binary, batch, spec string
 	}{
-		{"esm", "awslambda", a.fnLambda, "targets: {awslambda: {}}\n"},
-		{"source", "knative", a.fnServer, "auth: none\ntargets: {knative: {}}\n"},
+		{"esm", "awslambda", a.fnLambda, ", deadLetter: true", "targets: {awslambda: {}}\n"},
+		{"source", "knative", a.fnServer, "", "auth: none\ntargets: {knative: {}}\n"},
 	} {
 		b := &s3{root + "/kafka-" + c.mode}
 		if err := b.create(ctx); err != nil {
 			return err
 		}
-		dir, err := function(a, "kafka-"+c.mode, fmt.Sprintf("triggers: [queue]\nbatch: {input: s3://kafka-%[1]s/rows/, output: s3://kafka-%[1]s/scores/}\n%[2]s", c.mode, c.spec))
+		dir, err := function(a, "kafka-"+c.mode, fmt.Sprintf("triggers: [queue]\nbatch: {input: s3://kafka-%[1]s/rows/, output: s3://kafka-%[1]s/scores/%[2]s}\n%[3]s", c.mode, c.batch, c.spec))
 		if err != nil {
 			return err
 		}
@@ -151,10 +152,38 @@ func consumed(ctx context.Context, a *addresses, fn *running, b bucket, mode str
 			return fmt.Errorf("want only what is bad aside, got %v", keys)
 		}
 	}
-	if keys["bad"] == 0 {
-		return fmt.Errorf("want the bad record aside, got %v", keys)
+	if err := keptAside(ctx, b, mode, keys["bad"]); err != nil {
+		return err
 	}
 	return compacted(ctx, a, fn, b, mode, url, payloads)
+}
+
+// keptAside wants the bad record in one place: with batch.deadLetter in the bucket,
+// with its payload, headers and reason, so that the partition went on at once, and
+// without where the platform puts it.
+func keptAside(ctx context.Context, b bucket, mode string, platform int) error {
+	kept, err := b.list(ctx, "scores/dead/")
+	if err != nil {
+		return err
+	}
+	if mode != "esm" {
+		if platform == 0 || len(kept) > 0 {
+			return fmt.Errorf("want the bad record with the platform, got it there %d times, and kept %q", platform, kept)
+		}
+		return nil
+	}
+	if platform > 0 || len(kept) != 1 {
+		return fmt.Errorf("want the bad record kept, got it with the platform %d times, and kept %q", platform, kept)
+	}
+	text, err := b.get(ctx, kept[0])
+	if err != nil {
+		return err
+	}
+	var d batch.DeadItem
+	if err := json.Unmarshal(text, &d); err != nil || string(d.Data) != "no request" || d.Attributes["from"] != "somebody" || d.Code != "invalid" || d.Error == "" {
+		return fmt.Errorf("want the bad record with its headers and the reason, got %s, %w", text, err)
+	}
+	return nil
 }
 
 // compacted has a topic consumed of which the broker keeps only the last record
