@@ -27,7 +27,7 @@ const (
 	narrowRows = 256
 	runBytes   = 32 << 20 // of the inputs of one run
 	blockBytes = 4 << 20  // of those of a block of several runs
-	blockRows  = 1024     // of such a block
+	blockRows  = 512      // of such a block
 	singles    = 16       // rows of a block where each is a run
 	parallel   = 2
 )
