@@ -15,7 +15,7 @@ import (
 
 // sageMakerVariants are the stacks that SageMaker's rules are held against.
 var sageMakerVariants = map[string][2]string{
-	"realtime":   {"maxInstances: 3, vpc: {subnets: [subnet-1], securityGroups: [sg-1]}", ""},
+	"realtime":   {"maxInstances: 3, vpc: {subnets: [subnet-0a1b2c3d], securityGroups: [sg-0a1b2c3d]}", ""},
 	"serverless": {"mode: serverless, kmsKey: '" + keyARN + "'", "compliance: hipaa"},
 	"async":      {"mode: async, asyncOutput: 's3://answers/m/', minInstances: 0, maxInstances: 2", "compliance: aws-solutions"},
 	"transform":  {"mode: transform", "batch: {input: 's3://rows/in/', output: 's3://scores/out/'}\ncompliance: hipaa"},
