@@ -327,6 +327,7 @@ func TestEndpoints(t *testing.T) {
 		"loopback":     {map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.7/"}, "http://127.0.0.7/", "us-east-1"},
 		"loopback, so": {map[string]string{"AWS_ENDPOINT_URL": "http://[::ffff:127.0.0.1]/"}, "http://[::ffff:127.0.0.1]/", "us-east-1"},
 		"a long one":   {map[string]string{"AWS_REGION": strings.Repeat("a", 63)}, "https://dynamodb." + strings.Repeat("a", 63) + ".amazonaws.com/", strings.Repeat("a", 63)},
+		"with digits":  {map[string]string{"AWS_REGION": "a-09z"}, "https://dynamodb.a-09z.amazonaws.com/", "a-09z"},
 		"too long":     {map[string]string{"AWS_REGION": strings.Repeat("a", 64)}, "", ""},
 		"no region":    {map[string]string{"AWS_REGION": "EU"}, "", ""},
 		"without TLS":  {map[string]string{"AWS_ENDPOINT_URL": "http://10.0.0.1/"}, "", ""},
@@ -358,7 +359,7 @@ func TestEndpoints(t *testing.T) {
 	if table := over(t, nil, nil); table.client.own != nil || table.Close() != nil {
 		t.Error("somebody else's client is taken for ours")
 	}
-	for name, want := range map[string]bool{"abc": true, "ab": false, "a.b_c-9Z": true, "a b": false, "a/b": false, strings.Repeat("a", 255): true, strings.Repeat("a", 256): false, "@@@": false, "[[[": false, "```": false, "{{{": false, ":::": false, "///": false} {
+	for name, want := range map[string]bool{"abc": true, "ab": false, "a.b_c-09Z": true, "a b": false, "a/b": false, strings.Repeat("a", 255): true, strings.Repeat("a", 256): false, "@@@": false, "[[[": false, "```": false, "{{{": false, ":::": false, "///": false} {
 		if got := validName(name); got != want {
 			t.Errorf("%q is a name: %v", name, got)
 		}

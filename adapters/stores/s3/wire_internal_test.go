@@ -410,7 +410,7 @@ func TestHints(t *testing.T) {
 	if name, text := read(nil, []byte("no XML")); name != "" || text != "" {
 		t.Errorf("read %q, %q", name, text)
 	}
-	for region, want := range map[string]bool{"eu-west-1": true, "a": true, "z9-0": true, "": false, "eu west": false, "EU": false, "a/b": false, "a.b": false, strings.Repeat("a", 63): true, strings.Repeat("a", 64): false} {
+	for region, want := range map[string]bool{"eu-west-1": true, "a": true, "z9-0": true, "": false, "eu west": false, "EU": false, "a/b": false, "a.b": false, "a:b": false, strings.Repeat("a", 63): true, strings.Repeat("a", 64): false} {
 		if got := validRegion(region); got != want {
 			t.Errorf("%q is a region: %v", region, got)
 		}
