@@ -88,13 +88,6 @@ func next[F http2.Frame](f *frameClient, begun time.Time) (got F, took time.Dura
 	return got, time.Since(begun)
 }
 
-// end is when the connection ended.
-func (f *frameClient) end(begun time.Time) time.Duration {
-	for range f.seen {
-	}
-	return time.Since(begun)
-}
-
 var (
 	restCall   = []string{":method", "GET", ":scheme", "http", ":authority", "x", ":path", "/"}
 	inferCall  = []string{":method", "POST", ":scheme", "http", ":authority", "x", ":path", "/inference.GRPCInferenceService/ModelStreamInfer", "content-type", "application/grpc", "te", "trailers"}
