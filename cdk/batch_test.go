@@ -134,6 +134,15 @@ func TestBatchOnePlaceForEach(t *testing.T) {
 					t.Errorf("want events of that bucket and prefix alone, got %s", detail)
 				}
 			}
+			outputs := tpl["Outputs"].(map[string]any)
+			for _, name := range []string{"QueueUrl", "DeadLetterQueueUrl", "InputBucket", "OutputBucket", "ScorePrefixCommand"} {
+				if outputs[name] == nil {
+					t.Errorf("want an output %s, got none", name)
+				}
+			}
+			if got := at(outputs, "InputBucketCommand"); strings.Contains(got, "--bucket lake") != tt.rule {
+				t.Errorf("want said how the bucket's events are turned on %v, got %s", tt.rule, got)
+			}
 			for id, r := range tpl["Resources"].(map[string]any) {
 				if typ := at(r, "Type"); strings.Contains(typ, "Custom") {
 					t.Errorf("want nothing of CDK's own, got %s %s", id, typ)

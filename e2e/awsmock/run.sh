@@ -45,12 +45,12 @@ targets: {awslambda: {}}
 EOT
 played made
 
-# A bucket that was there before. (With a bus of its own too, moto would put the bucket's events on both.)
+# A bucket that was there before, and a folder in it for what failed. (With a bus of its own too, moto would put the bucket's events on both.)
 stack there <<'EOT'
 name: there
 model: digits.onnx
 triggers: [objects]
-batch: {input: s3://lake/rows/, output: s3://lake/scores/, passThrough: [id], timeout: 60s}
+batch: {input: s3://lake/rows/, output: s3://lake/scores/, passThrough: [id], timeout: 60s, deadLetter: true}
 targets: {awslambda: {api: none}}
 EOT
-played there -name there -bucket lake -only object,poison,prefix
+played there -name there -bucket lake -only object,kept,prefix

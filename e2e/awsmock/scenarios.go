@@ -35,6 +35,7 @@ var scenarios = []scenario{
 	{name: "prefix", play: prefix},
 	{name: "event", play: event},
 	{name: "notification", play: notification},
+	{name: "kept", play: kept, named: true},
 	{name: "rollout", play: func(ctx context.Context, w *world) error {
 		return rollout(ctx, w, "Online", "RolloutHook", "RolloutApplication", "rollout", "hook")
 	}},
@@ -404,6 +405,26 @@ func (w *world) answered(ctx context.Context, send func(string) error) error {
 		return err
 	}
 	return w.more(ctx, len(before), 1)
+}
+
+// kept: with batch.deadLetter a bad object is done at once, and lies below the
+// output with the reason.
+func kept(ctx context.Context, w *world) error {
+	if err := w.rows.put(ctx, "rows/"+w.run+".parquet", []byte("PAR1 and no more")); err != nil {
+		return err
+	}
+	if err := w.pump.drain(ctx, w.by, 3, 0); err != nil {
+		return err
+	}
+	all, err := w.scores.list(ctx, "scores/dead/")
+	if err != nil || len(all) != 1 {
+		return errors.Join(err, fmt.Errorf("want what failed below dead/, got %v", all))
+	}
+	text, err := w.scores.get(ctx, all[0].Key)
+	if err == nil && !bytes.Contains(text, []byte(w.run+".parquet")) {
+		err = fmt.Errorf("want the object and the reason, got %s", text)
+	}
+	return err
 }
 
 // rollout: before traffic goes to a new version, CodeDeploy asks the hook, which

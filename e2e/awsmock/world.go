@@ -101,7 +101,7 @@ func (w *world) makeBucket(ctx context.Context, name string) error {
 
 // wanted says whether a scenario is to be played.
 func (w *world) wanted(s *scenario) bool {
-	return w.o.only == "" || slices.Contains(strings.Split(w.o.only, ","), s.name)
+	return w.o.only == "" && !s.named || slices.Contains(strings.Split(w.o.only, ","), s.name)
 }
 
 // localQueue has the function send to moto what it would send to SQS: that URL
@@ -158,8 +158,9 @@ func (w *world) start(ctx context.Context, f *function, role string) (*emulate.I
 
 // scenario is something that the stack is for.
 type scenario struct {
-	name string
-	play func(ctx context.Context, w *world) error
+	name  string
+	play  func(ctx context.Context, w *world) error
+	named bool // it wants another godwit.yaml, and is played only where it is named
 }
 
 // errOnlyRefused is where all came out well, and yet something was refused.
