@@ -18,6 +18,9 @@ import (
 // ReplyType is the type of the events that answers are.
 const ReplyType = "dev.godwit.answer"
 
+// recordType is the type of the events that a KafkaSource makes of records.
+const recordType = "dev.knative.kafka.event"
+
 // Options of New; nil means defaults.
 type Options struct {
 	// Path is where events are taken besides "/"; default "/events".
@@ -135,8 +138,12 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) {
 	var work []trigger.Item
 	var at []int // where of events each is
 	for i := range events {
-		if events[i].Err != nil { // what cannot be read is nobody's work
-			out[i] = trigger.Of(events[i].Err)
+		switch e := &events[i]; {
+		case e.Err != nil: // what cannot be read is nobody's work
+			out[i] = trigger.Of(e.Err)
+			continue
+		case e.Type == recordType && len(e.Data) == 0: // a tombstone: its key is gone, and nothing is to be scored
+			out[i].State = trigger.Done
 			continue
 		}
 		work, at = append(work, items[i]), append(at, i)
