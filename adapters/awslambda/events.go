@@ -388,7 +388,7 @@ func readS3Batch(d *delivery, payload []byte) error {
 		if bucket == "" || key == "" {
 			err = fault.New(fault.Invalid, "awslambda.Invoke", fmt.Sprintf("task %q", t.TaskID), "want a bucket and a key, got %q and %q", bucket, key)
 		}
-		d.add(t.TaskID, []trigger.Item{{ID: t.TaskID, Key: objectKey(o, ""), Object: o}}, err)
+		d.add(t.TaskID, []trigger.Item{{ID: t.TaskID, Key: objectKey(o, "", ""), Object: o}}, err)
 	}
 	return nil
 }
@@ -435,7 +435,7 @@ func readItems(d *delivery, payload []byte) error {
 				continue
 			}
 			item.Object = &trigger.Object{Store: "s3", Bucket: listed.Bucket, Key: listed.Key, Version: trimQuotes(listed.Etag), Size: *listed.Size}
-			item.Key, item.Data, item.ContentType = objectKey(item.Object, ""), nil, ""
+			item.Key, item.Data, item.ContentType = objectKey(item.Object, "", ""), nil, ""
 		}
 		d.add(id, []trigger.Item{item}, nil)
 	}

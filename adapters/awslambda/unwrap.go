@@ -1,6 +1,7 @@
 package awslambda
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -110,11 +111,8 @@ func objects(item trigger.Item, records []s3Record) ([]trigger.Item, error) {
 		if err != nil {
 			return nil, unreadable(fmt.Sprintf("key %q", r.S3.Object.Key), err)
 		}
-		o := &trigger.Object{Store: "s3", Bucket: r.S3.Bucket.Name, Key: key, Version: r.S3.Object.VersionID, Size: sizeOf(r.S3.Object.Size)}
-		if o.Version == "" {
-			o.Version = r.S3.Object.ETag
-		}
-		one, err := objectItem(item, o, r.S3.Object.Sequencer, r.EventTime)
+		o := &trigger.Object{Store: "s3", Bucket: r.S3.Bucket.Name, Key: key, Version: cmp.Or(r.S3.Object.ETag, r.S3.Object.VersionID), Size: sizeOf(r.S3.Object.Size)}
+		one, err := objectItem(item, o, objectKey(o, r.S3.Object.VersionID, r.S3.Object.Sequencer), r.EventTime)
 		if err != nil {
 			return nil, err
 		}
@@ -130,8 +128,8 @@ func sizeOf(n *int64) int64 {
 	return *n
 }
 
-// objectItem is item with an object for its payload.
-func objectItem(item trigger.Item, o *trigger.Object, sequencer, at string) ([]trigger.Item, error) {
+// objectItem is item with an object for its payload, and key for its own.
+func objectItem(item trigger.Item, o *trigger.Object, key, at string) ([]trigger.Item, error) {
 	if o.Bucket == "" || o.Key == "" {
 		return nil, fault.New(fault.Invalid, "awslambda.Invoke", fmt.Sprintf("item %q", item.ID), "want a bucket and a key, got %q and %q", o.Bucket, o.Key)
 	}
@@ -139,7 +137,7 @@ func objectItem(item trigger.Item, o *trigger.Object, sequencer, at string) ([]t
 		return nil, nil
 	}
 	item.Object, item.Data, item.ContentType = o, nil, ""
-	item.Key = objectKey(o, sequencer)
+	item.Key = key
 	if t, err := time.Parse(time.RFC3339, at); err == nil {
 		item.Time = t
 	}
@@ -147,9 +145,11 @@ func objectItem(item trigger.Item, o *trigger.Object, sequencer, at string) ([]t
 }
 
 // objectKey names one write of an object: two with the same bytes have the same
-// ETag, but another place in the bucket's sequence.
-func objectKey(o *trigger.Object, sequencer string) string {
-	return o.URL() + "#" + o.Version + "#" + sequencer
+// ETag, but another id of their version, if the bucket keeps versions, and
+// another place in its sequence. An object's own Version is the ETag all the
+// same, because that is what whoever reads the object sees, and names scores by.
+func objectKey(o *trigger.Object, versionID, sequencer string) string {
+	return o.URL() + "#" + cmp.Or(versionID, o.Version) + "#" + sequencer
 }
 
 // bridged is what an event of EventBridge is about: an object that a bucket
@@ -183,11 +183,8 @@ func (n *notice) bridged(item trigger.Item) ([]trigger.Item, error) {
 	if err := json.Unmarshal(n.Detail, &d); err != nil {
 		return nil, unreadable(fmt.Sprintf("detail of item %q", item.ID), err)
 	}
-	o := &trigger.Object{Store: "s3", Bucket: d.Bucket.Name, Key: d.Object.Key, Version: d.Object.VersionID, Size: sizeOf(d.Object.Size)}
-	if o.Version == "" {
-		o.Version = d.Object.ETag
-	}
-	return objectItem(item, o, d.Object.Sequencer, n.Time)
+	o := &trigger.Object{Store: "s3", Bucket: d.Bucket.Name, Key: d.Object.Key, Version: cmp.Or(d.Object.ETag, d.Object.VersionID), Size: sizeOf(d.Object.Size)}
+	return objectItem(item, o, objectKey(o, d.Object.VersionID, d.Object.Sequencer), n.Time)
 }
 
 // readS3 reads what a bucket delivers itself.
