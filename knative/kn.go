@@ -1,0 +1,108 @@
+package knative
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"godwit.dev/infra/render"
+)
+
+// KnLine is the command line of Knative's kn that makes the same Service as the
+// files of Render do, but for what KnCannot names. Each flag is on a line of its
+// own, quoted for a POSIX shell. d is one that Render takes.
+func KnLine(d *render.Deployment) string {
+	var b strings.Builder
+	b.WriteString("kn service create " + d.Spec.Name)
+	for _, f := range knFlags(d) {
+		b.WriteString(" \\\n  " + f.name)
+		if f.value != "" {
+			b.WriteString(" " + shell(f.value))
+		}
+	}
+	return b.String()
+}
+
+func knFlags(d *render.Deployment) (all []pair) {
+	t := d.Spec.Targets.Knative
+	flag := func(name, value string) { all = append(all, pair{name, value, ""}) }
+	flag("--namespace", t.Namespace)
+	flag("--image", d.Image)
+	flag("--port", fmt.Sprintf("h2c:%d", port))
+	for _, v := range variables(d) {
+		flag("--env", v.name+"="+v.value)
+	}
+	for _, s := range secrets(t) {
+		flag("--env-value-from", s.variable+"=secret:"+s.secret+":"+s.key)
+	}
+	size := "cpu=" + cpus(t.CPU) + ",memory=" + quantity(t.Memory)
+	if t.GPU > 0 {
+		size += ",nvidia.com/gpu=" + strconv.Itoa(t.GPU)
+	}
+	flag("--request", size)
+	flag("--limit", size)
+	flag("--concurrency-limit", strconv.Itoa(t.Concurrency))
+	flag("--timeout", strconv.Itoa(seconds(t.Timeout)))
+	flag("--label-service", "app.kubernetes.io/name="+d.Spec.Name)
+	for _, l := range podLabels(d) {
+		flag("--label-revision", l.name+"="+l.value)
+	}
+	if t.Visibility == "cluster-local" {
+		flag("--cluster-local", "")
+	}
+	for _, a := range serviceAnnotations(t) {
+		flag("--annotation-service", a.name+"="+a.value)
+	}
+	for _, a := range revisionAnnotations(t) {
+		flag("--annotation-revision", a.name+"="+a.value)
+	}
+	for _, k := range slices.Sorted(maps.Keys(t.NodeSelector)) {
+		flag("--node-selector", k+"="+t.NodeSelector[k])
+	}
+	if t.ServiceAccount != "" {
+		flag("--service-account", t.ServiceAccount)
+	}
+	flag("--probe-readiness", fmt.Sprintf("http::%d:%s", port, ready))
+	flag("--probe-liveness", fmt.Sprintf("http::%d:%s", port, live))
+	flag("--probe-liveness-opts", fmt.Sprintf("initialdelayseconds=%d,periodseconds=%d,timeoutseconds=%d,failurethreshold=%d",
+		seconds(t.ProgressDeadline), livePeriod, liveTimeout, liveFailures))
+	flag("--security-context", "strict")
+	flag("--user", strconv.Itoa(user))
+	flag("--volume", "tmp=ed:tmp")
+	flag("--mount", "/tmp=tmp")
+	if t.ModelClaim != "" {
+		flag("--volume", "models=pvc:"+t.ModelClaim)
+		flag("--mount", modelsAt+"=models")
+	}
+	return all
+}
+
+// KnCannot is what the files of Render say and no flag of kn does: paths in the
+// Service.
+func KnCannot(d *render.Deployment) []string {
+	t := d.Spec.Targets.Knative
+	all := []string{
+		"spec.template.spec.automountServiceAccountToken",
+		"spec.template.spec.containers[0].securityContext.readOnlyRootFilesystem",
+	}
+	if t.RuntimeClass != "" {
+		all = append(all, "spec.template.spec.runtimeClassName")
+	}
+	if t.ModelClaim != "" {
+		all = append(all, "spec.template.spec.containers[0].volumeMounts[1].readOnly", "spec.template.spec.volumes[1].persistentVolumeClaim.readOnly")
+	}
+	return all
+}
+
+var bare = regexp.MustCompile(`^[A-Za-z0-9_.,:/=@+-]+$`)
+
+// shell quotes s for a POSIX shell.
+func shell(s string) string {
+	if bare.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

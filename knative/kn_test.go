@@ -1,0 +1,202 @@
+package knative_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"godwit.dev/infra/render"
+	"godwit.dev/knative"
+)
+
+// words parts a line as a POSIX shell does, of which single quotes and escapes
+// outside of them are used.
+func words(t testing.TB, line string) (all []string) {
+	t.Helper()
+	var b strings.Builder
+	quoted, any := false, false
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '\'':
+			quoted, any = !quoted, true
+		case quoted:
+			b.WriteByte(c)
+		case c == '\\' && i+1 < len(line):
+			if i++; line[i] != '\n' {
+				b.WriteByte(line[i])
+				any = true
+			}
+		case c == ' ' || c == '\n':
+			if any {
+				all = append(all, b.String())
+			}
+			b.Reset()
+			any = false
+		case strings.IndexByte("$`\"*?[]{}()<>|&;#~!", c) >= 0:
+			t.Fatalf("%q is not quoted in %s", c, line)
+		default:
+			b.WriteByte(c)
+			any = true
+		}
+	}
+	if quoted {
+		t.Fatalf("a quote is open in %s", line)
+	}
+	if any {
+		all = append(all, b.String())
+	}
+	return all
+}
+
+// knService is the Service that kn makes of the line, read from kn's own
+// reference: what each flag sets.
+func knService(t testing.TB, d *render.Deployment) map[string]any {
+	t.Helper()
+	w := words(t, knative.KnLine(d))
+	if strings.Join(w[:3], " ") != "kn service create" {
+		t.Fatalf("line %q", w)
+	}
+	type object = map[string]any
+	labels, annotations := object{}, object{}
+	podLabels, podAnnotations := object{}, object{}
+	limits, requests := object{}, object{}
+	container := object{"resources": object{"limits": limits, "requests": requests}}
+	pod := object{"containers": []any{container}}
+	meta := object{"name": w[3], "labels": labels}
+	var env, mounts, volumes []any
+	for i := 4; i < len(w); i++ {
+		flag := w[i]
+		if flag == "--cluster-local" {
+			labels["networking.knative.dev/visibility"] = "cluster-local"
+			continue
+		}
+		i++
+		if i == len(w) {
+			t.Fatalf("%s has no value", flag)
+		}
+		v := w[i]
+		name, to, _ := strings.Cut(v, "=")
+		probe := func() object {
+			p := strings.SplitN(v, ":", 4)
+			if len(p) != 4 || p[0] != "http" || p[1] != "" {
+				t.Fatalf("probe %q", v)
+			}
+			return object{"httpGet": object{"port": number(t, p[2]), "path": p[3]}}
+		}
+		sizes := func(into object) {
+			for one := range strings.SplitSeq(v, ",") {
+				name, to, _ := strings.Cut(one, "=")
+				into[name] = to
+			}
+		}
+		switch flag {
+		case "--namespace":
+			meta["namespace"] = v
+		case "--image":
+			container["image"] = v
+		case "--port":
+			name, at, _ := strings.Cut(v, ":")
+			container["ports"] = []any{object{"name": name, "containerPort": number(t, at)}}
+		case "--env":
+			env = append(env, object{"name": name, "value": to})
+		case "--env-value-from":
+			p := strings.Split(to, ":")
+			if len(p) != 3 || p[0] != "secret" {
+				t.Fatalf("from %q", to)
+			}
+			env = append(env, object{"name": name, "valueFrom": object{"secretKeyRef": object{"name": p[1], "key": p[2]}}})
+		case "--request":
+			sizes(requests)
+		case "--limit":
+			sizes(limits)
+		case "--concurrency-limit":
+			pod["containerConcurrency"] = number(t, v)
+		case "--timeout":
+			pod["timeoutSeconds"] = number(t, v)
+		case "--label-service":
+			labels[name] = to
+		case "--label-revision":
+			podLabels[name] = to
+		case "--annotation-service":
+			annotations[name] = to
+		case "--annotation-revision":
+			podAnnotations[name] = to
+		case "--node-selector":
+			if pod["nodeSelector"] == nil {
+				pod["nodeSelector"] = object{}
+			}
+			pod["nodeSelector"].(object)[name] = to
+		case "--service-account":
+			pod["serviceAccountName"] = v
+		case "--probe-readiness":
+			container["readinessProbe"] = probe()
+		case "--probe-liveness":
+			container["livenessProbe"] = probe()
+		case "--probe-liveness-opts":
+			for one := range strings.SplitSeq(v, ",") {
+				name, to, _ := strings.Cut(one, "=")
+				key := map[string]string{"initialdelayseconds": "initialDelaySeconds", "periodseconds": "periodSeconds", "timeoutseconds": "timeoutSeconds", "failurethreshold": "failureThreshold"}[name]
+				container["livenessProbe"].(object)[key] = number(t, to)
+			}
+		case "--security-context":
+			if v != "strict" {
+				t.Fatalf("security context %q", v)
+			}
+			container["securityContext"] = object{"runAsNonRoot": true, "allowPrivilegeEscalation": false,
+				"capabilities": object{"drop": []any{"ALL"}}, "seccompProfile": object{"type": "RuntimeDefault"}}
+		case "--user":
+			container["securityContext"].(object)["runAsUser"] = number(t, v)
+		case "--volume":
+			if kind, of, _ := strings.Cut(to, ":"); kind == "ed" {
+				volumes = append(volumes, object{"name": name, "emptyDir": object{}})
+			} else if kind == "pvc" {
+				volumes = append(volumes, object{"name": name, "persistentVolumeClaim": object{"claimName": of}})
+			} else {
+				t.Fatalf("volume %q", v)
+			}
+		case "--mount":
+			mounts = append(mounts, object{"name": to, "mountPath": name})
+		default:
+			t.Fatalf("unknown flag %q", flag)
+		}
+	}
+	container["env"], container["volumeMounts"], pod["volumes"] = env, mounts, volumes
+	if len(annotations) > 0 {
+		meta["annotations"] = annotations
+	}
+	return object{"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": meta,
+		"spec": object{"template": object{"metadata": object{"labels": podLabels, "annotations": podAnnotations}, "spec": pod}}}
+}
+
+func number(t testing.TB, s string) any {
+	t.Helper()
+	return decoded(t, s)
+}
+
+// The line and the files make the same Service, key by key, but for what kn is
+// said not to have a flag for; and that is really there.
+func TestKnLineEqualsTheFiles(t *testing.T) {
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			d := deployment(t, text(t, v.name, v.yaml))
+			want := applied(t, d)
+			for _, path := range knative.KnCannot(d) {
+				steps := strings.Split(strings.NewReplacer("[", ".", "]", "").Replace(path), ".")
+				last := len(steps) - 1
+				at, ok := within(any(want), steps[:last]...).(map[string]any)
+				if _, there := at[steps[last]]; !ok || !there {
+					t.Errorf("%s is not in the files", path)
+					continue
+				}
+				delete(at, steps[last])
+			}
+			if diff := cmp.Diff(want, knService(t, d)); diff != "" {
+				t.Errorf("(-files +kn):\n%s", diff)
+			}
+			if readme := files(t, d)["README.md"]; !strings.Contains(readme, strings.ReplaceAll(knative.KnLine(d), "\n", "\n    ")) {
+				t.Error("the line is not in the README")
+			}
+		})
+	}
+}

@@ -1,0 +1,397 @@
+package knative_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+
+	"godwit.dev/infra/render"
+	"godwit.dev/infra/spec"
+	"godwit.dev/internal/golden"
+	"godwit.dev/knative"
+	"godwit.dev/runtime/fault"
+)
+
+const digest = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+// deployment is what text, a godwit.yaml, becomes.
+func deployment(t testing.TB, text string) *render.Deployment {
+	t.Helper()
+	s, err := spec.Parse(spec.FileName, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := s.Models[0].Name
+	return &render.Deployment{
+		Spec: s, Image: "registry.example.com/acme/" + s.Name + "@" + digest, Digest: digest, ModelBytes: 1 << 20,
+		Request: &render.Request{Model: name, Path: "requests/" + name + "/1.json"},
+	}
+}
+
+// on is the same of a target's keys, for callers that nobody checks.
+func on(t testing.TB, keys string) *render.Deployment {
+	t.Helper()
+	return deployment(t, "model: m.onnx\nauth: none\ntargets: {knative: {"+keys+"}}\n")
+}
+
+func files(t testing.TB, d *render.Deployment) map[string]string {
+	t.Helper()
+	all, err := knative.Render(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byPath := map[string]string{}
+	for _, f := range all {
+		byPath[f.Path] = string(f.Data)
+	}
+	return byPath
+}
+
+func decoded(t testing.TB, text string) (v any) {
+	t.Helper()
+	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	return v
+}
+
+// applied is the Service that an API server gets: base with the overlay's patch
+// and the namespace, as kustomize makes it.
+func applied(t testing.TB, d *render.Deployment) map[string]any {
+	t.Helper()
+	all := files(t, d)
+	service := decoded(t, all["base/service.yaml"]).(map[string]any)
+	if text, ok := all[knative.Overlay(d)+"/nodes.yaml"]; ok {
+		for _, op := range decoded(t, text).([]any) {
+			op := op.(map[string]any)
+			if op["op"] != "add" {
+				t.Fatalf("operation %v", op)
+			}
+			steps := strings.Split(op["path"].(string), "/")[1:]
+			var at any = service
+			for _, s := range steps[:len(steps)-1] {
+				at = within(at, s)
+			}
+			at.(map[string]any)[strings.NewReplacer("~1", "/", "~0", "~").Replace(steps[len(steps)-1])] = op["value"]
+		}
+	}
+	base := decoded(t, all["base/kustomization.yaml"]).(map[string]any)
+	service["metadata"].(map[string]any)["namespace"] = base["namespace"]
+	return service
+}
+
+// within follows path: keys, and indices of lists.
+func within(v any, path ...string) any {
+	for _, p := range path {
+		switch at := v.(type) {
+		case map[string]any:
+			v = at[p]
+		case []any:
+			i, err := strconv.Atoi(p)
+			if err != nil || i >= len(at) {
+				return nil
+			}
+			v = at[i]
+		default:
+			return nil
+		}
+	}
+	return v
+}
+
+// variants are what has golden files: the examples, and each larger choice once.
+var variants = []struct{ name, yaml string }{
+	{"digits", ""},
+	{"penguins", ""},
+	{"gpu", `model: resnet.onnx
+auth: {jwt: {issuer: https://issuer.example.com/, audience: [models]}}
+targets: {knative: {gpu: 1, cpu: 4, memory: 16GiB, concurrency: 8, targetUtilization: 90%, maxScale: 4, scaleToZeroPodRetention: 10m, nodeSelector: {cloud.google.com/gke-accelerator: nvidia-l4}, runtimeClass: nvidia}}
+`},
+	{"everything", `model: fraud.onnx
+auth: key
+targets:
+  knative:
+    namespace: scoring
+    cpu: 500m
+    memory: 768MiB
+    minScale: 2
+    maxScale: 40
+    initialScale: 3
+    activationScale: 4
+    concurrency: 20
+    metric: rps
+    target: 150.5
+    targetUtilization: 80%
+    window: 30s
+    panicWindow: 20%
+    panicThreshold: 150%
+    scaleDownDelay: 2m
+    scaleToZeroPodRetention: 1m
+    timeout: 1m
+    progressDeadline: 5m
+    rolloutDuration: 6m
+    visibility: cluster-local
+    nodeSelector: {disktype: ssd}
+    runtimeClass: gvisor
+    serviceAccount: scorer
+    modelClaim: fraud-models
+    env: {LEVEL: 'a "word", $(NAME) and: #'}
+    secrets: {GODWIT_API_KEYS: fraud/keys, TOKEN: token}
+`},
+	{"hpa", "model: m.onnx\nauth: none\ntargets: {knative: {class: hpa, metric: memory, target: 700, minScale: 1, maxScale: 0, mesh: linkerd}}\n"},
+}
+
+func text(t testing.TB, name, yaml string) string {
+	t.Helper()
+	if yaml != "" {
+		return yaml
+	}
+	b, err := os.ReadFile(filepath.Join("..", "examples", name, spec.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestGolden(t *testing.T) {
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			all, err := knative.Render(deployment(t, text(t, v.name, v.yaml)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range all {
+				golden.Check(t, "golden/"+v.name+"/"+f.Path, f.Data)
+			}
+			var there []string
+			root := filepath.Join("testdata", "golden", v.name)
+			err = filepath.WalkDir(root, func(path string, e os.DirEntry, err error) error {
+				if err == nil && !e.IsDir() {
+					rel, _ := filepath.Rel(root, path)
+					there = append(there, filepath.ToSlash(rel))
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var made []string
+			for _, f := range all {
+				made = append(made, f.Path)
+			}
+			if diff := cmp.Diff(there, made); diff != "" {
+				t.Errorf("files (-golden +rendered):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What no update of golden files can bless.
+func TestEveryServiceIsSafe(t *testing.T) {
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			d := deployment(t, text(t, v.name, v.yaml))
+			pod := within(applied(t, d), "spec", "template", "spec")
+			c := within(pod, "containers", "0")
+			if n := len(within(pod, "containers").([]any)); n != 1 {
+				t.Errorf("%d containers", n)
+			}
+			if diff := cmp.Diff(map[string]any{
+				"runAsNonRoot": true, "runAsUser": uint64(65532), "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+				"capabilities": map[string]any{"drop": []any{"ALL"}}, "seccompProfile": map[string]any{"type": "RuntimeDefault"},
+			}, within(c, "securityContext")); diff != "" {
+				t.Errorf("security (-want +got):\n%s", diff)
+			}
+			for _, want := range []struct {
+				path  string
+				value any
+			}{
+				{"image", d.Image}, {"readinessProbe.httpGet.path", "/v2/health/ready"}, {"livenessProbe.httpGet.path", "/v2/health/live"},
+				{"env.0.name", "GODWIT_TARGET"}, {"env.0.value", "knative"}, {"volumeMounts.0.mountPath", "/tmp"},
+			} {
+				if got := within(c, strings.Split(want.path, ".")...); got != want.value {
+					t.Errorf("%s: got %v, want %v", want.path, got, want.value)
+				}
+			}
+			if diff := cmp.Diff(within(c, "resources", "limits"), within(c, "resources", "requests")); diff != "" {
+				t.Errorf("resources (-limits +requests):\n%s", diff)
+			}
+			if within(pod, "automountServiceAccountToken") != false || within(pod, "hostNetwork") != nil {
+				t.Errorf("pod %v", pod)
+			}
+		})
+	}
+}
+
+// Every key of the target arrives at a place in the Service, or has a reason not to.
+func TestEveryKeyArrives(t *testing.T) {
+	revision := "spec.template.metadata.annotations|autoscaling.knative.dev/"
+	pod, container := "spec.template.spec.", "spec.template.spec.containers.0."
+	tests := []struct {
+		field, keys, path string
+		want              any
+	}{
+		{"Namespace", "namespace: a", "metadata.namespace", "a"},
+		{"CPU", "cpu: 1.5", container + "resources.limits.cpu", "1500m"},
+		{"CPU", "cpu: 3", container + "resources.requests.cpu", "3"},
+		{"Memory", "memory: 3GiB", container + "resources.limits.memory", "3Gi"},
+		{"Memory", "memory: 1500MB", container + "resources.limits.memory", "1500000000"},
+		{"GPU", "gpu: 2", container + "resources.limits|nvidia.com/gpu", "2"},
+		{"MinScale", "minScale: 2", revision + "min-scale", "2"},
+		{"MinScale", "", revision + "min-scale", "0"},
+		{"MaxScale", "maxScale: 7", revision + "max-scale", "7"},
+		{"MaxScale", "maxScale: 0", revision + "max-scale", "0"},
+		{"InitialScale", "initialScale: 2", revision + "initial-scale", "2"},
+		{"ActivationScale", "activationScale: 3", revision + "activation-scale", "3"},
+		{"Concurrency", "concurrency: 9", pod + "containerConcurrency", uint64(9)},
+		{"Concurrency", "", pod + "containerConcurrency", uint64(0)},
+		{"Class", "class: hpa", revision + "class", "hpa.autoscaling.knative.dev"},
+		{"Class", "class: hpa", revision + "min-scale", nil},
+		{"Metric", "metric: rps", revision + "metric", "rps"},
+		{"Target", "target: 0.5", revision + "target", "0.5"},
+		{"Target", "", revision + "target", nil},
+		{"TargetUtilization", "targetUtilization: 71%", revision + "target-utilization-percentage", "71"},
+		{"Window", "window: 90s", revision + "window", "90s"},
+		{"PanicWindow", "panicWindow: 11%", revision + "panic-window-percentage", "11"},
+		{"PanicThreshold", "panicThreshold: 201%", revision + "panic-threshold-percentage", "201"},
+		{"ScaleDownDelay", "scaleDownDelay: 15m", revision + "scale-down-delay", "900s"},
+		{"ScaleToZeroPodRetention", "scaleToZeroPodRetention: 1h", revision + "scale-to-zero-pod-retention-period", "3600s"},
+		{"Timeout", "timeout: 42s", pod + "timeoutSeconds", uint64(42)},
+		{"ProgressDeadline", "progressDeadline: 11m", "spec.template.metadata.annotations|serving.knative.dev/progress-deadline", "660s"},
+		{"ProgressDeadline", "progressDeadline: 11m", container + "livenessProbe.initialDelaySeconds", uint64(660)},
+		{"RolloutDuration", "rolloutDuration: 4m", "metadata.annotations|serving.knative.dev/rollout-duration", "240s"},
+		{"RolloutDuration", "", "metadata.annotations", nil},
+		{"Visibility", "visibility: cluster-local", "metadata.labels|networking.knative.dev/visibility", "cluster-local"},
+		{"Mesh", "mesh: istio", "spec.template.metadata.labels|sidecar.istio.io/inject", "true"},
+		{"Mesh", "mesh: linkerd", "spec.template.metadata.annotations|linkerd.io/inject", "enabled"},
+		{"NodeSelector", "nodeSelector: {a.b/c: d}", pod + "nodeSelector|a.b/c", "d"},
+		{"RuntimeClass", "runtimeClass: kata", pod + "runtimeClassName", "kata"},
+		{"ServiceAccount", "serviceAccount: me", pod + "serviceAccountName", "me"},
+		{"ModelClaim", "modelClaim: mine", pod + "volumes.1.persistentVolumeClaim.claimName", "mine"},
+		{"ModelClaim", "modelClaim: mine", container + "env.1.value", "/models"},
+		{"Common.Env", "env: {A: b}", container + "env.1.value", "b"},
+		{"Common.Secrets", "secrets: {A: b/c}", container + "env.1.valueFrom.secretKeyRef.key", "c"},
+		{"Common.Secrets", "secrets: {A: b}", container + "env.1.valueFrom.secretKeyRef.key", "A"},
+		{"Common.Secrets", "secrets: {A: b/c}", container + "env.1.valueFrom.secretKeyRef.name", "b"},
+	}
+	covered := map[string]bool{
+		// Read of the godwit.yaml in the image, by fn-server.
+		"Common.Provider": true, "Common.ProviderOptions": true,
+	}
+	for _, tt := range tests {
+		covered[tt.field] = true
+		t.Run(tt.field, func(t *testing.T) {
+			steps, last, both := strings.Cut(tt.path, "|")
+			path := strings.Split(steps, ".")
+			if both {
+				path = append(path, last)
+			}
+			if got := within(applied(t, on(t, tt.keys)), path...); got != tt.want {
+				t.Errorf("%s: %s: got %v (%T), want %v", tt.keys, tt.path, got, got, tt.want)
+			}
+		})
+	}
+	var fields func(prefix string, of reflect.Type)
+	fields = func(prefix string, of reflect.Type) {
+		for i := range of.NumField() {
+			f := of.Field(i)
+			if f.Anonymous {
+				fields(f.Name+".", f.Type)
+			} else if !covered[prefix+f.Name] {
+				t.Errorf("targets.knative: %s%s arrives nowhere", prefix, f.Name)
+			}
+		}
+	}
+	fields("", reflect.TypeFor[spec.Knative]())
+}
+
+func TestNetworkPolicyOnlyWithoutAMesh(t *testing.T) {
+	for mesh, want := range map[string]bool{"none": true, "istio": false, "linkerd": false, "other": false} {
+		all := files(t, on(t, "mesh: "+mesh))
+		_, there := all["base/networkpolicy.yaml"]
+		if listed := strings.Contains(all["base/kustomization.yaml"], "networkpolicy.yaml"); there != want || listed != want {
+			t.Errorf("mesh %s: there %t, listed %t, want %t", mesh, there, listed, want)
+		}
+	}
+	policy := decoded(t, files(t, on(t, ""))["base/networkpolicy.yaml"])
+	for _, p := range within(policy, "spec", "ingress", "0", "ports").([]any) {
+		if within(p, "port") == uint64(8080) {
+			t.Error("the function's own port is open")
+		}
+	}
+}
+
+func TestTextsStayInTheirPlaces(t *testing.T) {
+	for _, nasty := range []string{
+		`"`, `'`, `\`, "a\nb: c", "a: b # c", "- x", "{{ .Values.x }}", "$(HOME)", "$$", "$HOME `id` $'x'", "true", "null", "0x10", "1e3", "~", "", " a ",
+		"\t\x00\x7f\u0085\u2028\ufeff", "é\U0001F986", "---\nkind: Secret", "*a", "&a", "!!b", "%", "@", "|", ">-", "yes", "012", "2026-01-02", "'; rm -rf /; '",
+	} {
+		d := on(t, "env: {A: b}, secrets: {S: t/u}")
+		d.Spec.Targets.Knative.Env["A"] = nasty
+		service := applied(t, d)
+		want := nasty
+		if strings.Contains(nasty, "$(") || strings.Contains(nasty, "$$") {
+			want = strings.ReplaceAll(nasty, "$", "$$") // Kubernetes makes one of two
+		}
+		env := within(service, "spec", "template", "spec", "containers", "0", "env").([]any)
+		if got := within(env[1], "value"); len(env) != 3 || got != want {
+			t.Errorf("%q: got %d variables, %#v", nasty, len(env), got)
+		}
+		if got := knService(t, d); !cmp.Equal(within(got, "spec", "template", "spec", "containers", "0", "env"), any(env)) {
+			t.Errorf("%q: kn says %v", nasty, within(got, "spec", "template", "spec", "containers", "0", "env"))
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	const none = "model: m.onnx\nauth: none\n"
+	tests := []struct {
+		name, yaml string
+		change     func(*render.Deployment)
+		code       fault.Code
+		want, hint string
+	}{
+		{"a tag", none, func(d *render.Deployment) { d.Image = "ghcr.io/acme/m:latest" }, fault.BadConfig, `by its digest, REPOSITORY@sha256:…, got "ghcr.io/acme/m:latest"`, "godwit package DIR --target knative --push"},
+		{"no image", none, func(d *render.Deployment) { d.Image = "" }, fault.BadConfig, "by its digest", "--push"},
+		{"an image that ends a line", none, func(d *render.Deployment) { d.Image = "a\nb@" + digest }, fault.BadConfig, "by its digest", ""},
+		{"no target", none + "targets: {cloudrun: {}}", nil, fault.BadConfig, "want a target knative", ""},
+		{"platform without a mesh", "model: m.onnx\n", nil, fault.BadConfig, "Knative checks nobody", spec.NoMeshHint},
+		{"keys from nowhere", "model: m.onnx\nauth: key\n", nil, fault.BadConfig, "targets.knative.secrets: want GODWIT_API_KEYS", "secrets: {GODWIT_API_KEYS: NAME/KEY}"},
+		{"keys in a file", "model: m.onnx\nauth: {key: {file: /run/keys}}\n", nil, fault.Unsupported, `the file "/run/keys"`, "GODWIT_API_KEYS"},
+		{"memory of the models alone", none, func(d *render.Deployment) { d.ModelBytes = 1 << 30 }, fault.BadConfig, "targets.knative.memory: want more than the 1GiB of the models, got 1GiB", "doctor"},
+		{"triggers", none + "triggers: [events]\nbatch: {input: a/, output: b/}\n", nil, fault.Unsupported, "got events", "docs/knative.md"},
+		{"a namespace with a dot", none + "targets: {knative: {namespace: a.b}}", nil, fault.BadConfig, `namespace: want at most 63`, ""},
+		{"a long namespace", none + "targets: {knative: {namespace: " + strings.Repeat("a", 64) + "}}", nil, fault.BadConfig, "namespace", ""},
+		{"two dots", none + "targets: {knative: {serviceAccount: a..b}}", nil, fault.BadConfig, `serviceAccount: want parts`, ""},
+		{"a dash before a dot", none + "targets: {knative: {runtimeClass: a-.b}}", nil, fault.BadConfig, "runtimeClass", ""},
+		{"a claim", none + "targets: {knative: {modelClaim: a..b}}", nil, fault.BadConfig, "modelClaim", ""},
+		{"a label with two slashes", none + "targets: {knative: {nodeSelector: {a/b/c: d}}}", nil, fault.BadConfig, `got "a/b/c"`, ""},
+		{"a label's value with a slash", none + "targets: {knative: {nodeSelector: {a: b/c}}}", nil, fault.BadConfig, `nodeSelector.a: want at most 63`, ""},
+		{"a label's long value", none + "targets: {knative: {nodeSelector: {a: " + strings.Repeat("b", 64) + "}}}", nil, fault.BadConfig, "nodeSelector.a", ""},
+		{"a Secret's upper case", none + "targets: {knative: {secrets: {A: Name}}}", nil, fault.BadConfig, `secrets.A: want a Secret as NAME or NAME/KEY, got "Name"`, "kubectl create secret"},
+		{"an ARN", none + "targets: {knative: {secrets: {A: 'arn:aws:secretsmanager:eu:1:secret:x'}}}", nil, fault.BadConfig, "secrets.A", ""},
+		{"a key with a slash", none + "targets: {knative: {secrets: {A: a/b/c}}}", nil, fault.BadConfig, "secrets.A", ""},
+		{"more at first than at most", none + "targets: {knative: {initialScale: 11}}", nil, fault.BadConfig, "initialScale: want at most maxScale 10, got 11", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if !strings.Contains(tt.yaml, "targets:") {
+				tt.yaml += "targets: {knative: {}}\n"
+			}
+			d := deployment(t, tt.yaml)
+			if tt.change != nil {
+				tt.change(d)
+			}
+			got, err := knative.Render(d)
+			if fault.CodeOf(err) != tt.code || got != nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(fault.HintOf(err), tt.hint) {
+				t.Errorf("got %v, %v (hint %q), want %v with %q", got, err, fault.HintOf(err), tt.code, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,111 @@
+// Package knative renders a function for Knative Serving: a kustomize base, an
+// overlay for the nodes that it runs on, and a README with the line of kn that
+// says the same.
+//
+// It is pure: what it knows is in the Deployment. Nothing of Godwit is needed
+// to apply what it writes.
+package knative
+
+import (
+	"fmt"
+	"strings"
+
+	"godwit.dev/infra/render"
+)
+
+// Mark is how base/kustomization.yaml begins, by which a folder is known as
+// one that Render made.
+const Mark = "# Rendered by godwit from godwit.yaml"
+
+// Render is all the files of d, sorted by path: base/service.yaml,
+// base/kustomization.yaml, base/networkpolicy.yaml unless there is a mesh,
+// overlays/cpu or overlays/gpu, and README.md. The base runs on every cluster
+// with Knative, unless it mounts models; the overlay has what the nodes are
+// chosen by.
+//
+// Errors: BadConfig for what cannot run as godwit.yaml says, with what to do;
+// Unsupported for what is not rendered.
+func Render(d *render.Deployment) ([]render.File, error) {
+	if err := check(d); err != nil {
+		return nil, err
+	}
+	base := list{"service.yaml"}
+	files := []render.File{{Path: "base/service.yaml", Data: document(service(d))}}
+	if d.Spec.Targets.Knative.Mesh == "none" {
+		base = append(base, "networkpolicy.yaml")
+		files = append(files, render.File{Path: "base/networkpolicy.yaml", Data: document(networkPolicy(d))})
+	}
+	root := mapping{
+		{"apiVersion", "kustomize.config.k8s.io/v1beta1", Mark + ", for package " + d.Digest + ".\nChange godwit.yaml and render again rather than these files."},
+		{"kind", "Kustomization", ""},
+		{"namespace", d.Spec.Targets.Knative.Namespace, ""},
+		{"resources", base, ""},
+	}
+	root[0].note = strings.TrimPrefix(root[0].note, "# ") // the writer has one of its own
+	files = append(files, render.File{Path: "base/kustomization.yaml", Data: document(root)})
+	files = append(files, overlay(d)...)
+	files = append(files, render.File{Path: "README.md", Data: readme(d)})
+	render.Sort(files)
+	return files, nil
+}
+
+// Overlay is the folder to apply: overlays/cpu or overlays/gpu.
+func Overlay(d *render.Deployment) string {
+	if d.Spec.Targets.Knative.GPU > 0 {
+		return "overlays/gpu"
+	}
+	return "overlays/cpu"
+}
+
+// overlay is what chooses the nodes.
+func overlay(d *render.Deployment) []render.File {
+	m := mapping{
+		{"apiVersion", "kustomize.config.k8s.io/v1beta1", ""},
+		{"kind", "Kustomization", ""},
+		{"resources", list{"../../base"}, ""},
+	}
+	dir := Overlay(d)
+	ops := placement(d)
+	if len(ops) == 0 {
+		return []render.File{{Path: dir + "/kustomization.yaml", Data: document(m)}}
+	}
+	m.add("patches", list{mapping{
+		{"path", "nodes.yaml", "By JSON patch, as kustomize does not know how to merge the containers of a Knative Service."},
+		{"target", mapping{{"kind", "Service", ""}, {"name", d.Spec.Name, ""}}, ""},
+	}})
+	var b strings.Builder
+	ops.write(&b, "")
+	return []render.File{
+		{Path: dir + "/kustomization.yaml", Data: document(m)},
+		{Path: dir + "/nodes.yaml", Data: []byte(b.String())},
+	}
+}
+
+// placement is the overlay's patch of the Service; empty where every node will do.
+func placement(d *render.Deployment) (ops list) {
+	t := d.Spec.Targets.Knative
+	add := func(path string, value any, note string) {
+		ops = append(ops, mapping{{"op", "add", note}, {"path", path, ""}, {"value", value, ""}})
+	}
+	if t.GPU > 0 {
+		const why = "Only whole GPUs can be asked for, and a request is always equal to its limit."
+		add("/spec/template/spec/containers/0/resources/requests/nvidia.com~1gpu", fmt.Sprint(t.GPU), why)
+		add("/spec/template/spec/containers/0/resources/limits/nvidia.com~1gpu", fmt.Sprint(t.GPU), "")
+	}
+	if len(t.NodeSelector) > 0 {
+		add("/spec/template/spec/nodeSelector", texts(t.NodeSelector), needs("kubernetes.podspec-nodeselector"))
+	}
+	if t.RuntimeClass != "" {
+		add("/spec/template/spec/runtimeClassName", t.RuntimeClass, needs("kubernetes.podspec-runtimeclassname"))
+	}
+	return ops
+}
+
+// needs is the comment beside what a cluster refuses as it comes.
+func needs(flags ...string) string {
+	set := make([]string, len(flags))
+	for i, f := range flags {
+		set[i] = f + ": enabled"
+	}
+	return "Needs " + strings.Join(set, " and ") + " in the ConfigMap\nconfig-features of the namespace knative-serving."
+}
