@@ -282,6 +282,17 @@ func TestLinesOfRequests(t *testing.T) {
 	if len(l.buf) > readAhead {
 		t.Errorf("%d bytes of a body are kept", len(l.buf))
 	}
+	l = &lines{} // behind what net/http has answered by itself
+	l.read([]byte("\r\n" + chunked[:strings.Index(chunked, "\r\n\r\n")+4]))
+	if err := l.check(requests[chunked]); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		l.read(make([]byte, readAhead))
+	}
+	if len(l.buf) > readAhead {
+		t.Errorf("%d bytes of a body are kept", len(l.buf))
+	}
 	l = &lines{}
 	l.read([]byte("POST /b HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n"))
 	if err := l.check(&http.Request{Method: "POST", RequestURI: "/b", ContentLength: 1_000_000}); err != nil {
