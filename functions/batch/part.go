@@ -93,16 +93,23 @@ func (w *worker) flow(ctx context.Context, cancel context.CancelCauseFunc, r row
 	})
 	for range w.t.runs {
 		all.Go(func() {
-			for s := range work {
-				select {
-				case w.t.asking <- struct{}{}:
-					if s.err == nil && ctx.Err() == nil {
-						s.err = guarded(func() error { return s.asker.block(ctx, s) })
-					}
-					<-w.t.asking
-				case <-ctx.Done():
+			held := false
+			s, more := <-work
+			for more {
+				held = held || w.t.asking.take(ctx, o.index)
+				if held && s.err == nil && ctx.Err() == nil {
+					s.err = guarded(func() error { return s.asker.block(ctx, s) })
 				}
 				s.done <- struct{}{}
+				select {
+				case s, more = <-work:
+				default:
+					more = false
+				}
+				held = held && w.t.asking.keep(o.index, more)
+				if !more {
+					s, more = <-work
+				}
 			}
 		})
 	}

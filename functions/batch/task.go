@@ -58,15 +58,12 @@ type task struct {
 	out   store.Bucket
 	place place
 
-	model ManifestModel
-	runs  int  // of the model at a time
-	many  bool // rows may be asked for together
-	rows  int  // at most so many
-	block int  // rows that are read, run and written without another goroutine
-	// asking has a value for each block that the model is asked about: as many as
-	// it has runs, so that none waits within the model, which hands a run on for
-	// every request and not for a block.
-	asking chan struct{}
+	model  ManifestModel
+	runs   int    // of the model at a time
+	many   bool   // rows may be asked for together
+	rows   int    // at most so many
+	block  int    // rows that are read, run and written without another goroutine
+	asking asking // as many blocks at a time as the model has runs
 
 	file     *rows.File
 	plan     *rows.Plan
@@ -128,7 +125,7 @@ func (t *task) ask() error {
 	defer lease.Release()
 	t.model = ManifestModel{Name: m.Name(), Version: m.Version(), Digest: m.Digest()}
 	_, t.runs = m.Threads()
-	t.asking = make(chan struct{}, t.runs)
+	t.asking.free = t.runs
 	t.many, _ = m.Batching()
 	return nil
 }
