@@ -45,6 +45,29 @@ for example in digits penguins; do
 	echo "$example: $(stat -c %s "$example-aws"/cdk.out/*.template.json) bytes of template, $(grep -c '"Type": "AWS::' "$example-aws/cdk.out/$example.template.json") resources"
 done
 
+# SageMaker in each of its modes, and answers kept at the edge: CDK compares them with CloudFormation's schemas, and moto
+# makes of SageMaker's what it can.
+python=$(venv moto "$here/fetch/requirements.txt")
+image=123456789012.dkr.ecr.eu-central-1.amazonaws.com/digits
+digest=sha256:$(printf digits | sha256sum | cut -d' ' -f1)
+while read -r name target; do
+	cp -r "$root/examples/digits" "sage-$name" && rm -f "sage-$name/godwit.lock"
+	printf 'model: digits.onnx\nimage: %s\nbatch: {input: "s3://rows/in/", output: "s3://scores/out/"}\ntargets: {sagemaker: {%s}}\n' "$image" "$target" >"sage-$name/godwit.yaml"
+	printf 'version: 1\npackages:\n  "sagemaker": {digest: "%s", image: "%s", platforms: ["linux/amd64"]}\n' "$digest" "$image" >"sage-$name/godwit.lock"
+	"$godwit" render "sage-$name" --target sagemaker -o "sage-$name-aws" --quiet >/dev/null
+	printf '%s: ' "$name"
+	AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x "$python" "$here/render/sagemaker.py" "sage-$name-aws/cdk.out/digits-sagemaker.template.json" "$image@$digest" </dev/null 2>said || { cat said >&2 && exit 1; }
+done <<'EOT'
+realtime maxInstances: 3, kmsKey: "arn:aws:kms:eu-central-1:123456789012:key/12345678-1234-1234-1234-123456789012"
+serverless mode: serverless
+async mode: async, asyncOutput: "s3://answers/digits/", minInstances: 0, maxInstances: 2
+transform mode: transform
+EOT
+cp -r "$root/examples/digits" edge && rm -f edge/godwit.lock
+sed -i 's/^targets:.*/targets: {awslambda: {api: url, edgeCache: {maxAge: 1h, keyGroup: 98c6a1ff-4a0b-4c7e-9d3d-0a2b7c1d9e10, accessLogs: true}}}/' edge/godwit.yaml
+"$godwit" render edge --target awslambda --package "$(ls digits-aws/cdk.out/asset.*.zip)" -o edge-aws --quiet >/dev/null
+grep -q AWS::CloudFront::Distribution edge-aws/cdk.out/digits.template.json
+
 # What cannot be made says why.
 sed -i 's/^targets:.*/auth: none\ntargets: {awslambda: {api: url, secrets: {A: "a:b:c"}}}/' digits/godwit.yaml
 if "$godwit" render digits --target awslambda -o no 2>said; then echo "want it refused" >&2 && exit 1; else code=$?; fi
