@@ -323,7 +323,7 @@ var brokens = []broken{
 // is put into a template which has none.
 func TestRulesSeeWhatIsBroken(t *testing.T) {
 	whole := map[string]*document{}
-	tried := map[string]bool{}
+	tried, ran := map[string]bool{}, 0
 	for _, b := range brokens {
 		t.Run(b.name, func(t *testing.T) {
 			if whole[b.variant] == nil {
@@ -339,10 +339,11 @@ func TestRulesSeeWhatIsBroken(t *testing.T) {
 				t.Errorf("want rule %s to see it, got nothing new", b.rule)
 			}
 			tried[b.rule] = true
+			ran++
 		})
 	}
 	for _, r := range rules {
-		if !tried[r.name] {
+		if !tried[r.name] && ran == len(brokens) { // with -run, some
 			t.Errorf("want rule %s broken once, got no such case", r.name)
 		}
 	}
