@@ -26,6 +26,18 @@ func KnLine(d *render.Deployment) string {
 	return b.String()
 }
 
+// knScaling are the annotations that kn has flags for. Its flag for the target
+// takes whole numbers only.
+var knScaling = map[string]string{
+	"autoscaling.knative.dev/metric":                        "--scale-metric",
+	"autoscaling.knative.dev/target-utilization-percentage": "--scale-utilization",
+	"autoscaling.knative.dev/min-scale":                     "--scale-min",
+	"autoscaling.knative.dev/max-scale":                     "--scale-max",
+	"autoscaling.knative.dev/initial-scale":                 "--scale-init",
+	"autoscaling.knative.dev/activation-scale":              "--scale-activation",
+	"autoscaling.knative.dev/window":                        "--scale-window",
+}
+
 func knFlags(d *render.Deployment) (all []pair) {
 	t := d.Spec.Targets.Knative
 	flag := func(name, value string) { all = append(all, pair{name, value, ""}) }
@@ -57,7 +69,11 @@ func knFlags(d *render.Deployment) (all []pair) {
 		flag("--annotation-service", a.name+"="+a.value)
 	}
 	for _, a := range revisionAnnotations(t) {
-		flag("--annotation-revision", a.name+"="+a.value)
+		if own, ok := knScaling[a.name]; ok {
+			flag(own, a.value)
+		} else {
+			flag("--annotation-revision", a.name+"="+a.value)
+		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(t.NodeSelector)) {
 		flag("--node-selector", k+"="+t.NodeSelector[k])
@@ -67,7 +83,7 @@ func knFlags(d *render.Deployment) (all []pair) {
 	}
 	flag("--probe-readiness", fmt.Sprintf("http::%d:%s", port, ready))
 	flag("--probe-liveness", fmt.Sprintf("http::%d:%s", port, live))
-	flag("--probe-liveness-opts", fmt.Sprintf("initialdelayseconds=%d,periodseconds=%d,timeoutseconds=%d,failurethreshold=%d",
+	flag("--probe-liveness-opts", fmt.Sprintf("initialDelaySeconds=%d,periodSeconds=%d,timeoutSeconds=%d,failureThreshold=%d",
 		seconds(t.ProgressDeadline), livePeriod, liveTimeout, liveFailures))
 	flag("--security-context", "strict")
 	flag("--user", strconv.Itoa(user))
@@ -75,7 +91,7 @@ func knFlags(d *render.Deployment) (all []pair) {
 	flag("--mount", "/tmp=tmp")
 	if t.ModelClaim != "" {
 		flag("--volume", "models=pvc:"+t.ModelClaim)
-		flag("--mount", modelsAt+"=models")
+		flag("--mount", modelsAt+"=models:readOnly=true")
 	}
 	return all
 }
@@ -92,7 +108,7 @@ func KnCannot(d *render.Deployment) []string {
 		all = append(all, "spec.template.spec.runtimeClassName")
 	}
 	if t.ModelClaim != "" {
-		all = append(all, "spec.template.spec.containers[0].volumeMounts[1].readOnly", "spec.template.spec.volumes[1].persistentVolumeClaim.readOnly")
+		all = append(all, "spec.template.spec.volumes[1].persistentVolumeClaim.readOnly")
 	}
 	return all
 }

@@ -122,6 +122,13 @@ func knService(t testing.TB, d *render.Deployment) map[string]any {
 			annotations[name] = to
 		case "--annotation-revision":
 			podAnnotations[name] = to
+		case "--scale-metric", "--scale-utilization", "--scale-min", "--scale-max", "--scale-init", "--scale-activation", "--scale-window":
+			of := map[string]string{"utilization": "target-utilization-percentage", "min": "min-scale", "max": "max-scale", "init": "initial-scale", "activation": "activation-scale"}
+			name := strings.TrimPrefix(flag, "--scale-")
+			if of[name] != "" {
+				name = of[name]
+			}
+			podAnnotations["autoscaling.knative.dev/"+name] = v
 		case "--node-selector":
 			if pod["nodeSelector"] == nil {
 				pod["nodeSelector"] = object{}
@@ -136,8 +143,7 @@ func knService(t testing.TB, d *render.Deployment) map[string]any {
 		case "--probe-liveness-opts":
 			for one := range strings.SplitSeq(v, ",") {
 				name, to, _ := strings.Cut(one, "=")
-				key := map[string]string{"initialdelayseconds": "initialDelaySeconds", "periodseconds": "periodSeconds", "timeoutseconds": "timeoutSeconds", "failurethreshold": "failureThreshold"}[name]
-				container["livenessProbe"].(object)[key] = number(t, to)
+				container["livenessProbe"].(object)[name] = number(t, to)
 			}
 		case "--security-context":
 			if v != "strict" {
@@ -156,7 +162,12 @@ func knService(t testing.TB, d *render.Deployment) map[string]any {
 				t.Fatalf("volume %q", v)
 			}
 		case "--mount":
-			mounts = append(mounts, object{"name": to, "mountPath": name})
+			mount := object{"mountPath": name}
+			if volume, ok := strings.CutSuffix(to, ":readOnly=true"); ok {
+				to, mount["readOnly"] = volume, true
+			}
+			mount["name"] = to
+			mounts = append(mounts, mount)
 		default:
 			t.Fatalf("unknown flag %q", flag)
 		}

@@ -84,7 +84,7 @@ func comment(b *strings.Builder, indent, note string) {
 }
 
 // plain is what means a string in every version of YAML without quotes.
-var plain = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./~-]*(@sha256:[0-9a-f]{64})?$`)
+var plain = regexp.MustCompile(`^((\.\./)*[A-Za-z/][A-Za-z0-9_./~-]*(@sha256:[0-9a-f]{64})?|[0-9]+(m|s|[KMG]i))$`)
 
 // words are plain and mean something else, in one version of YAML or another.
 var words = map[string]bool{"y": true, "n": true, "yes": true, "no": true, "on": true, "off": true, "true": true, "false": true, "null": true}

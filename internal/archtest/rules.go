@@ -96,7 +96,7 @@ var rows = []row{
 	{folder: "internal/loadtest", may: join(joined, "internal/app")},
 	{folder: "loadtest", may: join(joined, "internal/app")},
 	{folder: "loadtest/goals", may: everything}, // a maintenance program: the engine against a C loop
-	{folder: "internal/cli", may: join(joined, "internal/app", "internal/fnserver", "internal/fnlambda", "internal/verify", "internal/pack", "internal/bake", "internal/doctor", "internal/oms", "internal/loadtest", "loadtest",
+	{folder: "internal/cli", may: join(joined, "internal/app", "internal/fnserver", "internal/fnlambda", "internal/verify", "internal/pack", "internal/bake", "internal/doctor", "internal/oms", "internal/loadtest", "loadtest", "knative",
 		"internal/client", "internal/handlerbuild", "internal/page")},
 	{folder: "internal/golden"},
 	{folder: "internal/archtest"},

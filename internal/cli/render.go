@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,19 +39,22 @@ type renderer struct {
 	write func(ctx context.Context, r *rendering) (*rendered, error)
 	// ours tells whether a folder that is there holds an earlier rendering.
 	ours func(dir string) bool
-	next string // what one runs then, in the folder
+	next string // what one runs then, in the folder, unless write says it
 }
 
 // renderers are the targets that can be rendered.
 func (p *program) renderers() map[string]renderer {
 	aws := renderer{write: p.renderCDK, ours: cdkRendered, next: "npm install && npx cdk deploy --all"}
-	return map[string]renderer{"awslambda": aws, "sagemaker": aws}
+	return map[string]renderer{
+		"awslambda": aws, "sagemaker": aws,
+		"knative": {write: p.renderKnative, ours: knativeRendered},
+	}
 }
 
 // deployedBy is the page that says how the packages of a target without a
 // renderer are deployed.
 var deployedBy = map[string]string{
-	"cloudrun": "cloudrun", "azurefunctions": "azure", "knative": "knative", "vertexai": "vertexai", "azureml": "azureml", "edge": "edge",
+	"cloudrun": "cloudrun", "azurefunctions": "azure", "vertexai": "vertexai", "azureml": "azureml", "edge": "edge",
 }
 
 // rendered is what render prints as JSON; documented in docs/cli.md.
@@ -60,6 +64,7 @@ type rendered struct {
 	Package string   `json:"package"` // the digest of what is deployed
 	Files   []string `json:"files"`   // relative to Path, sorted
 	Next    string   `json:"next"`
+	Command string   `json:"command,omitempty"` // what does the same without the files
 }
 
 func (p *program) newRender() *cobra.Command {
@@ -77,11 +82,13 @@ from then on. The same function gives the same bytes.
               cdk.json, package.json, which pins AWS's CDK command, and a README.
               Who deploys it needs Node.js and no Go.
   sagemaker   the same: a function with both targets has a stack for each
+  knative     a kustomize base with an overlay for the nodes (cpu or gpu) and a
+              README; the line of kn that does the same is printed
 
 A zip is packaged first, as godwit package does, unless --package names one. An
 image is the one that godwit.lock says was pushed last.
 
-The templates are made by godwit-cdk, which lies beside godwit in its archive and
+AWS's templates are made by godwit-cdk, which lies beside godwit in its archive and
 which make cdk builds in a checkout; it needs Node.js.
 
 A folder that an earlier render wrote is brought up to date: what is not render's,
@@ -91,7 +98,8 @@ them.
 Exit codes: 0 written, 2 wrong usage, 4 no godwit-cdk or no package, 12 godwit.yaml
 asks for what the target cannot do.`,
 		Example: `  godwit render fraud/ --target awslambda -o aws/
-  godwit render fraud/ --target awslambda -o aws/ --package fraud.zip`,
+  godwit render fraud/ --target awslambda -o aws/ --package fraud.zip
+  godwit render fraud/ --target knative -o k8s/`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return p.render(cmd.Context(), args[0], &o) },
 	}
@@ -147,13 +155,16 @@ func (p *program) render(ctx context.Context, path string, o *renderOptions) (er
 	if err := settle(r.into, o.out, filepath.Join(tmp, "old")); err != nil {
 		return fault.New(fault.Internal, "", o.out, "%w", err)
 	}
-	made.Target, made.Path, made.Next = o.target, o.out, how.next
+	made.Target, made.Path, made.Next = o.target, o.out, cmp.Or(made.Next, how.next)
 	if p.json {
 		writeJSON(p.Stdout, made)
 		return nil
 	}
 	fmt.Fprintln(p.Stdout, o.out)
-	p.say("%s of package %s. Next: cd %s && %s\n", plural(len(made.Files), "file"), made.Package, o.out, how.next)
+	if made.Command != "" {
+		p.say("The same without files:\n\n%s\n\n", made.Command)
+	}
+	p.say("%s of package %s. Next: cd %s && %s\n", plural(len(made.Files), "file"), made.Package, o.out, made.Next)
 	return nil
 }
 
