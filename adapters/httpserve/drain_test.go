@@ -105,6 +105,7 @@ func TestDrainAnswersWhatIsInProgress(t *testing.T) {
 // answered. What finds the port closed, or is reset in its queue, was not
 // sent to this server in time.
 func TestDrainUnderLoad(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := start(t, nil, &httpserve.Options{PreStop: 100 * time.Millisecond}, nil)
 	var taken, answered atomic.Int64
 	s.use(func(ctx context.Context, req *infer.Request) (*infer.Response, error) {
@@ -152,6 +153,7 @@ func TestDrainUnderLoad(t *testing.T) {
 
 // What takes longer than Drain gets an answer shortly before the end.
 func TestDrainEndsLongRequestsWithAnAnswer(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := start(t, nil, &httpserve.Options{Drain: 500 * time.Millisecond}, nil)
 	hold := newHolder()
 	s.use(hold.handle)
@@ -192,6 +194,7 @@ func TestDrainEndsLongRequestsWithAnAnswer(t *testing.T) {
 
 // A handler that listens to nobody cannot hold the process.
 func TestDrainCutsOffWhatDoesNotEnd(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := start(t, nil, &httpserve.Options{Drain: 100 * time.Millisecond}, nil)
 	began, end := make(chan struct{}, 2), make(chan struct{})
 	var handlers sync.WaitGroup
@@ -228,6 +231,7 @@ func TestDrainCutsOffWhatDoesNotEnd(t *testing.T) {
 
 // Connections and streams without work do not make a drain wait.
 func TestDrainDoesNotWaitForTheIdle(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := start(t, nil, &httpserve.Options{Drain: long}, nil)
 	for _, ask := range s.ask(t) {
 		if err := ask(); err != nil { // leaves an idle connection

@@ -149,6 +149,7 @@ func TestHTTP2Floods(t *testing.T) {
 
 // A caller that takes one byte at a time holds its own answer up and nothing else.
 func TestOneByteWindows(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := start(t, nil, &httpserve.Options{BodyTimeout: 200 * time.Millisecond}, nil)
 	w := s.frames(t)
 	if _, err := io.WriteString(w.conn, http2.ClientPreface); err != nil {

@@ -81,6 +81,7 @@ func TestChunkFloods(t *testing.T) {
 }
 
 func TestHeaderBombs(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := start(t, nil, nil, nil)
 	fields := func(n int) string {
 		var b strings.Builder
@@ -152,6 +153,7 @@ func TestHeaderBombs(t *testing.T) {
 // A length that the body does not keep is an error of that request, and what
 // follows the length is not taken for part of it.
 func TestLengthsThatLie(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := start(t, nil, &httpserve.Options{BodyTimeout: 50 * time.Millisecond}, nil)
 	body := flatBody(1)
 	long := fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", inferHead, len(body)+100, body)
@@ -174,6 +176,7 @@ func TestLengthsThatLie(t *testing.T) {
 }
 
 func TestSlowCallersGoAway(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := start(t, nil, &httpserve.Options{HeaderTimeout: 250 * time.Millisecond, BodyTimeout: 50 * time.Millisecond, IdleTimeout: 400 * time.Millisecond}, nil)
 	tests := []struct {
 		name, text string
@@ -216,6 +219,7 @@ func TestSlowCallersGoAway(t *testing.T) {
 
 // A caller that does not read its answer gives its handler back.
 func TestSlowReaders(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	done := make(chan error, 2)
 	s := start(t, nil, &httpserve.Options{BodyTimeout: 20 * time.Millisecond}, func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -244,6 +248,7 @@ func TestSlowReaders(t *testing.T) {
 }
 
 func TestConnectionLimit(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := start(t, nil, &httpserve.Options{MaxConns: 3}, nil)
 	get := "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 	ask := func(c *net.TCPConn) error {
@@ -303,6 +308,7 @@ func TestStreamLimit(t *testing.T) {
 
 // A caller that hangs up ends its inference, on every wire.
 func TestDisconnectCancels(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := start(t, nil, nil, nil)
 	h := newHolder()
 	s.use(h.handle)

@@ -33,10 +33,7 @@ func TestWithoutLane(t *testing.T) {
 		{"DrainUnderLoad", TestDrainUnderLoad}, {"DrainEndsLongRequestsWithAnAnswer", TestDrainEndsLongRequestsWithAnAnswer},
 		{"DrainCutsOffWhatDoesNotEnd", TestDrainCutsOffWhatDoesNotEnd}, {"DrainDoesNotWaitForTheIdle", TestDrainDoesNotWaitForTheIdle},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel() // most of them wait
-			tt.test(t)
-		})
+		t.Run(tt.name, tt.test)
 	}
 }
 
@@ -409,6 +406,7 @@ func TestLaneTimes(t *testing.T) {
 
 // A caller that sends requests and reads no answer does not keep a handler.
 func TestLaneSlowReaders(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	var handled atomic.Int64
 	s := start(t, nil, &httpserve.Options{BodyTimeout: 50 * time.Millisecond}, func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -430,6 +428,7 @@ func TestLaneSlowReaders(t *testing.T) {
 
 // A deadline is kept although no timer is set for it.
 func TestLaneDeadline(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := start(t, &oip.Options{Timeout: 1100 * time.Millisecond}, nil, nil)
 	s.use(func(ctx context.Context, _ *infer.Request) (*infer.Response, error) {
 		if _, ok := ctx.Deadline(); !ok {
