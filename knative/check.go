@@ -34,7 +34,7 @@ func check(d *render.Deployment) error {
 	}
 	if k := s.Auth.Key; k != nil {
 		if k.File != "" && !(t.ModelClaim != "" && strings.HasPrefix(k.File, modelsAt+"/")) {
-			return fault.New(fault.Unsupported, "knative.Render", "auth.key.file", "want keys in a variable, got the file %q, which nothing here mounts", k.File).
+			return bad("auth.key.file", "want keys in a variable, got the file %q, which nothing here mounts", k.File).
 				WithHint("Say auth: key, and under targets.knative secrets: {GODWIT_API_KEYS: NAME/KEY}.")
 		}
 		if name := k.Env; k.File == "" && t.Secrets[name] == "" && t.Env[name] == "" {
@@ -47,7 +47,7 @@ func check(d *render.Deployment) error {
 			WithHint("Loading takes 1.6 to 2.6 times the weights; godwit doctor DIR --target knative says how much.")
 	}
 	if len(s.Triggers) > 0 {
-		return fault.New(fault.Unsupported, "knative.Render", "triggers", "want none, as Serving alone is rendered, got %s", strings.Join(s.Triggers, ", ")).
+		return bad("triggers", "want none, as Serving alone is rendered, got %s", strings.Join(s.Triggers, ", ")).
 			WithHint("Leave triggers out of what is rendered, and apply Triggers of your own; docs/knative.md says what they meet.")
 	}
 	return checkNames(t, at)

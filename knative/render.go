@@ -23,8 +23,8 @@ const Mark = "# Rendered by godwit from godwit.yaml"
 // with Knative, unless it mounts models; the overlay has what the nodes are
 // chosen by.
 //
-// Errors: BadConfig for what cannot run as godwit.yaml says, with what to do;
-// Unsupported for what is not rendered.
+// Errors: BadConfig for what cannot run as godwit.yaml says, or is not rendered,
+// with what to do.
 func Render(d *render.Deployment) ([]render.File, error) {
 	if err := check(d); err != nil {
 		return nil, err
