@@ -8,6 +8,8 @@ export CGO_ENABLED := 1
 export UPDATE_GOLDEN :=
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+# Modules of their own beside the root's: what they import is in no binary of make build.
+MODULES := cdk knative/conformance
 ADDR ?= 127.0.0.1:8080
 EXAMPLE ?= examples/digits
 ARCH ?= $(shell go env GOARCH)
@@ -27,7 +29,7 @@ serve: build ## Serve examples/digits on http://127.0.0.1:8080 (EXAMPLE=, ADDR= 
 .PHONY: test
 test: onnxruntime ## Run every test that needs no root and no other program than Node.js.
 	@go test ./...
-	@cd cdk && go test ./...
+	@for m in $(MODULES); do (cd $$m && go test ./...); done
 
 .PHONY: build
 build: onnxruntime ## Build the binaries into bin/.
@@ -49,13 +51,15 @@ dist: ## Make dist/godwit-VERSION-OS.tar.gz, with which nobody needs Go; the sam
 onnxruntime: ## Fetch the pinned ONNX Runtime into the user's cache, once.
 	@scripts/onnxruntime.sh >/dev/null
 
-# Not raced: cdk, which starts no goroutine and waits for Node.js most of the time.
+# Not raced: cdk, which starts no goroutine and waits for Node.js most of the time,
+# and knative/conformance, which starts none either.
 .PHONY: check
 check: onnxruntime ## Format, vet, lint, race tests, builds without cgo, generated files up to date.
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
-	@go vet ./... && cd cdk && go vet ./...
+	@go vet ./...
+	@for m in $(MODULES); do (cd $$m && go vet ./...); done
 	@go run $(STATICCHECK) ./...
-	@cd cdk && go run $(STATICCHECK) ./...
+	@for m in $(MODULES); do (cd $$m && go run $(STATICCHECK) ./...); done
 	@CGO_ENABLED=0 go build ./...
 	@scripts/linked.sh --check
 	@scripts/proven.sh

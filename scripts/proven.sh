@@ -12,7 +12,10 @@ for dir in $(printf '%s\n' "$proofs" | grep -v '^e2e/' | sed 's/:.*//' | sort -u
 	names=$(printf '%s\n' "$proofs" | sed -n "s|^$dir:||p")
 	roots=$(printf '%s\n' "$names" | sed 's|/.*||' | sort -u | paste -sd'|' -)
 	module=. package=$dir
-	case $dir in cdk | cdk/*) module=cdk package=${dir#cdk} package=${package#/} ;; esac
+	case $dir in
+	cdk | cdk/*) module=cdk package=${dir#cdk} package=${package#/} ;;
+	knative/conformance) module=$dir package= ;;
+	esac
 	(cd "$module" && go test -count=1 -v -run "^($roots)\$" "./$package") >"$out" 2>&1 || { cat "$out" >&2; fail=1; }
 	if grep -q -- '--- SKIP' "$out"; then
 		grep -- '--- SKIP' "$out" >&2
