@@ -349,6 +349,24 @@ func TestTextsStayInTheirPlaces(t *testing.T) {
 	}
 }
 
+// Readers of older YAML take these words for booleans and nothing at all.
+func TestWordsAreQuoted(t *testing.T) {
+	for _, word := range []string{"y", "N", "Yes", "NO", "on", "Off", "True", "FALSE", "Null"} {
+		d := on(t, "env: {A: b}")
+		d.Spec.Targets.Knative.Env["A"] = word
+		if text := files(t, d)["base/service.yaml"]; !strings.Contains(text, `value: "`+word+`"`) {
+			t.Errorf("%s is not quoted", word)
+		}
+	}
+}
+
+func TestKeysInTheClaim(t *testing.T) {
+	d := deployment(t, "model: m.onnx\nauth: {key: {file: /models/keys}}\ntargets: {knative: {modelClaim: c}}\n")
+	if _, err := knative.Render(d); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	const none = "model: m.onnx\nauth: none\n"
 	tests := []struct {

@@ -207,6 +207,36 @@ func TestMistakesAreRefusedTwice(t *testing.T) {
 	}
 }
 
+// kubectl's reader of YAML, which knows an older version of it, sees the same texts.
+func TestTextsAsKubectlReadsThem(t *testing.T) {
+	for _, text := range []string{
+		`"`, "'", `\`, "a\nb: c", "a: b # c", "- x", "{{ x }}", "$HOME", "true", "No", "y", "null", "~", "", " a ", "0x10", "0o7", "012", "1e3", "1_000", "12:30:45", ".5", ".inf", "2026-01-02", "<<", "=",
+		"\t\x00\x7f\u0085\u2028\ufeff", "é\U0001F986", "---\nkind: Secret", "*a", "&a", "!!b", "%", "@", "|", ">-", "500m", "30s", "768Mi", "../../base", "a.b/c-d~e",
+	} {
+		s, err := spec.Parse(spec.FileName, []byte("model: m.onnx\nauth: none\ntargets: {knative: {env: {A: b}}}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Targets.Knative.Env["A"] = text
+		files, err := knative.Render(&render.Deployment{Spec: s, Digest: digest, Image: "registry.example.com/acme/m@" + digest})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got serving.Service
+		for _, f := range files {
+			if f.Path != "base/service.yaml" {
+				continue
+			}
+			if err := yaml.UnmarshalStrict(f.Data, &got); err != nil {
+				t.Fatalf("%q: %v", text, err)
+			}
+		}
+		if env := got.Spec.Template.Spec.Containers[0].Env; len(env) != 2 || env[1].Value != text {
+			t.Errorf("%q: got %+v", text, env)
+		}
+	}
+}
+
 // kubectl and kustomize make of the files what the patch here makes.
 func TestPatchReachesTheService(t *testing.T) {
 	files, err := rendered(t, "gpu: 2")
