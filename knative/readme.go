@@ -25,7 +25,8 @@ func readme(d *render.Deployment) []byte {
 	line(fmt.Sprintf("URL=$(kubectl -n %s get ksvc %s -o jsonpath={.status.url})", t.Namespace, s.Name), "")
 	line("curl $URL/v2/health/ready", "")
 	if r := d.Request; r != nil {
-		line(fmt.Sprintf("curl $URL/v2/models/%s/infer -d @%s", r.Model, shell(r.Path)), "in the function's folder")
+		as := map[string]string{"key": ` -H "x-api-key: $KEY"`, "jwt": ` -H "authorization: Bearer $TOKEN"`}[s.Auth.Mode]
+		line(fmt.Sprintf("curl $URL/v2/models/%s/infer%s -d @%s", r.Model, as, shell(r.Path)), "in the function's folder")
 	}
 	line("kubectl delete -k "+Overlay(d), "teardown; claims and secrets stay")
 	if flags := flags(d); len(flags) > 0 {
