@@ -207,6 +207,35 @@ func TestMistakesAreRefusedTwice(t *testing.T) {
 	}
 }
 
+// What godwit.yaml allows at the ends of each range, a cluster allows as well.
+func TestEndsOfRangesAreAdmitted(t *testing.T) {
+	for _, keys := range []string{
+		"cpu: 10m", "memory: 32MiB", "memory: 1500MB", "gpu: 16", "minScale: 10000", "maxScale: 0", "maxScale: 10000", "initialScale: 1", "initialScale: 10", "activationScale: 2", "activationScale: 10",
+		"concurrency: 0", "concurrency: 1000", "metric: rps", "target: 0.01", "target: 123456789.25", "targetUtilization: 1%", "targetUtilization: 100%", "window: 6s", "window: 1h", "panicWindow: 1%", "panicWindow: 100%",
+		"panicThreshold: 110%", "panicThreshold: 1000%", "scaleDownDelay: 1h", "scaleToZeroPodRetention: 1h", "timeout: 1s", "timeout: 10m", "progressDeadline: 1s", "progressDeadline: 24h", "rolloutDuration: 1s", "rolloutDuration: 24h",
+		"class: hpa", "class: hpa, target: 100, minScale: 1", "class: hpa, metric: memory, target: 4000", "visibility: cluster-local", "mesh: istio", "mesh: linkerd", "mesh: other", "serviceAccount: a.b-c",
+		"namespace: " + strings.Repeat("n", 63), "env: {A_1: a, _b: ' '}", "secrets: {A: a.b/_.c-D, B: c}",
+		"minScale: 3, maxScale: 3, initialScale: 3, activationScale: 3",
+	} {
+		files, err := rendered(t, keys)
+		if err != nil {
+			t.Errorf("%s: %v", keys, err)
+			continue
+		}
+		byPath := map[string][]byte{}
+		for _, f := range files {
+			byPath[f.Path] = f.Data
+		}
+		service := byPath["base/service.yaml"]
+		if patch, ok := byPath["overlays/gpu/nodes.yaml"]; ok {
+			service = patched(t, service, patch)
+		}
+		if err := admitted(t, service, nil); err != nil {
+			t.Errorf("%s: %v", keys, err)
+		}
+	}
+}
+
 // kubectl's reader of YAML, which knows an older version of it, sees the same texts.
 func TestTextsAsKubectlReadsThem(t *testing.T) {
 	for _, text := range []string{
