@@ -166,6 +166,17 @@ func (t *AWSLambda) check(d *decoder, path string, s *Spec) {
 	t.checkCommon(d, path, t.GPU > 0, "gpu", "_HANDLER", "_X_AMZN_TRACE_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV",
 		"AWS_LAMBDA_*", "AWS_ACCESS_KEY*", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "TZ")
 	at := func(k string) (place, string) { p := join(path, k); return d.where(p), p }
+	for _, m := range []struct {
+		key    string
+		values map[string]string
+	}{{"env", t.Env}, {"secrets", t.Secrets}} {
+		for _, name := range sortedKeys(m.values) {
+			if len(name) < 2 {
+				at, p := at(m.key + "." + name)
+				d.add(at, p, "Choose a longer name.", "want a name of two characters or more, as Lambda does, got %s", quote(name))
+			}
+		}
+	}
 	if total := t.envBytes(); total > 4*KiB {
 		at, p := at("env")
 		d.add(at, p, "Put long values into a file of the function's folder.", "want at most 4KiB of variables in all, got %s", total)
