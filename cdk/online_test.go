@@ -110,7 +110,7 @@ var arrivals = []wanted{
 	{key: "provider", path: "is in the package, whose function does not start without it"},
 	{key: "providerOptions", path: "are in the package"},
 	{"env", "env: {AB: b}", lambdaFunction, "Environment.Variables.AB", "b"},
-	{"secrets", "secrets: {A: team/a}", lambdaFunction, "Environment.Variables.A", "{{resolve:secretsmanager:team/a:SecretString}}"},
+	{"secrets", "secrets: {AB: team/a}", lambdaFunction, "Environment.Variables.AB", "{{resolve:secretsmanager:team/a:SecretString}}"},
 	{key: "rollout", path: "CodeDeploy's, rollout_test.go"},
 	{key: "edgeCache", path: "CloudFront's, cloudfront_test.go"},
 }
