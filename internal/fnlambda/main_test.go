@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -30,7 +31,25 @@ func TestMain(m *testing.M) {
 	os.Exit(fnlambda.Main(ctx, app.OS(), fnlambda.Parts{Engine: ort.New}))
 }
 
-func launch(out *bytes.Buffer, env ...string) emulate.Launch {
+// output is what a process has written, also while it writes.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+func launch(out *output, env ...string) emulate.Launch {
 	path, err := os.Executable()
 	if err != nil {
 		panic(err)
@@ -40,7 +59,7 @@ func launch(out *bytes.Buffer, env ...string) emulate.Launch {
 }
 
 func TestNotOnLambda(t *testing.T) {
-	var out bytes.Buffer
+	var out output
 	code := fnlambda.Main(t.Context(), app.Process{Getenv: func(string) string { return "" }, Stderr: &out}, fnlambda.Parts{Engine: ort.New})
 	if code != fault.BadConfig.Exit() || !strings.Contains(out.String(), "godwit serve --as awslambda") {
 		t.Errorf("got %d, %s", code, out.String())
@@ -55,7 +74,7 @@ func TestCannotStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var out bytes.Buffer
+	var out output
 	_, err := emulate.Start(t.Context(), "awslambda", launch(&out, "LAMBDA_TASK_ROOT="+dir), nil)
 	if err == nil || !strings.Contains(err.Error(), "the function reports Runtime.") || !strings.Contains(err.Error(), "gone.onnx") {
 		t.Errorf("want the reason, got %v\n%s", err, out.String())
@@ -73,7 +92,7 @@ func TestDigits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out bytes.Buffer
+	var out output
 	i, err := emulate.Start(t.Context(), "awslambda", launch(&out, "GODWIT_FUNCTION="+dir), &emulate.Options{Variant: "direct"})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
@@ -108,7 +127,7 @@ func TestBasePath(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		var out bytes.Buffer
+		var out output
 		i, err := emulate.Start(t.Context(), "awslambda", launch(&out, "GODWIT_FUNCTION="+dir, "GODWIT_OUTPUT="+dir), nil)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out.String())

@@ -1,7 +1,6 @@
 package fnlambda_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -83,7 +82,7 @@ func TestObjectsAndMessagesAreScoredIntoS3(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		launched = append(launched, name+"="+env[name])
 	}
-	var out bytes.Buffer
+	var out output
 	i, err := emulate.Start(t.Context(), "awslambda", launch(&out, launched...), &emulate.Options{Variant: "direct"})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
