@@ -239,13 +239,13 @@ func TestSecrets(t *testing.T) {
 		"arn:aws:ssm:eu-central-1:111122223333:parameter/team/a": "{{resolve:ssm:/team/a}}",
 		"arn:aws:ssm:eu-central-1:111122223333:parameter/a":      "{{resolve:ssm:a}}",
 	} {
-		tpl := synth(t, load(t, "targets: {awslambda: {secrets: {A: '"+ref+"'}}}"))
-		if got := dug(tpl, lambdaFunction, "Environment.Variables.A"); got != want {
+		tpl := synth(t, load(t, "targets: {awslambda: {secrets: {AB: '"+ref+"'}}}"))
+		if got := dug(tpl, lambdaFunction, "Environment.Variables.AB"); got != want {
 			t.Errorf("%s: want %s, got %v", ref, want, got)
 		}
 	}
 	for _, ref := range []string{"arn:aws:iam::111122223333:role/r", "a:b:c", "https://vault.example/a"} {
-		e := refused(t, func() { synth(t, load(t, "targets: {awslambda: {secrets: {A: '"+ref+"'}}}")) })
+		e := refused(t, func() { synth(t, load(t, "targets: {awslambda: {secrets: {AB: '"+ref+"'}}}")) })
 		if e.Code != fault.BadConfig || !strings.Contains(e.Error(), strconv.Quote(ref)) || e.Hint == "" {
 			t.Errorf("%s: want it named and a hint, got %v, %q", ref, e, e.Hint)
 		}

@@ -69,7 +69,7 @@ sed -i 's/^targets:.*/targets: {awslambda: {api: url, edgeCache: {maxAge: 1h, ke
 grep -q AWS::CloudFront::Distribution edge-aws/cdk.out/digits.template.json
 
 # What cannot be made says why.
-sed -i 's/^targets:.*/auth: none\ntargets: {awslambda: {api: url, secrets: {A: "a:b:c"}}}/' digits/godwit.yaml
+sed -i 's/^targets:.*/auth: none\ntargets: {awslambda: {api: url, secrets: {AB: "a:b:c"}}}/' digits/godwit.yaml
 if "$godwit" render digits --target awslambda -o no 2>said; then echo "want it refused" >&2 && exit 1; else code=$?; fi
 [ $code = 12 ] && grep -q '^Error: godwit-cdk: .*secrets' said && grep -q '^Try: ' said || { cat said >&2 && exit 1; }
 mkdir nothing && cp -r "$root/examples/digits" plain
