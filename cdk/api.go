@@ -65,8 +65,8 @@ func (p *OnlineFunctionProps) check(id string) {
 	if p.Throttle != nil && p.ApiType != ApiType_HTTP && p.ApiType != ApiType_REST {
 		refuse("Throttle", "Use an HTTP or a REST API, or reserved concurrency.", "api %s has no throttle", p.ApiType)
 	}
-	if len(p.CorsAllowOrigins) > 0 && p.ApiType != ApiType_HTTP && p.ApiType != ApiType_FUNCTION_URL {
-		refuse("CorsAllowOrigins", "Use an HTTP API or a function URL, which add the headers to each answer.", "api %s adds no headers for browsers", p.ApiType)
+	if len(p.CorsAllowOrigins) > 0 && p.ApiType == ApiType_NONE {
+		refuse("CorsAllowOrigins", "Give it an API, or leave the origins out.", "api none has no browsers")
 	}
 	if len(p.ProvisionedSchedule) > 0 && p.ProvisionedConcurrentExecutions == nil {
 		refuse("ProvisionedSchedule", "Give ProvisionedConcurrentExecutions.", "want a number of environments to begin with, got none")

@@ -54,9 +54,17 @@ func (o *OnlineFunction) newRestAPI(p *OnlineFunctionProps, handler awslambda.IF
 	}
 	to := awsapigateway.NewLambdaIntegration(handler, integration)
 	o.RestApi.Root().AddMethod(jsii.String("ANY"), to, method)
-	o.RestApi.Root().AddProxy(&awsapigateway.ProxyResourceOptions{
+	proxy := o.RestApi.Root().AddProxy(&awsapigateway.ProxyResourceOptions{
 		AnyMethod: jsii.Bool(true), DefaultIntegration: to, DefaultMethodOptions: method,
 	})
+	if len(p.CorsAllowOrigins) > 0 {
+		// Browsers ask for leave without credentials, which the gateway answers.
+		// The headers of all other answers are the function's.
+		proxy.AddCorsPreflight(&awsapigateway.CorsOptions{
+			AllowOrigins: jsii.Strings(p.CorsAllowOrigins...), AllowMethods: jsii.Strings("GET", "POST"),
+			AllowHeaders: jsii.Strings(browserHeaders()...), MaxAge: awscdk.Duration_Hours(jsii.Number(1)),
+		})
+	}
 	if stage.LoggingLevel != "" {
 		// The gateway makes this group by itself otherwise, and keeps it forever.
 		log := newLogGroup(o.Construct, "ExecutionLog", p.LogRetention, p.EncryptionKey)

@@ -26,8 +26,9 @@ type OnlineFunctionProps struct {
 	InvokeMode awslambda.InvokeMode // RESPONSE_STREAM for REST APIs and function URLs; "": BUFFERED
 	// Throttle is what an HTTP or REST API lets through; nil: the account's.
 	Throttle *awsapigatewayv2.ThrottleSettings
-	// CorsAllowOrigins are origins that browsers may call from, of HTTP APIs and
-	// function URLs; nil: none.
+	// CorsAllowOrigins are origins that browsers may call from; nil: none. Behind
+	// a REST API or a load balancer the function adds the headers of its answers
+	// itself, as its own godwit.yaml says.
 	CorsAllowOrigins []string
 	// LogErrors has a REST API log its errors, beside the access log; nil: no.
 	LogErrors *bool

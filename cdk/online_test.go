@@ -221,6 +221,15 @@ func TestBrowsers(t *testing.T) {
 	if diff := cmp.Diff(map[string]any{"$default": "AWS_IAM", "OPTIONS /{proxy+}": "NONE"}, routes); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)
 	}
+	preflights := 0
+	for _, r := range resources(synth(t, load(t, "targets: {awslambda: {api: rest, cors: ['https://a.example']}}")), "AWS::ApiGateway::Method") {
+		if text := asText(r); strings.Contains(text, `"OPTIONS"`) && strings.Contains(text, "https://a.example") {
+			preflights++
+		}
+	}
+	if preflights != 1 {
+		t.Errorf("a REST API: want one method that answers browsers, got %d", preflights)
+	}
 	for _, yaml := range []string{"auth: none\ntargets: {awslambda: {cors: ['https://a.example']}}", "targets: {awslambda: {}}"} {
 		if n := len(resources(synth(t, load(t, yaml)), "AWS::ApiGatewayV2::Route")); n != 1 {
 			t.Errorf("%s: want one route, got %d", yaml, n)
@@ -257,8 +266,7 @@ func TestRefused(t *testing.T) {
 	const jwt = "auth: {jwt: {issuer: https://issuer.example.com/, audience: [models]}}\n"
 	for yaml, want := range map[string]string{
 		"targets: {awslambda: {api: rest, timeout: 29s}}":                                         "want less than the 29s after which api rest gives up, got 29s",
-		"targets: {awslambda: {api: rest, cors: ['https://a.example']}}":                          "api rest adds no headers for browsers",
-		"targets: {awslambda: {api: none, cors: ['https://a.example']}}":                          "api none adds no headers for browsers",
+		"targets: {awslambda: {api: none, cors: ['https://a.example']}}":                          "api none has no browsers",
 		"targets: {awslambda: {vpc: {subnets: [subnet-1]}}}":                                      "want securityGroups, or the VPC's id",
 		"auth: key\ntargets: {awslambda: {}}":                                                     "want the variable GODWIT_API_KEYS",
 		"auth: {key: {env: FRAUD_KEYS}}\ntargets: {awslambda: {secrets: {GODWIT_API_KEYS: a}}}":   "want the variable FRAUD_KEYS",

@@ -299,7 +299,7 @@ var refusals = append([]refusal{
 	{"only named callers", []string{"api=url", "auth=key", "compliance=hipaa"}},
 	{"TLS 1.2 between callers", []string{"api=url", "edge=keyed", "compliance=aws-solutions"}},
 }, slices.Concat(
-	each("adds no headers for browsers", []string{"api=rest", "api=alb", "api=none"}, []string{"cors=two", "cors=all"}),
+	each("has no browsers", []string{"api=none"}, []string{"cors=two", "cors=all"}),
 	each("a bucket tells of its objects in none", []string{"batch=objects", "batch=both"}, []string{"order=stop", "order=skip-group"}),
 	each("leave the order out, or the splitting", []string{"batch=queue", "batch=topic", "batch=events"}, []string{"order=stop", "order=skip-group"}, []string{"split=parts"}),
 	each("only named callers", []string{"vpc=groups", "vpc=subnets"}, []string{"api=url"}, []string{"auth=jwt"}, []string{"compliance=hipaa"}),

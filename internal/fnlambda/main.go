@@ -121,7 +121,7 @@ func start(ctx context.Context, p *app.Process, parts Parts) (*app.Function, *aw
 		o.Model = names[0]
 	}
 	open.Sink.Start("ready", time.Since(begun))
-	return f, awslambda.New(f.Server(routes), f.Events(), o), nil
+	return f, awslambda.New(browsers(f.Server(routes), f.Spec.Targets.AWSLambda), f.Events(), o), nil
 }
 
 // options are what the spec says of the platform's wire.
