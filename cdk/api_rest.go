@@ -64,6 +64,13 @@ func (o *OnlineFunction) newRestAPI(p *OnlineFunctionProps, handler awslambda.IF
 			AllowOrigins: jsii.Strings(p.CorsAllowOrigins...), AllowMethods: jsii.Strings("GET", "POST"),
 			AllowHeaders: jsii.Strings(browserHeaders()...), MaxAge: awscdk.Duration_Hours(jsii.Number(1)),
 		})
+		// All media are binary here, and an integration that answers by itself
+		// takes text alone: unconverted, each question would end with status 500.
+		for _, m := range *o.RestApi.Methods() {
+			if *m.HttpMethod() == "OPTIONS" {
+				m.Node().DefaultChild().(awsapigateway.CfnMethod).AddPropertyOverride(jsii.String("Integration.ContentHandling"), "CONVERT_TO_TEXT")
+			}
+		}
 	}
 	if stage.LoggingLevel != "" {
 		// The gateway makes this group by itself otherwise, and keeps it forever.

@@ -221,14 +221,23 @@ func TestBrowsers(t *testing.T) {
 	if diff := cmp.Diff(map[string]any{"$default": "AWS_IAM", "OPTIONS /{proxy+}": "NONE"}, routes); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)
 	}
-	preflights := 0
+	methods := map[string]any{}
 	for _, r := range resources(synth(t, load(t, "targets: {awslambda: {api: rest, cors: ['https://a.example']}}")), "AWS::ApiGateway::Method") {
-		if text := asText(r); strings.Contains(text, `"OPTIONS"`) && strings.Contains(text, "https://a.example") {
-			preflights++
+		where := "/"
+		if _, proxied := within(r, "Properties", "ResourceId", "Ref").(string); proxied {
+			where = "/{proxy+}"
+		}
+		if within(r, "Properties", "HttpMethod") != "OPTIONS" {
+			methods[where] = within(r, "Properties", "AuthorizationType")
+			continue
+		}
+		methods["OPTIONS "+where] = within(r, "Properties", "AuthorizationType")
+		if got := asText(within(r, "Properties", "Integration")); !strings.Contains(got, `"'https://a.example'"`) || !strings.Contains(got, `"ContentHandling":"CONVERT_TO_TEXT"`) || !strings.Contains(got, `"Type":"MOCK"`) {
+			t.Errorf("a REST API: want it to answer browsers by itself, in text, got %s", got)
 		}
 	}
-	if preflights != 1 {
-		t.Errorf("a REST API: want one method that answers browsers, got %d", preflights)
+	if diff := cmp.Diff(map[string]any{"/": "AWS_IAM", "/{proxy+}": "AWS_IAM", "OPTIONS /": "NONE", "OPTIONS /{proxy+}": "NONE"}, methods); diff != "" {
+		t.Errorf("methods of a REST API (-want +got):\n%s", diff)
 	}
 	for _, yaml := range []string{"auth: none\ntargets: {awslambda: {cors: ['https://a.example']}}", "targets: {awslambda: {}}"} {
 		if n := len(resources(synth(t, load(t, yaml)), "AWS::ApiGatewayV2::Route")); n != 1 {
