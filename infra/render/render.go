@@ -18,6 +18,9 @@ type Deployment struct {
 	Image string
 	// Digest is that of the package, "sha256:…".
 	Digest string
+	// Package is the name of the package's file within the rendered folder, where
+	// the platform takes an archive; else "".
+	Package string
 	// ModelBytes is what the models are in files, which memory must be above.
 	ModelBytes int64
 	// Request is the first recorded request, for the line that calls the
