@@ -1,7 +1,9 @@
 package knative
 
 import (
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"godwit.dev/infra/render"
@@ -63,16 +65,16 @@ func checkNames(t *spec.Knative, at func(string) string) error {
 			return bad(at(n.key), "want parts of letters, digits and '-' between single dots, got %q", n.name)
 		}
 	}
-	for _, f := range texts(t.NodeSelector) {
-		prefix, name, both := strings.Cut(f.key, "/")
+	for _, key := range slices.Sorted(maps.Keys(t.NodeSelector)) {
+		prefix, name, both := strings.Cut(key, "/")
 		if !both {
-			prefix, name = "", f.key
+			prefix, name = "", key
 		}
 		if name == "" || !labelText.MatchString(name) || both && (len(prefix) > 253 || !subdomain.MatchString(prefix)) {
-			return bad(at("nodeSelector"), "want a label such as cloud.google.com/gke-accelerator, got %q", f.key)
+			return bad(at("nodeSelector"), "want a label such as cloud.google.com/gke-accelerator, got %q", key)
 		}
-		if !labelText.MatchString(f.value.(string)) {
-			return bad(at("nodeSelector."+f.key), "want at most 63 letters, digits, '-', '_' and '.', got %q", f.value)
+		if !labelText.MatchString(t.NodeSelector[key]) {
+			return bad(at("nodeSelector."+key), "want at most 63 letters, digits, '-', '_' and '.', got %q", t.NodeSelector[key])
 		}
 	}
 	for _, s := range secrets(t) {

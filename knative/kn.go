@@ -3,7 +3,6 @@ package knative
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +19,7 @@ func KnLine(d *render.Deployment) string {
 	for _, f := range knFlags(d) {
 		b.WriteString(" \\\n  " + f.name)
 		if f.value != "" {
-			b.WriteString(" " + shell(f.value))
+			b.WriteString(" " + render.Shell(f.value))
 		}
 	}
 	return b.String()
@@ -43,21 +42,21 @@ func knFlags(d *render.Deployment) (all []pair) {
 	flag := func(name, value string) { all = append(all, pair{name, value, ""}) }
 	flag("--namespace", t.Namespace)
 	flag("--image", d.Image)
-	flag("--port", fmt.Sprintf("h2c:%d", port))
+	flag("--port", fmt.Sprintf("h2c:%d", render.Port))
 	for _, v := range variables(d) {
 		flag("--env", v.name+"="+v.value)
 	}
 	for _, s := range secrets(t) {
 		flag("--env-value-from", s.variable+"=secret:"+s.secret+":"+s.key)
 	}
-	size := "cpu=" + cpus(t.CPU) + ",memory=" + quantity(t.Memory)
+	size := "cpu=" + render.CPUs(t.CPU) + ",memory=" + render.Quantity(t.Memory)
 	if t.GPU > 0 {
 		size += ",nvidia.com/gpu=" + strconv.Itoa(t.GPU)
 	}
 	flag("--request", size)
 	flag("--limit", size)
 	flag("--concurrency-limit", strconv.Itoa(t.Concurrency))
-	flag("--timeout", strconv.Itoa(seconds(t.Timeout)))
+	flag("--timeout", strconv.Itoa(render.Seconds(t.Timeout)))
 	flag("--label-service", "app.kubernetes.io/name="+d.Spec.Name)
 	for _, l := range podLabels(d) {
 		flag("--label-revision", l.name+"="+l.value)
@@ -81,12 +80,12 @@ func knFlags(d *render.Deployment) (all []pair) {
 	if t.ServiceAccount != "" {
 		flag("--service-account", t.ServiceAccount)
 	}
-	flag("--probe-readiness", fmt.Sprintf("http::%d:%s", port, ready))
-	flag("--probe-liveness", fmt.Sprintf("http::%d:%s", port, live))
+	flag("--probe-readiness", fmt.Sprintf("http::%d:%s", render.Port, render.Ready))
+	flag("--probe-liveness", fmt.Sprintf("http::%d:%s", render.Port, render.Live))
 	flag("--probe-liveness-opts", fmt.Sprintf("initialDelaySeconds=%d,periodSeconds=%d,timeoutSeconds=%d,failureThreshold=%d",
-		seconds(t.ProgressDeadline), livePeriod, liveTimeout, liveFailures))
+		render.Seconds(t.ProgressDeadline), livePeriod, liveTimeout, liveFailures))
 	flag("--security-context", "strict")
-	flag("--user", strconv.Itoa(user))
+	flag("--user", strconv.Itoa(render.User))
 	flag("--volume", "tmp=ed:tmp")
 	flag("--mount", "/tmp=tmp")
 	if t.ModelClaim != "" {
@@ -111,14 +110,4 @@ func KnCannot(d *render.Deployment) []string {
 		all = append(all, "spec.template.spec.volumes[1].persistentVolumeClaim.readOnly")
 	}
 	return all
-}
-
-var bare = regexp.MustCompile(`^[A-Za-z0-9_.,:/=@+-]+$`)
-
-// shell quotes s for a POSIX shell.
-func shell(s string) string {
-	if bare.MatchString(s) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

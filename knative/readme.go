@@ -21,12 +21,12 @@ func readme(d *render.Deployment) []byte {
 	}
 	line("kubectl diff -k "+Overlay(d), "what would change")
 	line("kubectl apply -k "+Overlay(d), "")
-	line(fmt.Sprintf("kubectl -n %s wait --for=condition=Ready --timeout=%s ksvc/%s", t.Namespace, inSeconds(t.ProgressDeadline), s.Name), "")
+	line(fmt.Sprintf("kubectl -n %s wait --for=condition=Ready --timeout=%s ksvc/%s", t.Namespace, render.InSeconds(t.ProgressDeadline), s.Name), "")
 	line(fmt.Sprintf("URL=$(kubectl -n %s get ksvc %s -o jsonpath={.status.url})", t.Namespace, s.Name), "")
 	line("curl $URL/v2/health/ready", "")
 	if r := d.Request; r != nil {
 		as := map[string]string{"key": ` -H "x-api-key: $KEY"`, "jwt": ` -H "authorization: Bearer $TOKEN"`}[s.Auth.Mode]
-		line(fmt.Sprintf("curl $URL/v2/models/%s/infer%s -d @%s", r.Model, as, shell(r.Path)), "in the function's folder")
+		line(fmt.Sprintf("curl $URL/v2/models/%s/infer%s -d @%s", r.Model, as, render.Shell(r.Path)), "in the function's folder")
 	}
 	line("kubectl delete -k "+Overlay(d), "teardown; claims and secrets stay")
 	if flags := flags(d); len(flags) > 0 {

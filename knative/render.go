@@ -29,20 +29,19 @@ func Render(d *render.Deployment) ([]render.File, error) {
 	if err := check(d); err != nil {
 		return nil, err
 	}
-	base := list{"service.yaml"}
-	files := []render.File{{Path: "base/service.yaml", Data: document(service(d))}}
+	base := render.List{"service.yaml"}
+	files := []render.File{{Path: "base/service.yaml", Data: render.Document(service(d))}}
 	if d.Spec.Targets.Knative.Mesh == "none" {
 		base = append(base, "networkpolicy.yaml")
-		files = append(files, render.File{Path: "base/networkpolicy.yaml", Data: document(networkPolicy(d))})
+		files = append(files, render.File{Path: "base/networkpolicy.yaml", Data: render.Document(networkPolicy(d))})
 	}
-	root := mapping{
-		{"apiVersion", "kustomize.config.k8s.io/v1beta1", Mark + ", for package " + d.Digest + ".\nChange godwit.yaml and render again rather than these files."},
-		{"kind", "Kustomization", ""},
-		{"namespace", d.Spec.Targets.Knative.Namespace, ""},
-		{"resources", base, ""},
+	root := render.Mapping{
+		{"apiVersion", "kustomize.config.k8s.io/v1beta1", strings.TrimPrefix(Mark, "# ") + ", for package " + d.Digest + ".\nChange godwit.yaml and render again rather than these files."},
+		{"kind", "Kustomization"},
+		{"namespace", d.Spec.Targets.Knative.Namespace},
+		{"resources", base},
 	}
-	root[0].note = strings.TrimPrefix(root[0].note, "# ") // the writer has one of its own
-	files = append(files, render.File{Path: "base/kustomization.yaml", Data: document(root)})
+	files = append(files, render.File{Path: "base/kustomization.yaml", Data: render.Document(root)})
 	files = append(files, overlay(d)...)
 	files = append(files, render.File{Path: "README.md", Data: readme(d)})
 	render.Sort(files)
@@ -59,33 +58,31 @@ func Overlay(d *render.Deployment) string {
 
 // overlay is what chooses the nodes.
 func overlay(d *render.Deployment) []render.File {
-	m := mapping{
-		{"apiVersion", "kustomize.config.k8s.io/v1beta1", ""},
-		{"kind", "Kustomization", ""},
-		{"resources", list{"../../base"}, ""},
+	m := render.Mapping{
+		{"apiVersion", "kustomize.config.k8s.io/v1beta1"},
+		{"kind", "Kustomization"},
+		{"resources", render.List{"../../base"}},
 	}
 	dir := Overlay(d)
 	ops := placement(d)
 	if len(ops) == 0 {
-		return []render.File{{Path: dir + "/kustomization.yaml", Data: document(m)}}
+		return []render.File{{Path: dir + "/kustomization.yaml", Data: render.Document(m)}}
 	}
-	m.add("patches", list{mapping{
+	m.Add("patches", render.List{render.Mapping{
 		{"path", "nodes.yaml", "By JSON patch, as kustomize does not know how to merge the containers of a Knative Service."},
-		{"target", mapping{{"kind", "Service", ""}, {"name", d.Spec.Name, ""}}, ""},
+		{"target", render.Mapping{{"kind", "Service"}, {"name", d.Spec.Name}}},
 	}})
-	var b strings.Builder
-	ops.write(&b, "")
 	return []render.File{
-		{Path: dir + "/kustomization.yaml", Data: document(m)},
-		{Path: dir + "/nodes.yaml", Data: []byte(b.String())},
+		{Path: dir + "/kustomization.yaml", Data: render.Document(m)},
+		{Path: dir + "/nodes.yaml", Data: render.Document(ops)},
 	}
 }
 
 // placement is the overlay's patch of the Service; empty where every node will do.
-func placement(d *render.Deployment) (ops list) {
+func placement(d *render.Deployment) (ops render.List) {
 	t := d.Spec.Targets.Knative
 	add := func(path string, value any, note string) {
-		ops = append(ops, mapping{{"op", "add", note}, {"path", path, ""}, {"value", value, ""}})
+		ops = append(ops, render.Mapping{{"op", "add", note}, {"path", path}, {"value", value}})
 	}
 	if t.GPU > 0 {
 		const why = "Only whole GPUs can be asked for, and a request is always equal to its limit."
@@ -93,7 +90,7 @@ func placement(d *render.Deployment) (ops list) {
 		add("/spec/template/spec/containers/0/resources/limits/nvidia.com~1gpu", fmt.Sprint(t.GPU), "")
 	}
 	if len(t.NodeSelector) > 0 {
-		add("/spec/template/spec/nodeSelector", texts(t.NodeSelector), needs("kubernetes.podspec-nodeselector"))
+		add("/spec/template/spec/nodeSelector", render.Texts(t.NodeSelector), needs("kubernetes.podspec-nodeselector"))
 	}
 	if t.RuntimeClass != "" {
 		add("/spec/template/spec/runtimeClassName", t.RuntimeClass, needs("kubernetes.podspec-runtimeclassname"))

@@ -1,128 +1,117 @@
 package knative
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"godwit.dev/infra/render"
 	"godwit.dev/infra/spec"
 )
 
-// What fn-server listens on and answers probes at; the same as kn is told.
-const (
-	port  = 8080
-	live  = "/v2/health/live"
-	ready = "/v2/health/ready"
-	// user is who the image runs as, by number: a kubelet cannot tell from a
-	// name that it is not root.
-	user = 65532
-	// modelsAt is where a claim with models is mounted, with the rest of the function.
-	modelsAt = "/models"
-)
+// modelsAt is where a claim with models is mounted, with the rest of the function.
+const modelsAt = "/models"
 
 // A pair is one name and value; pairs are kept in the order they are written.
 type pair struct{ name, value, note string }
 
-func service(d *render.Deployment) mapping {
+func service(d *render.Deployment) render.Mapping {
 	t := d.Spec.Targets.Knative
-	var meta mapping
-	meta.add("name", d.Spec.Name)
-	labels := mapping{{"app.kubernetes.io/name", d.Spec.Name, ""}}
+	var meta render.Mapping
+	meta.Add("name", d.Spec.Name)
+	labels := render.Mapping{{"app.kubernetes.io/name", d.Spec.Name}}
 	if t.Visibility == "cluster-local" {
-		labels.add("networking.knative.dev/visibility", t.Visibility, "No route from outside of the cluster; every pod inside still is a caller.")
+		labels.Add("networking.knative.dev/visibility", t.Visibility, "No route from outside of the cluster; every pod inside still is a caller.")
 	}
-	meta.add("labels", labels)
+	meta.Add("labels", labels)
 	if a := serviceAnnotations(t); len(a) > 0 {
-		meta.add("annotations", fieldsOf(a))
+		meta.Add("annotations", fieldsOf(a))
 	}
-	templateMeta := mapping{{"labels", fieldsOf(podLabels(d)), ""}, {"annotations", fieldsOf(revisionAnnotations(t)), ""}}
-	return mapping{
-		{"apiVersion", "serving.knative.dev/v1", ""},
-		{"kind", "Service", ""},
-		{"metadata", meta, ""},
-		{"spec", mapping{{"template", mapping{
-			{"metadata", templateMeta, ""},
-			{"spec", revision(d), ""},
-		}, ""}}, ""},
+	templateMeta := render.Mapping{{"labels", fieldsOf(podLabels(d))}, {"annotations", fieldsOf(revisionAnnotations(t))}}
+	return render.Mapping{
+		{"apiVersion", "serving.knative.dev/v1"},
+		{"kind", "Service"},
+		{"metadata", meta},
+		{"spec", render.Mapping{{"template", render.Mapping{
+			{"metadata", templateMeta},
+			{"spec", revision(d)},
+		}}}},
 	}
 }
 
-func revision(d *render.Deployment) mapping {
+func revision(d *render.Deployment) render.Mapping {
 	t := d.Spec.Targets.Knative
-	var m mapping
+	var m render.Mapping
 	if t.Concurrency == 0 {
-		m.add("containerConcurrency", 0, "The function's own queue bounds what runs at a time.")
+		m.Add("containerConcurrency", 0, "The function's own queue bounds what runs at a time.")
 	} else {
-		m.add("containerConcurrency", t.Concurrency, "More requests wait in front of the pod.")
+		m.Add("containerConcurrency", t.Concurrency, "More requests wait in front of the pod.")
 	}
-	m.add("timeoutSeconds", seconds(t.Timeout), "For one request, and for draining after SIGTERM.")
+	m.Add("timeoutSeconds", render.Seconds(t.Timeout), "For one request, and for draining after SIGTERM.")
 	if t.ServiceAccount != "" {
-		m.add("serviceAccountName", t.ServiceAccount)
+		m.Add("serviceAccountName", t.ServiceAccount)
 	}
-	m.add("automountServiceAccountToken", false, "The function does not speak to Kubernetes.")
-	m.add("containers", list{container(d)})
-	volumes := list{mapping{{"name", "tmp", ""}, {"emptyDir", mapping{}, ""}}}
+	m.Add("automountServiceAccountToken", false, "The function does not speak to Kubernetes.")
+	m.Add("containers", render.List{container(d)})
+	volumes := render.List{render.Mapping{{"name", "tmp"}, {"emptyDir", render.Mapping{}}}}
 	if t.ModelClaim != "" {
-		volumes = append(volumes, mapping{
+		volumes = append(volumes, render.Mapping{
 			{"name", "models", needs("kubernetes.podspec-persistent-volume-claim")},
-			{"persistentVolumeClaim", mapping{{"claimName", t.ModelClaim, ""}, {"readOnly", true, ""}}, ""},
+			{"persistentVolumeClaim", render.Mapping{{"claimName", t.ModelClaim}, {"readOnly", true}}},
 		})
 	}
-	m.add("volumes", volumes)
+	m.Add("volumes", volumes)
 	return m
 }
 
-func container(d *render.Deployment) mapping {
+func container(d *render.Deployment) render.Mapping {
 	t := d.Spec.Targets.Knative
-	c := mapping{{"image", d.Image, ""}}
-	c.add("ports", list{mapping{
+	c := render.Mapping{{"image", d.Image}}
+	c.Add("ports", render.List{render.Mapping{
 		{"name", "h2c", "HTTP/2 without TLS, which gRPC needs. REST comes over it as well."},
-		{"containerPort", port, ""},
+		{"containerPort", render.Port},
 	}})
-	c.add("env", env(d))
-	size := mapping{{"cpu", cpus(t.CPU), ""}, {"memory", quantity(t.Memory), ""}}
-	c.add("resources", mapping{{"requests", size, ""}, {"limits", size, ""}},
+	c.Add("env", env(d))
+	size := render.Mapping{{"cpu", render.CPUs(t.CPU)}, {"memory", render.Quantity(t.Memory)}}
+	c.Add("resources", render.Mapping{{"requests", size}, {"limits", size}},
 		"Requested is what is limited: the engine sizes its threads by the CPU limit,", "and memory that is promised twice ends in a killed pod.")
-	c.add("readinessProbe", mapping{{"httpGet", get(ready), ""}},
+	c.Add("readinessProbe", render.Mapping{{"httpGet", get(render.Ready)}},
 		"Answered when every model is loaded. Without a period queue-proxy asks all the", "time, so that a pod that starts is used within milliseconds.")
-	c.add("livenessProbe", mapping{
-		{"httpGet", get(live), ""},
-		{"initialDelaySeconds", seconds(t.ProgressDeadline), ""},
-		{"periodSeconds", livePeriod, ""}, {"timeoutSeconds", liveTimeout, ""}, {"failureThreshold", liveFailures, ""},
+	c.Add("livenessProbe", render.Mapping{
+		{"httpGet", get(render.Live)},
+		{"initialDelaySeconds", render.Seconds(t.ProgressDeadline)},
+		{"periodSeconds", livePeriod}, {"timeoutSeconds", liveTimeout}, {"failureThreshold", liveFailures},
 	}, "The port opens when the models are loaded: until a revision has to be ready,", "nobody restarts it for being slow.")
-	c.add("securityContext", mapping{
-		{"runAsNonRoot", true, ""},
-		{"runAsUser", user, ""},
-		{"allowPrivilegeEscalation", false, ""},
-		{"readOnlyRootFilesystem", true, ""},
-		{"capabilities", mapping{{"drop", list{"ALL"}, ""}}, ""},
-		{"seccompProfile", mapping{{"type", "RuntimeDefault", ""}}, ""},
+	c.Add("securityContext", render.Mapping{
+		{"runAsNonRoot", true},
+		{"runAsUser", render.User},
+		{"allowPrivilegeEscalation", false},
+		{"readOnlyRootFilesystem", true},
+		{"capabilities", render.Mapping{{"drop", render.List{"ALL"}}}},
+		{"seccompProfile", render.Mapping{{"type", "RuntimeDefault"}}},
 	}, "What the Pod Security Standard \"restricted\" asks for, and a root that cannot be written.")
-	mounts := list{mapping{{"name", "tmp", ""}, {"mountPath", "/tmp", ""}}}
+	mounts := render.List{render.Mapping{{"name", "tmp"}, {"mountPath", "/tmp"}}}
 	if t.ModelClaim != "" {
-		mounts = append(mounts, mapping{{"name", "models", ""}, {"mountPath", modelsAt, ""}, {"readOnly", true, ""}})
+		mounts = append(mounts, render.Mapping{{"name", "models"}, {"mountPath", modelsAt}, {"readOnly", true}})
 	}
-	c.add("volumeMounts", mounts)
+	c.Add("volumeMounts", mounts)
 	return c
 }
 
 const livePeriod, liveTimeout, liveFailures = 10, 5, 3
 
-func get(path string) mapping { return mapping{{"path", path, ""}, {"port", port, ""}} }
+func get(path string) render.Mapping { return render.Mapping{{"path", path}, {"port", render.Port}} }
 
 // env is the container's variables: ours, the spec's, and those from secrets.
-func env(d *render.Deployment) (all list) {
+func env(d *render.Deployment) (all render.List) {
 	for _, v := range variables(d) {
-		all = append(all, mapping{{"name", v.name, v.note}, {"value", v.value, ""}})
+		all = append(all, render.Mapping{{"name", v.name, v.note}, {"value", v.value}})
 	}
 	for _, s := range secrets(d.Spec.Targets.Knative) {
-		all = append(all, mapping{{"name", s.variable, ""}, {"valueFrom", mapping{
-			{"secretKeyRef", mapping{{"name", s.secret, ""}, {"key", s.key, ""}}, ""},
-		}, ""}})
+		all = append(all, render.Mapping{{"name", s.variable}, {"valueFrom", render.Mapping{
+			{"secretKeyRef", render.Mapping{{"name", s.secret}, {"key", s.key}}},
+		}}})
 	}
 	return all
 }
@@ -134,17 +123,9 @@ func variables(d *render.Deployment) []pair {
 		all = append(all, pair{"GODWIT_FUNCTION", modelsAt, "The claim holds the function's folder: godwit.yaml and the models it names."})
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Env)) {
-		all = append(all, pair{name, literal(t.Env[name]), ""})
+		all = append(all, pair{name, render.Literal(t.Env[name]), ""})
 	}
 	return all
-}
-
-// literal keeps Kubernetes from filling in $(NAME).
-func literal(s string) string {
-	if strings.Contains(s, "$(") || strings.Contains(s, "$$") {
-		return strings.ReplaceAll(s, "$", "$$")
-	}
-	return s
 }
 
 // A secret is a variable from one key of a Secret.
@@ -172,7 +153,7 @@ func podLabels(d *render.Deployment) []pair {
 
 func serviceAnnotations(t *spec.Knative) (all []pair) {
 	if t.RolloutDuration > 0 {
-		all = append(all, pair{"serving.knative.dev/rollout-duration", inSeconds(t.RolloutDuration), "A new revision gets its traffic little by little."})
+		all = append(all, pair{"serving.knative.dev/rollout-duration", render.InSeconds(t.RolloutDuration), "A new revision gets its traffic little by little."})
 	}
 	return all
 }
@@ -190,7 +171,7 @@ func revisionAnnotations(t *spec.Knative) (all []pair) {
 	}
 	lasting := func(name string, d spec.Duration, note string) {
 		if d != 0 {
-			scaling(name, inSeconds(d), note)
+			scaling(name, render.InSeconds(d), note)
 		}
 	}
 	scaling("class", t.Class+".autoscaling.knative.dev", "")
@@ -221,70 +202,37 @@ func revisionAnnotations(t *spec.Knative) (all []pair) {
 	if t.GPU > 0 {
 		note = "A node with a GPU takes minutes to come, and the image minutes to be there."
 	}
-	all = append(all, pair{"serving.knative.dev/progress-deadline", inSeconds(t.ProgressDeadline), note})
+	all = append(all, pair{"serving.knative.dev/progress-deadline", render.InSeconds(t.ProgressDeadline), note})
 	if t.Mesh == "linkerd" {
 		all = append(all, pair{"linkerd.io/inject", "enabled", "Linkerd checks callers: docs/knative.md says what it needs for that."})
 	}
 	return all
 }
 
-func networkPolicy(d *render.Deployment) mapping {
-	ports := list{}
+func networkPolicy(d *render.Deployment) render.Mapping {
+	ports := render.List{}
 	for _, p := range []struct {
 		port int
 		note string
 	}{{8012, "requests"}, {8013, "requests over HTTP/2"}, {8112, "requests over TLS"}, {8022, "probes and draining"}, {9090, "what the autoscaler reads"}, {9091, "what Prometheus reads"}} {
-		ports = append(ports, mapping{{"port", p.port, p.note}})
+		ports = append(ports, render.Mapping{{"port", p.port, p.note}})
 	}
-	return mapping{
+	return render.Mapping{
 		{"apiVersion", "networking.k8s.io/v1", "Pods are reached through queue-proxy alone. Whoever could reach the function's own port\nwould get past the limit of requests at a time, and would not count as load."},
-		{"kind", "NetworkPolicy", ""},
-		{"metadata", mapping{{"name", d.Spec.Name, ""}, {"labels", mapping{{"app.kubernetes.io/name", d.Spec.Name, ""}}, ""}}, ""},
-		{"spec", mapping{
-			{"podSelector", mapping{{"matchLabels", mapping{{"serving.knative.dev/service", d.Spec.Name, ""}}, ""}}, ""},
-			{"policyTypes", list{"Ingress"}, ""},
-			{"ingress", list{mapping{{"ports", ports, "From anywhere: which pods the gateway and the activator are differs from cluster to cluster."}}}, ""},
-		}, ""},
+		{"kind", "NetworkPolicy"},
+		{"metadata", render.Mapping{{"name", d.Spec.Name}, {"labels", render.Mapping{{"app.kubernetes.io/name", d.Spec.Name}}}}},
+		{"spec", render.Mapping{
+			{"podSelector", render.Mapping{{"matchLabels", render.Mapping{{"serving.knative.dev/service", d.Spec.Name}}}}},
+			{"policyTypes", render.List{"Ingress"}},
+			{"ingress", render.List{render.Mapping{{"ports", ports, "From anywhere: which pods the gateway and the activator are differs from cluster to cluster."}}}},
+		}},
 	}
 }
 
-func fieldsOf(all []pair) mapping {
-	var m mapping
+func fieldsOf(all []pair) render.Mapping {
+	var m render.Mapping
 	for _, p := range all {
-		m.add(p.name, p.value, p.note)
+		m.Add(p.name, p.value, p.note)
 	}
 	return m
-}
-
-// texts is a map in the order of its keys.
-func texts(all map[string]string) mapping {
-	var m mapping
-	for _, k := range slices.Sorted(maps.Keys(all)) {
-		m.add(k, all[k])
-	}
-	return m
-}
-
-func seconds(d spec.Duration) int { return int(time.Duration(d) / time.Second) }
-
-func inSeconds(d spec.Duration) string { return fmt.Sprintf("%ds", seconds(d)) }
-
-// cpus and quantity are Kubernetes' quantities, exactly.
-func cpus(c spec.CPU) string {
-	if c%1000 == 0 {
-		return strconv.FormatInt(int64(c)/1000, 10)
-	}
-	return strconv.FormatInt(int64(c), 10) + "m"
-}
-
-func quantity(b spec.Bytes) string {
-	for _, u := range []struct {
-		size   spec.Bytes
-		suffix string
-	}{{spec.GiB, "Gi"}, {spec.MiB, "Mi"}, {spec.KiB, "Ki"}} {
-		if b%u.size == 0 {
-			return strconv.FormatInt(int64(b/u.size), 10) + u.suffix
-		}
-	}
-	return strconv.FormatInt(int64(b), 10)
 }
