@@ -107,6 +107,8 @@ func within(v any, path ...string) any {
 
 // variants are what has golden files: the examples, and each larger choice once.
 var variants = []struct{ name, yaml string }{
+	// The one that tests spoil: testdata/refused.yaml.
+	{"plain", "model: m.onnx\nauth: none\ntargets: {knative: {}}\n"},
 	{"digits", ""},
 	{"penguins", ""},
 	{"gpu", `model: resnet.onnx

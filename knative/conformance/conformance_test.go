@@ -120,17 +120,6 @@ func TestGoldenServicesAreAdmitted(t *testing.T) {
 	}
 }
 
-// good is a Service that is admitted, for tests to spoil.
-func good(t testing.TB) []byte {
-	t.Helper()
-	files, err := rendered(t, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := slices.IndexFunc(files, func(f render.File) bool { return f.Path == "base/service.yaml" })
-	return files[i].Data
-}
-
 // rendered is what becomes of a target's keys; err is the spec's or the renderer's.
 func rendered(t testing.TB, keys string) ([]render.File, error) {
 	t.Helper()
@@ -142,70 +131,6 @@ func rendered(t testing.TB, keys string) ([]render.File, error) {
 }
 
 const digest = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-
-// What Knative refuses of a manifest, godwit.yaml cannot even say: the same
-// mistake is refused before there is a manifest, with a path of its own.
-func TestMistakesAreRefusedTwice(t *testing.T) {
-	const (
-		autoscaling = "/spec/template/metadata/annotations/autoscaling.knative.dev~1"
-		container   = "/spec/template/spec/containers/0"
-	)
-	tests := []struct {
-		name, keys, ours  string // ours: in the words of spec or the renderer; "": it cannot be said
-		path, value, seen string // of the manifest; seen: the field path that Knative names
-	}{
-		{"a name with an upper-case letter", "", "", "/metadata/name", "M", "metadata.name"},
-		{"min above max", "minScale: 5, maxScale: 2", "targets.knative.maxScale", autoscaling + "min-scale", `"11"`, "spec.template.metadata.annotations"},
-		{"a scale below zero", "minScale: -1", "targets.knative.minScale", autoscaling + "min-scale", `"-1"`, "spec.template.metadata.annotations.autoscaling.knative.dev/min-scale"},
-		{"a metric of the other class", "metric: cpu", "targets.knative.metric", autoscaling + "metric", "cpu", "autoscaling.knative.dev/metric"},
-		{"an unknown class", "class: keda", "targets.knative.class", autoscaling + "class", "keda.autoscaling.knative.dev", "autoscaling.knative.dev/class"},
-		{"a target of nothing", "target: 0.001", "targets.knative.target", autoscaling + "target", `"0.001"`, "autoscaling.knative.dev/target"},
-		{"more than all of the target", "targetUtilization: 101%", "targets.knative.targetUtilization", autoscaling + "target-utilization-percentage", `"101"`, "autoscaling.knative.dev/target-utilization-percentage"},
-		{"a short window", "window: 5s", "targets.knative.window", autoscaling + "window", "5s", "autoscaling.knative.dev/window"},
-		{"a window of parts of seconds", "window: 6500ms", "targets.knative.window", autoscaling + "window", "6500ms", "autoscaling.knative.dev/window"},
-		{"a panic window over all", "panicWindow: 101%", "targets.knative.panicWindow", autoscaling + "panic-window-percentage", `"101"`, "autoscaling.knative.dev/panic-window-percentage"},
-		{"no panic at all", "panicThreshold: 109%", "targets.knative.panicThreshold", autoscaling + "panic-threshold-percentage", `"109"`, "autoscaling.knative.dev/panic-threshold-percentage"},
-		{"one pod when leaving zero", "activationScale: 1", "targets.knative.activationScale", autoscaling + "activation-scale", `"1"`, "autoscaling.knative.dev/activation-scale"},
-		{"more pods when leaving zero than at most", "activationScale: 11", "targets.knative.activationScale", autoscaling + "activation-scale", `"11"`, "spec.template.metadata.annotations"},
-		{"none at first", "initialScale: 0", "targets.knative.initialScale", autoscaling + "initial-scale", `"0"`, "spec.template.metadata.annotations"},
-		{"a long delay", "scaleDownDelay: 2h", "targets.knative.scaleDownDelay", autoscaling + "scale-down-delay", "2h", "autoscaling.knative.dev/scale-down-delay"},
-		{"a long retention", "scaleToZeroPodRetention: 61m", "targets.knative.scaleToZeroPodRetention", autoscaling + "scale-to-zero-pod-retention-period", "61m", "autoscaling.knative.dev/scale-to-zero-pod-retention-period"},
-		{"a deadline that has passed", "progressDeadline: 0s", "targets.knative.progressDeadline", "/spec/template/metadata/annotations/serving.knative.dev~1progress-deadline", "-1s", "progress-deadline"},
-		{"too many at a time", "concurrency: 1001", "targets.knative.concurrency", "/spec/template/spec/containerConcurrency", "1001", "spec.template.spec.containerConcurrency"},
-		{"a request without end", "timeout: 11m", "targets.knative.timeout", "/spec/template/spec/timeoutSeconds", "660", "spec.template.spec.timeoutSeconds"},
-		{"a variable of Knative's own", "env: {K_SERVICE: a}", "targets.knative.env.K_SERVICE", container + "/env/0", "{name: K_SERVICE, value: a}", "spec.template.spec.containers[0].env[0].name"},
-		{"the port as a variable", "env: {PORT: '9'}", "targets.knative.env.PORT", container + "/env/0", "{name: PORT, value: '9'}", "spec.template.spec.containers[0].env[0].name"},
-		{"a service account with an underscore", "serviceAccount: a_b", "targets.knative.serviceAccount", "/spec/template/spec/serviceAccountName", "a_b", "spec.template.spec.serviceAccountName"},
-		{"no image", "", "", container + "/image", `""`, "spec.template.spec.containers[0].image"},
-		{"queue-proxy's port", "", "", container + "/ports/0/containerPort", "8012", "spec.template.spec.containers[0].ports"},
-		{"a privileged container", "", "", container + "/securityContext/privileged", "true", "spec.template.spec.containers[0].securityContext.privileged"},
-		{"the host's network", "", "", "/spec/template/spec/hostNetwork", "true", "spec.template.spec.hostNetwork"},
-		{"a readiness probe with a timeout and no period", "", "", container + "/readinessProbe/timeoutSeconds", "3", "spec.template.spec.containers[0].readinessProbe.timeoutSeconds"},
-		{"a field that does not exist", "", "", "/spec/template/spec/gpus", "1", `unknown field "gpus"`},
-	}
-	manifest := good(t)
-	if err := admitted(t, manifest, nil); err != nil {
-		t.Fatalf("the good one: %v", err)
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			op := "- {op: add, path: " + tt.path + ", value: " + tt.value + "}"
-			if strings.Contains(tt.path, "/env/0") {
-				op = strings.Replace(op, "add", "replace", 1)
-			}
-			err := admitted(t, patched(t, manifest, []byte(op)), nil)
-			if err == nil || !strings.Contains(err.Error(), tt.seen) {
-				t.Errorf("Knative: got %v, want %q", err, tt.seen)
-			}
-			if tt.ours == "" {
-				return
-			}
-			if files, err := rendered(t, tt.keys); err == nil || !strings.Contains(err.Error(), tt.ours) {
-				t.Errorf("%s: got %d files, %v; want %q", tt.keys, len(files), err, tt.ours)
-			}
-		})
-	}
-}
 
 // What godwit.yaml allows at the ends of each range, a cluster allows as well.
 func TestEndsOfRangesAreAdmitted(t *testing.T) {
