@@ -27,9 +27,8 @@ serve: build ## Serve examples/digits on http://127.0.0.1:8080 (EXAMPLE=, ADDR= 
 	@bin/godwit serve $(EXAMPLE) --listen $(ADDR)
 
 .PHONY: test
-test: onnxruntime ## Run every test that needs no root and no other program than Node.js.
-	@go test ./...
-	@for m in $(MODULES); do (cd $$m && go test ./...); done
+test: onnxruntime ## Run every test that needs no root and no other program than Node.js, and see that docs/tests.md is true.
+	@go run ./scripts/proven . $(MODULES)
 
 .PHONY: build
 build: onnxruntime ## Build the binaries into bin/.
@@ -62,7 +61,6 @@ check: onnxruntime ## Format, vet, lint, race tests, builds without cgo, generat
 	@for m in $(MODULES); do (cd $$m && go run $(STATICCHECK) ./...); done
 	@CGO_ENABLED=0 go build ./...
 	@scripts/linked.sh --check
-	@scripts/proven.sh
 	@go test -race ./...
 
 .PHONY: e2e
