@@ -19,6 +19,24 @@ type Edge struct {
 	// that does not gives way to the last healthy one.
 	HealthyAfter Duration
 	Forward      *Forward // nil forwards nothing
+	// Greengrass and IoTEdge say where the cloud's own tool deploys to; nil leaves
+	// that to whoever runs it.
+	Greengrass *Greengrass
+	IoTEdge    *IoTEdge
+}
+
+// Greengrass is the way of a component over AWS to its devices.
+type Greengrass struct {
+	Bucket string // of S3; devices fetch the package from it
+	Target string // ARN of the thing or thing group
+}
+
+// IoTEdge is the IoT hub of the devices, and which ones: Device or Condition.
+type IoTEdge struct {
+	Hub       string
+	Device    string // all modules of the one device are set
+	Condition string // a layer on all devices that meet it
+	Priority  int    // of the layer
 }
 
 // EdgeOrDefault is the target edge, or what it would be if the spec named it
@@ -33,6 +51,14 @@ func (t *Targets) EdgeOrDefault() *Edge {
 	if e.Forward != nil {
 		forward := *e.Forward
 		e.Forward = &forward
+	}
+	if e.Greengrass != nil {
+		greengrass := *e.Greengrass
+		e.Greengrass = &greengrass
+	}
+	if e.IoTEdge != nil {
+		iotedge := *e.IoTEdge
+		e.IoTEdge = &iotedge
 	}
 	return &e
 }
@@ -83,7 +109,30 @@ func (t *Edge) keys() []key {
 		{name: "listen", to: text(&t.Listen, rule{what: "a HOST:PORT such as 127.0.0.1:8080", typ: "HOST:PORT", pattern: `^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$`, check: checkPort}), doc: "Where it listens.", why: "reachable from the device only"},
 		{name: "healthyAfter", to: duration(&t.HealthyAfter, 0, 24*hour, 0), doc: "How long a new model must answer before it is kept; else the last healthy one comes back.", why: "long enough for a few requests"},
 		{name: "forward", to: object[Forward](&t.Forward), doc: "Answers that are kept on disk until they can be sent on."},
+		{name: "greengrass", to: object[Greengrass](&t.Greengrass), doc: "How AWS brings the component to its devices; without, it is deployed on the device itself.", shown: "the device's own command"},
+		{name: "iotedge", to: object[IoTEdge](&t.IoTEdge), doc: "The hub and the devices that the module is deployed to.", shown: "left to who deploys"},
 	}, t.common(cpuProvider, cuda, tensorrt, "openvino", "coreml")...)
+}
+
+func (g *Greengrass) keys() []key {
+	bucket := rule{what: "a bucket's name of lower-case letters, digits, '-' and '.'", typ: "name", pattern: `^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`}
+	thing := rule{what: "the ARN of a thing or thing group", typ: "ARN", pattern: `^arn:aws[a-z-]*:iot:[a-z0-9-]+:[0-9]{12}:(thing|thinggroup)/[A-Za-z0-9:_-]{1,128}$`}
+	return []key{
+		{name: "bucket", to: text(&g.Bucket, bucket), doc: "The S3 bucket that devices fetch the package from; their role has to be allowed s3:GetObject there.", required: true},
+		{name: "target", to: text(&g.Target, thing), doc: "The thing or thing group. A target has one deployment, which is replaced.", required: true},
+	}
+}
+
+func (i *IoTEdge) keys() []key {
+	name := func(what string) rule {
+		return rule{what: what, typ: "name", pattern: `^[A-Za-z0-9][A-Za-z0-9_.:%#*?!(),=@$'-]{0,127}$`}
+	}
+	return []key{
+		{name: "hub", to: text(&i.Hub, rule{what: "an IoT hub's name of letters, digits and '-'", typ: "name", pattern: `^[A-Za-z0-9][A-Za-z0-9-]{1,48}[A-Za-z0-9]$`}), doc: "The IoT hub.", required: true},
+		{name: "device", to: text(&i.Device, name("a device's id")), doc: "The one device, all of whose modules are replaced."},
+		{name: "condition", to: text(&i.Condition, freeText("a target condition such as tags.site='plant'")), doc: "The devices that get a layer with this module beside their own: a target condition such as `tags.site='plant'`."},
+		{name: "priority", to: integer(&i.Priority, 0, 2147483647), doc: "The layer's priority over others that set the same.", why: "Azure's own is 0, which every other layer would win over"},
+	}
 }
 
 func (f *Forward) keys() []key {
@@ -102,6 +151,9 @@ func (t *Edge) setDefaults(d *defaults) {
 	if t.Forward != nil {
 		t.Forward.setDefaults(d.at("forward"))
 	}
+	if t.IoTEdge != nil {
+		set(d.at("iotedge"), "priority", &t.IoTEdge.Priority, 10)
+	}
 	t.setProvider(d, false)
 }
 
@@ -114,6 +166,16 @@ func (t *Edge) check(d *decoder, path string, _ *Spec) {
 	// Which GPU a device has is the device's affair: the provider alone asks for it.
 	gpu := t.Provider == cuda || t.Provider == tensorrt
 	t.checkCommon(d, path, gpu, "a device with one", "AWS_GG_*", "IOTEDGE_*")
+	if t.Runtime != "greengrass" {
+		d.only(path, "runtime greengrass", "greengrass")
+	}
+	if t.Runtime != "iotedge" {
+		d.only(path, "runtime iotedge", "iotedge")
+	}
+	if i := t.IoTEdge; i != nil && (i.Device == "") == (i.Condition == "") {
+		p := join(path, "iotedge")
+		d.add(d.where(p), p, "device replaces all modules of one device, condition adds a layer to many.", "want either a device or a condition")
+	}
 }
 
 // checkPort finds ports that there are not; whether it is a number the pattern says.

@@ -13,11 +13,11 @@ func sample() *Spec {
 	t.AWSLambda = &AWSLambda{ManagedInstances: &ManagedInstances{}, EdgeCache: &EdgeCache{}, Throttle: &Throttle{}, VPC: &VPC{}}
 	t.CloudRun = &CloudRun{Push: &CloudRunPush{}, Job: &CloudRunJob{}}
 	t.AzureFunctions = &AzureFunctions{}
-	t.Knative = &Knative{}
+	t.Knative = &Knative{Traffic: &KnativeTraffic{}, Events: &KnativeEvents{}, Kafka: &KnativeKafka{SASL: &KafkaSASL{}, TLS: &KafkaTLS{}}, Job: &KnativeJob{}, Monitor: &KnativeMonitor{}}
 	t.SageMaker = &SageMaker{VPC: &VPC{}}
 	t.VertexAI = &VertexAI{}
 	t.AzureML = &AzureML{}
-	t.Edge = &Edge{Forward: &Forward{}}
+	t.Edge = &Edge{Forward: &Forward{}, Greengrass: &Greengrass{}, IoTEdge: &IoTEdge{}}
 	return s
 }
 
