@@ -1,5 +1,7 @@
 package spec
 
+import "strings"
+
 // NoMeshHint is what to do about auth: platform on Knative without a mesh, which
 // is refused where it is served or rendered: a spec that is served here, or on
 // other targets, need not know of it.
@@ -33,9 +35,20 @@ type Knative struct {
 	Mesh                         string   // what checks callers: "none", "istio", "linkerd" or "other"
 	NodeSelector                 map[string]string
 	RuntimeClass, ServiceAccount string
-	// ModelClaim is the PersistentVolumeClaim that holds the models; "" has
-	// them in the image.
-	ModelClaim string
+	// ModelClaim is the PersistentVolumeClaim that holds the models, and
+	// ModelImage the OCI image; at most one is given. "" has them in the image.
+	ModelClaim, ModelImage string
+	ModelStorage           Bytes // of a claim that is made; 0: it is there
+	FetchModels            bool  // models are fetched from their URLs at every start
+	// Cluster chooses nodes, storage and identity: "any", "eks", "gke", "aks" or "k3s".
+	Cluster  string
+	Identity string // the cloud's, of the service account; "" is none
+	Store    string // what batch.input and batch.output are below; "" where they are whole URLs
+	Traffic  *KnativeTraffic
+	Events   *KnativeEvents
+	Kafka    *KnativeKafka
+	Job      *KnativeJob
+	Monitor  *KnativeMonitor
 }
 
 func (t *Knative) keys() []key {
@@ -72,6 +85,17 @@ func (t *Knative) keys() []key {
 		{name: "runtimeClass", to: text(&t.RuntimeClass, dns), doc: "The runtime class; needs the cluster's feature flag."},
 		{name: "serviceAccount", to: text(&t.ServiceAccount, dns), doc: "The service account.", shown: "the namespace's"},
 		{name: "modelClaim", to: text(&t.ModelClaim, dns), doc: "The PersistentVolumeClaim that holds the models; needs the cluster's feature flag.", shown: "the image holds them"},
+		{name: "modelStorage", to: size(&t.ModelStorage, 1*MiB, 64*TiB, 0), doc: "The size of the claim, which is made; the cluster's overlay chooses the storage class.", shown: "the claim is there"},
+		{name: "modelImage", to: text(&t.ModelImage, resource), doc: "The OCI image, by digest, whose root is the function's folder, mounted as a volume; needs the cluster's feature flag and Kubernetes 1.33.", shown: "the function's image holds them"},
+		{name: "fetchModels", to: flag(&t.FetchModels), doc: "Fetch the models from their URLs at every start instead of having them in the image."},
+		{name: "cluster", to: oneOf(&t.Cluster, "any", "eks", "gke", "aks", "k3s"), doc: "The kind of cluster: which overlay is applied, with its nodes, storage and identity. With any there are overlays for all.", why: "the base runs on all of them"},
+		{name: "identity", to: text(&t.Identity, resource), doc: "The cloud's identity that the service account stands for: a role's ARN on EKS, a service account's e-mail on GKE, a client id on AKS.", shown: "none"},
+		{name: "store", to: text(&t.Store, prefix), doc: "The prefix that a relative batch.input and batch.output are below, such as s3://lake.", shown: "the event's own bucket"},
+		{name: "traffic", to: object[KnativeTraffic](&t.Traffic), doc: "Named revisions, and which share of requests the new one gets (docs/knative.md). {} is all of them."},
+		{name: "events", to: object[KnativeEvents](&t.Events), doc: "How events are delivered; needs triggers."},
+		{name: "kafka", to: object[KnativeKafka](&t.Kafka), doc: "The topics that the trigger stream reads."},
+		{name: "job", to: object[KnativeJob](&t.Job), doc: "A job that scores all below batch.input; needs batch."},
+		{name: "monitor", to: object[KnativeMonitor](&t.Monitor), doc: "A PodMonitor for the Prometheus operator."},
 	}, t.common()...)
 }
 
@@ -95,9 +119,33 @@ func (t *Knative) setDefaults(d *defaults) {
 	}
 	set(d, "visibility", &t.Visibility, "external")
 	set(d, "mesh", &t.Mesh, "none")
+	set(d, "cluster", &t.Cluster, "any")
+	if c := t.Traffic; c != nil {
+		share := Percent(0)
+		if c.Stable == "" {
+			share = 100
+		}
+		set(d.at("traffic"), "canary", &c.Canary, share)
+	}
+	if e := t.Events; e != nil {
+		d := d.at("events")
+		set(d, "backoffPolicy", &e.BackoffPolicy, "exponential")
+		set(d, "backoffDelay", &e.BackoffDelay, 1*second)
+	}
+	if k := t.Kafka; k != nil {
+		d := d.at("kafka")
+		set(d, "initialOffset", &k.InitialOffset, "latest")
+		set(d, "consumers", &k.Consumers, 1)
+	}
+	if j := t.Job; j != nil {
+		d := d.at("job")
+		set(d, "tasks", &j.Tasks, 1)
+		set(d, "parallelism", &j.Parallelism, j.Tasks)
+		set(d, "maxRetries", &j.MaxRetries, 3)
+	}
 }
 
-func (t *Knative) check(d *decoder, path string, _ *Spec) {
+func (t *Knative) check(d *decoder, path string, s *Spec) {
 	t.checkCommon(d, path, t.GPU > 0, "gpu: 1")
 	at := func(k string) (place, string) { p := join(path, k); return d.where(p), p }
 	if kpa := t.Metric == "concurrency" || t.Metric == "rps"; kpa != (t.Class == "kpa") {
@@ -126,5 +174,69 @@ func (t *Knative) check(d *decoder, path string, _ *Spec) {
 	if t.ActivationScale > 0 && (t.ActivationScale < t.MinScale || t.MaxScale > 0 && t.ActivationScale > t.MaxScale) {
 		at, p := at("activationScale")
 		d.add(at, p, "", "want minScale %d to maxScale %d, got %d", t.MinScale, t.MaxScale, t.ActivationScale)
+	}
+	t.checkModels(d, at, s)
+	if c := t.Traffic; c != nil {
+		at, p := at("traffic.stable")
+		if c.Stable == "" && c.Canary != 100 {
+			d.add(at, p, "kubectl get revisions shows their names, and the rendered README this one's.", "want the revision that gets the other %d%%, got none", 100-c.Canary)
+		}
+		if name, ok := strings.CutPrefix(c.Stable, s.Name+"-"); c.Stable != "" && (!ok || name == "") {
+			d.add(at, p, "", "want a revision of %s, whose name begins with %s, got %s", s.Name, quote(s.Name+"-"), quote(c.Stable))
+		}
+	}
+	if j := t.Job; j != nil {
+		if s.Batch == nil {
+			at, p := at("job")
+			d.add(at, p, "Add batch: {input: rows/, output: scores/}.", "a job scores what lies below batch.input, and there is no batch")
+		}
+		if j.Parallelism > j.Tasks {
+			at, p := at("job.parallelism")
+			d.add(at, p, "", "want at most tasks %d, got %d", j.Tasks, j.Parallelism)
+		}
+	}
+	if k := t.Kafka; k != nil && k.TLS != nil && (k.TLS.Cert == "") != (k.TLS.Key == "") {
+		at, p := at("kafka.tls")
+		d.add(at, p, "", "want cert and key, or neither")
+	}
+	if e := t.Events; e != nil && e.Broker != "" && e.BrokerClass != "" {
+		at, p := at("events.brokerClass")
+		d.add(at, p, "Leave it out, or leave broker out.", "only for a Broker that is made, and %s is there already", quote(e.Broker))
+	}
+	if t.Store != "" && !remote(t.Store) {
+		at, p := at("store")
+		d.add(at, p, "", "want a URL such as s3://lake, got %s", quote(t.Store))
+	}
+	if t.Identity != "" && (t.Cluster == "any" || t.Cluster == "k3s") {
+		at, p := at("identity")
+		d.add(at, p, "Say cluster: eks, gke or aks.", "want a cluster whose service accounts stand for a cloud's identities, got %s", t.Cluster)
+	}
+}
+
+// checkModels notes models that would be in two places, or in none.
+func (t *Knative) checkModels(d *decoder, at func(string) (place, string), s *Spec) {
+	if t.ModelClaim != "" && t.ModelImage != "" {
+		at, p := at("modelImage")
+		d.add(at, p, "", "want modelClaim or modelImage, got both")
+	}
+	if t.ModelStorage > 0 && t.ModelClaim == "" {
+		at, p := at("modelStorage")
+		d.add(at, p, "Add modelClaim: and a name.", "want the name of the claim that is made, got none")
+	}
+	if !t.FetchModels {
+		return
+	}
+	where, p := at("fetchModels")
+	if t.ModelClaim != "" || t.ModelImage != "" {
+		d.add(where, p, "", "want models from one place, got fetchModels beside modelClaim or modelImage")
+	}
+	if s.Handler != "" {
+		d.add(where, p, "Leave fetchModels out: the image holds the models.", "want no handler, whose folder is not there where models are fetched, got %s", quote(s.Handler))
+	}
+	for _, m := range s.Models {
+		if !remote(m.Path) {
+			d.add(where, p, "", "want models behind URLs, got %s", quote(m.Path))
+			return
+		}
 	}
 }
