@@ -121,7 +121,7 @@ func functionsReadme(b *builder) []byte {
 		s.WriteString("\nThe app, its storage and deploying a package are reachable from the virtual network alone: run azd up there, or the part after infra/main.bicep (`sh deploy.sh`).\n")
 	}
 	if b.t.KeyVaultKey != "" || len(b.t.Secrets) > 0 {
-		fmt.Fprintf(&s, "\nThe vault %s is not made here; `keyVaultResourceGroup` says where it is, and whoever deploys may give roles on it.\n", strings.Join(b.vaults(), ", "))
+		fmt.Fprintf(&s, "\nNot made here: %s, Key Vaults of the resource group that `keyVaultResourceGroup` names. Whoever deploys has to be able to give roles on them.\n", strings.Join(b.vaults(), ", "))
 	}
 	return []byte(s.String())
 }
@@ -169,7 +169,7 @@ func (b *builder) cost() string {
 		always += " Event Hubs is paid for by the hour for its one throughput unit."
 	}
 	if b.t.PrivateEndpoint {
-		always += " So is each of the three private endpoints."
+		always += " Each of the three private endpoints is paid for by the hour."
 	}
 	return always
 }

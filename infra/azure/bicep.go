@@ -102,7 +102,7 @@ func comment(b *strings.Builder, indent, note string) {
 		return
 	}
 	for line := range strings.SplitSeq(note, "\n") {
-		b.WriteString(indent + "// " + line + "\n")
+		b.WriteString(strings.TrimRight(indent+"// "+line, " ") + "\n")
 	}
 }
 

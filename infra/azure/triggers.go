@@ -137,8 +137,10 @@ func (b *builder) subscriptions(attempts int) *template {
 	t.add(
 		&param{name: "appName", typ: "string", about: "The function app: AZURE_FUNCTION_NAME of main.bicep."},
 		&param{name: "storageName", typ: "string", about: "Its storage: AZURE_STORAGE_NAME of main.bicep."},
-		&param{name: "location", typ: "string", about: "The region of main.bicep.", value: location(b.t.Location)},
 	)
+	if b.trigger("objects") {
+		t.add(&param{name: "location", typ: "string", about: "The region of main.bicep.", value: location(b.t.Location)})
+	}
 	app := &resource{symbol: "app", typ: "Microsoft.Web/sites@2024-11-01", existing: true, name: ref("appName")}
 	storage := &resource{symbol: "storage", typ: "Microsoft.Storage/storageAccounts@2025-01-01", existing: true, name: ref("storageName")}
 	blobs := &resource{symbol: "blobs", typ: "Microsoft.Storage/storageAccounts/blobServices@2025-01-01", existing: true, name: "default", parent: storage}

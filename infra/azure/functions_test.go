@@ -1,0 +1,102 @@
+package azure
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"godwit.dev/infra/render"
+	"godwit.dev/infra/spec"
+	"godwit.dev/internal/golden"
+)
+
+const digest = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+// deployment is what text, a godwit.yaml, becomes.
+func deployment(t testing.TB, text string) *render.Deployment {
+	t.Helper()
+	s, err := spec.Parse(spec.FileName, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := s.Models[0].Name
+	return &render.Deployment{
+		Spec: s, Image: "registry.example.com/acme/" + s.Name + "@" + digest, Digest: digest, ModelBytes: 1 << 20, Package: s.Name + ".zip",
+		Request: &render.Request{Model: name, Path: "requests/" + name + "/1.json"},
+	}
+}
+
+const (
+	subnetID = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/acme/subnets/functions"
+	// everything has each key of flex, and what goes with them.
+	everything = `
+model: fraud.onnx
+auth: {key: {}}
+batch: {input: rows/, output: scores/, attempts: 7, maxConcurrency: 8, size: 20, window: 5s}
+triggers: [queue, topic, stream]
+targets:
+  azurefunctions:
+    plan: flex
+    location: westeurope
+    memory: 4096MiB
+    maxInstances: 40
+    alwaysReady: 2
+    httpConcurrency: 16
+    timeout: 10m
+    subnet: ` + subnetID + `
+    privateEndpoint: true
+    keyVaultKey: https://acme.vault.azure.net/keys/storage/0123456789abcdef0123456789abcdef
+    env: {LEVEL: "it's"}
+    secrets: {GODWIT_API_KEYS: acme/api-keys, OTHER: other-vault/thing}
+`
+)
+
+// functionSpecs are those of the golden files.
+func functionSpecs(t testing.TB) map[string]string {
+	all := map[string]string{
+		"everything": everything,
+		"events":     "model: fraud.onnx\nbatch: {input: rows/, output: scores/}\ntriggers: [objects, events]\ntargets: {azurefunctions: {}}\n",
+		"closed":     "model: fraud.onnx\nbatch: {input: rows/, output: scores/}\ntriggers: [objects]\ntargets: {azurefunctions: {subnet: " + subnetID + "}}\n",
+		"premium":    "model: fraud.onnx\nauth: none\ntargets: {azurefunctions: {plan: premium, memory: 6GiB, alwaysReady: 2, httpConcurrency: 8}}\n",
+	}
+	for _, name := range []string{"digits", "penguins"} {
+		text, err := os.ReadFile(filepath.Join("../../examples", name, spec.FileName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = string(text)
+	}
+	return all
+}
+
+func TestFunctionsAreAsRead(t *testing.T) {
+	for name, text := range functionSpecs(t) {
+		t.Run(name, func(t *testing.T) {
+			d := deployment(t, text)
+			files, err := RenderFunctions(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range files {
+				golden.Check(t, "golden/functions/"+name+"/"+f.Path, f.Data)
+			}
+			for path, doc := range templates(t, d) {
+				golden.Check(t, "arm/functions/"+name+"/"+path, asJSON(t, doc))
+			}
+		})
+	}
+}
+
+// templates are d's files of Bicep as ARM templates.
+func templates(t testing.TB, d *render.Deployment) map[string]map[string]any {
+	t.Helper()
+	b := functions(d)
+	if b.err != nil {
+		t.Fatal(b.err)
+	}
+	all := map[string]map[string]any{"main.json": armOf(t, b.main)}
+	if b.events != nil {
+		all["events.json"] = armOf(t, b.events)
+	}
+	return all
+}
