@@ -79,14 +79,18 @@ func Commands(*render.Deployment) []render.Command {
 
 func functionsReadme(b *builder) []byte {
 	var s strings.Builder
-	fmt.Fprintf(&s, "# %s on Azure Functions\n\nRendered by godwit from godwit.yaml and the package %s. Change godwit.yaml and render again rather than these files.\n\n", b.s.Name, b.d.Digest)
+	fmt.Fprintf(&s, "# %s on %s\n\nRendered by godwit from godwit.yaml and the package %s. Change godwit.yaml and render again rather than these files.\n\n", b.s.Name, map[bool]string{true: "Azure Container Apps", false: "Azure Functions"}[b.t.Plan == "containerapps"], b.d.Digest)
 	line := func(command, why string) {
 		if why != "" {
 			command = fmt.Sprintf("%-58s # %s", command, why)
 		}
 		s.WriteString("    " + command + "\n")
 	}
-	if b.t.Subnet != "" && !b.t.PrivateEndpoint {
+	if b.t.Plan == "containerapps" && b.s.Auth.Mode == "platform" {
+		line("CLIENT=$(az ad app create --display-name "+b.s.Name+" --query appId -o tsv)", "who gets a token for it may call")
+		line("az ad app update --id $CLIENT --identifier-uris api://$CLIENT && az ad sp create --id $CLIENT", "")
+	}
+	if b.t.Subnet != "" && !b.t.PrivateEndpoint && b.t.Plan != "containerapps" {
 		line("az network vnet subnet update --ids "+render.Shell(b.t.Subnet)+" --service-endpoints Microsoft.Storage", "storage lets the subnet in by this")
 	}
 	line("az login && azd auth login", "")
@@ -96,6 +100,11 @@ func functionsReadme(b *builder) []byte {
 	key := ""
 	switch b.s.Auth.Mode {
 	case "platform":
+		if b.t.Plan == "containerapps" {
+			line("TOKEN=$(az account get-access-token --scope api://$CLIENT/.default --query accessToken -o tsv)", "")
+			key = ` -H "authorization: Bearer $TOKEN"`
+			break
+		}
 		line(`KEY=$(az functionapp keys list -g $AZURE_RESOURCE_GROUP -n $AZURE_FUNCTION_NAME --query functionKeys.default -o tsv)`, "")
 		key = ` -H "x-functions-key: $KEY"`
 	case "key":
@@ -111,13 +120,17 @@ func functionsReadme(b *builder) []byte {
 	s.WriteString("\nWithout azd:\n\n")
 	line("az group create -n GROUP -l REGION", "")
 	more := ""
-	if b.t.PrivateEndpoint {
-		more = " privateEndpointSubnetId=ID"
+	for _, i := range b.main.items {
+		if p, ok := i.(*param); ok && p.value == nil {
+			more += " " + p.name + "=ID"
+		}
 	}
 	line("az deployment group create -g GROUP -f infra/main.bicep -p infra/main.parameters.json"+more+" --query properties.outputs", "")
-	line("AZURE_RESOURCE_GROUP=GROUP AZURE_FUNCTION_NAME=… AZURE_STORAGE_NAME=…"+b.packageName()+" sh deploy.sh", "the names are the outputs")
+	if b.t.Plan != "containerapps" {
+		line("AZURE_RESOURCE_GROUP=GROUP AZURE_FUNCTION_NAME=… AZURE_STORAGE_NAME=…"+b.packageName()+" sh deploy.sh", "the names are the outputs")
+	}
 	s.WriteString("\n" + b.cost() + "\n")
-	if b.t.PrivateEndpoint {
+	if b.t.PrivateEndpoint && b.t.Plan != "containerapps" {
 		s.WriteString("\nThe app, its storage and deploying a package are reachable from the virtual network alone: run azd up there, or the part after infra/main.bicep (`sh deploy.sh`).\n")
 	}
 	if b.t.KeyVaultKey != "" || len(b.t.Secrets) > 0 {
@@ -159,6 +172,8 @@ func (b *builder) cost() string {
 	switch {
 	case b.t.Plan == "premium":
 		always = fmt.Sprintf("Idle, %d of %s run and are paid for, and no less than one can.", max(1, b.t.AlwaysReady), premiumSize(b.t.Memory))
+	case b.t.Plan == "containerapps" && b.t.AlwaysReady == 0:
+		always = "Idle, nothing runs: logs are what is paid for."
 	case b.t.AlwaysReady > 0:
 		always = fmt.Sprintf("Idle, %d instances with %v are kept and paid for.", b.t.AlwaysReady, b.t.Memory)
 	}
@@ -168,7 +183,7 @@ func (b *builder) cost() string {
 	if b.trigger("stream") {
 		always += " Event Hubs is paid for by the hour for its one throughput unit."
 	}
-	if b.t.PrivateEndpoint {
+	if b.t.PrivateEndpoint && b.t.Plan != "containerapps" {
 		always += " Each of the three private endpoints is paid for by the hour."
 	}
 	return always

@@ -1,7 +1,6 @@
 package azure
 
 import (
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,7 +49,7 @@ func checkFunctions(d *render.Deployment) error {
 		return bad(at("keyVaultKey"), "want a key's URL, https://VAULT.vault.azure.net/keys/NAME, got %q", t.KeyVaultKey).
 			WithHint("az keyvault key show --vault-name VAULT --name NAME --query key.kid")
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.Secrets)) {
+	for _, name := range sorted(t.Secrets) {
 		if !secretName.MatchString(t.Secrets[name]) {
 			return bad(at("secrets."+name), "want a secret as VAULT/NAME, got %q", t.Secrets[name]).
 				WithHint("az keyvault secret set --vault-name VAULT --name NAME --file FILE")
@@ -66,9 +65,25 @@ func checkFunctions(d *render.Deployment) error {
 		}
 	}
 	if t.Plan == "containerapps" {
-		return cannot(at("plan"), "want flex or premium, as Container Apps is not rendered, got %q", t.Plan)
+		return checkContainerApp(s)
 	}
 	return checkBatch(s)
+}
+
+func checkContainerApp(s *spec.Spec) error {
+	t := s.Targets.AzureFunctions
+	switch {
+	case len(s.Triggers) > 0:
+		return cannot("triggers", "want none on containerapps, got %s: they take the Functions host, which the image does not have", strings.Join(s.Triggers, ", ")).
+			WithHint("Use plan: flex, or leave triggers out and score with a Container Apps job: docs/scaling-batch.md.")
+	case s.Given(at("timeout")):
+		return cannot(at("timeout"), "want none on containerapps, got %v: Container Apps gives every request 240s", t.Timeout).WithHint("Leave it out.")
+	case t.KeyVaultKey != "":
+		return cannot(at("keyVaultKey"), "want none on containerapps, got %q: there is no storage to keep with it", t.KeyVaultKey).WithHint("Leave it out.")
+	case t.GPU == "" && (t.CPU > 4000 || int64(t.Memory)*1000 != int64(t.CPU)*int64(2*spec.GiB)):
+		return bad(at("memory"), "want 2GiB for each CPU and at most 4 CPUs, got %v and %v", t.Memory, t.CPU).WithHint("Leave cpu or memory out.")
+	}
+	return nil
 }
 
 // checkBatch refuses what the triggers' files cannot say.

@@ -1,7 +1,6 @@
 package azure
 
 import (
-	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -15,10 +14,9 @@ func (b *builder) network() {
 	}
 	// A subnet with integrated apps takes no private endpoints.
 	at := &param{name: "privateEndpointSubnetId", typ: "string", about: "The id of the subnet for private endpoints, in the same network as the function's and not the same."}
-	i := slices.IndexFunc(b.main.items, func(i any) bool { _, ok := i.(*variable); return ok })
-	b.main.items = slices.Insert(b.main.items, i, any(at))
-	b.main.items = slices.Insert(b.main.items, i+1, any(&variable{name: "networkId", note: "The network that the subnet is in.",
-		value: fn("join", fn("take", fn("split", ref("privateEndpointSubnetId"), "/"), 9), "/")}))
+	b.param(at)
+	b.main.add(&variable{name: "networkId", note: "The network that the subnet is in.",
+		value: fn("join", fn("take", fn("split", ref("privateEndpointSubnetId"), "/"), 9), "/")})
 	storage := fn("environment").at("suffixes.storage")
 	for _, e := range []struct {
 		symbol, group, of string
@@ -49,7 +47,7 @@ var secretName = regexp.MustCompile(`^(?:https://)?([A-Za-z][A-Za-z0-9-]{1,22}[A
 // symbols of what lets it.
 func (b *builder) secrets() (roles []string) {
 	vaults := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(b.t.Secrets)) {
+	for _, name := range sorted(b.t.Secrets) {
 		part := secretName.FindStringSubmatch(b.t.Secrets[name])
 		uri := text{"@Microsoft.KeyVault(SecretUri=https://" + part[1], fn("environment").at("suffixes.keyvaultDns"), "/secrets/" + part[2]}
 		if part[3] != "" {
@@ -58,7 +56,12 @@ func (b *builder) secrets() (roles []string) {
 		vaults[strings.ToLower(part[1])] = part[1]
 		b.setting(name, append(uri, ")"))
 	}
-	for i, name := range slices.Sorted(maps.Keys(vaults)) {
+	return b.readers(vaults)
+}
+
+// readers are the symbols of the roles that let the function read vaults.
+func (b *builder) readers(vaults map[string]string) (roles []string) {
+	for i, name := range sorted(vaults) {
 		b.vaultRole("readsSecrets"+suffix(i), keyVaultSecretsUser, vaults[name], "")
 		roles = append(roles, "readsSecrets"+suffix(i))
 	}
@@ -72,28 +75,51 @@ func suffix(i int) string {
 	return number(i + 1)
 }
 
-// vaultRole gives the identity a role on a vault that is there, perhaps in
-// another resource group, which only a module can reach.
+// vaultRole gives the identity a role on a Key Vault that is there.
 func (b *builder) vaultRole(symbol string, r role, vault, note string) {
-	const path = "modules/vault-role.bicep"
+	b.roleElsewhere(symbol, r, vault, note, elsewhere{
+		"vault", "Microsoft.KeyVault/vaults@2024-11-01", "keyVaultResourceGroup", "Where the Key Vaults are.",
+		"The vault has to ask for roles (enableRbacAuthorization), not for access policies.",
+	})
+}
+
+// registryRole lets the identity pull from a registry that is there.
+func (b *builder) registryRole(registry string) string {
+	b.roleElsewhere("pullsImages", containerRegistryPull, registry, "", elsewhere{
+		"registry", "Microsoft.ContainerRegistry/registries@2023-07-01", "registryResourceGroup", "Where the registry of the image is.", "",
+	})
+	return "pullsImages"
+}
+
+// elsewhere is a kind of resource that these files do not make, and that may be
+// in another resource group, which only a module can reach.
+type elsewhere struct{ what, typ, group, about, note string }
+
+func (b *builder) roleElsewhere(symbol string, r role, name, note string, e elsewhere) {
+	path := "modules/" + e.what + "-role.bicep"
 	if b.modules[path] == nil {
 		t := begin(b.d)
 		t.add(
-			&param{name: "vaultName", typ: "string"},
+			&param{name: e.what + "Name", typ: "string"},
 			&param{name: "identityId", typ: "string"},
 			&param{name: "principalId", typ: "string"},
 			&param{name: "roleId", typ: "string"},
 		)
-		v := &resource{symbol: "vault", typ: "Microsoft.KeyVault/vaults@2024-11-01", existing: true, name: ref("vaultName")}
-		t.add(v, granted("role", ref("roleId"), v, ref("identityId"), ref("principalId"), "The vault has to ask for roles (enableRbacAuthorization), not for access policies."))
+		v := &resource{symbol: e.what, typ: e.typ, existing: true, name: ref(e.what + "Name")}
+		t.add(v, granted("role", ref("roleId"), v, ref("identityId"), ref("principalId"), e.note))
 		b.modules[path] = t
-		i := slices.IndexFunc(b.main.items, func(i any) bool { _, ok := i.(*variable); return ok })
-		b.main.items = slices.Insert(b.main.items, i, any(&param{name: "keyVaultResourceGroup", typ: "string", about: "Where the Key Vaults are.", value: fn("resourceGroup").at("name")}))
+		b.param(&param{name: e.group, typ: "string", about: e.about, value: fn("resourceGroup").at("name")})
 	}
 	b.main.add(&module{
-		symbol: symbol, path: path, note: note, name: "vault-role-" + symbol, group: ref("keyVaultResourceGroup"), of: b.modules[path],
-		params: of("vaultName", vault, "identityId", ref("identity.id"), "principalId", ref("identity.properties.principalId"), "roleId", b.role(r)),
+		symbol: symbol, path: path, note: note, name: e.what + "-role-" + symbol, group: ref(e.group), of: b.modules[path],
+		params: of(e.what+"Name", name, "identityId", ref("identity.id"), "principalId", ref("identity.properties.principalId"), "roleId", b.role(r)),
 	})
+}
+
+// param adds p behind the parameters that are there.
+func (b *builder) param(p *param) {
+	i := slices.IndexFunc(b.main.items, func(i any) bool { _, ok := i.(*variable); return ok })
+	b.main.items = slices.Insert(b.main.items, i, any(p))
 }
 
 // keyPath is what follows the vault in a key's URL.

@@ -23,8 +23,8 @@ const Mark = "// Rendered by godwit from godwit.yaml"
 
 // RenderFunctions is all the files of the target azurefunctions, sorted by path:
 // azure.yaml, infra/main.bicep with its parameters and modules, and README.md;
-// with triggers of Event Grid infra/events.bicep, which is deployed when the
-// function is there.
+// where there is a package deploy.sh, which azd runs; and with triggers of Event
+// Grid infra/events.bicep, which is deployed when the function is there.
 //
 // On the plans flex and premium d.Package is the package's zip; on containerapps
 // d.Image is an image by its digest.
@@ -42,8 +42,10 @@ func RenderFunctions(d *render.Deployment) ([]render.File, error) {
 	files := b.files()
 	files = append(files, render.File{Path: "azure.yaml", Data: azdYAML(b)},
 		render.File{Path: "infra/main.parameters.json", Data: parameters(b.main)},
-		render.File{Path: "README.md", Data: functionsReadme(b)},
-		render.File{Path: "deploy.sh", Data: deployScript(b)})
+		render.File{Path: "README.md", Data: functionsReadme(b)})
+	if b.t.Plan != "containerapps" {
+		files = append(files, render.File{Path: "deploy.sh", Data: deployScript(b)})
+	}
 	render.Sort(files)
 	return files, nil
 }
@@ -67,9 +69,13 @@ func functions(d *render.Deployment) *builder {
 	b.names()
 	b.identity()
 	b.monitoring()
-	b.storage()
-	b.triggers()
-	b.site()
+	if b.t.Plan == "containerapps" {
+		b.containerApp()
+	} else {
+		b.storage()
+		b.triggers()
+		b.site()
+	}
 	b.network()
 	b.out("AZURE_RESOURCE_GROUP", fn("resourceGroup").at("name"))
 	slices.SortFunc(b.outputs, func(a, b *output) int { return cmp.Compare(a.name, b.name) })
@@ -123,16 +129,17 @@ func short(s string, n int) string {
 type role struct{ symbol, id string }
 
 var (
-	blobDataOwner       = role{"storageBlobDataOwner", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"}
-	blobDataContributor = role{"storageBlobDataContributor", "ba92f5b4-2d11-453d-a403-e96b0029c9fe"}
-	queueDataReader     = role{"storageQueueDataReader", "19e7f393-937e-4f77-808e-94535e297925"}
-	queueDataProcessor  = role{"storageQueueDataMessageProcessor", "8a0f0c08-91a1-4084-bc3d-661d67233fed"}
-	queueDataSender     = role{"storageQueueDataMessageSender", "c6a89b2d-59bc-44d0-9896-0f6e12d7b80a"}
-	serviceBusReceiver  = role{"serviceBusDataReceiver", "4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0"}
-	eventHubsReceiver   = role{"eventHubsDataReceiver", "a638d3c7-ab3a-418d-83e6-5f17a39d4fde"}
-	metricsPublisher    = role{"monitoringMetricsPublisher", "3913510d-42f4-4e42-8a64-420c390055eb"}
-	keyVaultSecretsUser = role{"keyVaultSecretsUser", "4633458b-17de-408a-b874-0445c86b69e6"}
-	keyVaultEncryption  = role{"keyVaultCryptoServiceEncryptionUser", "e147488a-f6f5-4113-8e2d-b22465e65bf6"}
+	blobDataOwner         = role{"storageBlobDataOwner", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"}
+	blobDataContributor   = role{"storageBlobDataContributor", "ba92f5b4-2d11-453d-a403-e96b0029c9fe"}
+	queueDataReader       = role{"storageQueueDataReader", "19e7f393-937e-4f77-808e-94535e297925"}
+	queueDataProcessor    = role{"storageQueueDataMessageProcessor", "8a0f0c08-91a1-4084-bc3d-661d67233fed"}
+	queueDataSender       = role{"storageQueueDataMessageSender", "c6a89b2d-59bc-44d0-9896-0f6e12d7b80a"}
+	serviceBusReceiver    = role{"serviceBusDataReceiver", "4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0"}
+	eventHubsReceiver     = role{"eventHubsDataReceiver", "a638d3c7-ab3a-418d-83e6-5f17a39d4fde"}
+	metricsPublisher      = role{"monitoringMetricsPublisher", "3913510d-42f4-4e42-8a64-420c390055eb"}
+	keyVaultSecretsUser   = role{"keyVaultSecretsUser", "4633458b-17de-408a-b874-0445c86b69e6"}
+	keyVaultEncryption    = role{"keyVaultCryptoServiceEncryptionUser", "e147488a-f6f5-4113-8e2d-b22465e65bf6"}
+	containerRegistryPull = role{"acrPull", "7f951dda-4ed3-4680-a7ca-43fe172d538d"}
 )
 
 // grant gives whom, the function's identity unless it is said, a role on a resource.
@@ -174,6 +181,13 @@ func (b *builder) identity() {
 }
 
 func (b *builder) monitoring() {
+	b.main.add(&resource{
+		symbol: "logs", typ: "Microsoft.OperationalInsights/workspaces@2025-02-01", name: ref("appName"),
+		body: of("location", ref("location"), "properties", of("sku", of("name", "PerGB2018"), "retentionInDays", ref("logRetentionInDays"))),
+	})
+	if b.t.Plan == "containerapps" {
+		return
+	}
 	insights := &resource{
 		symbol: "insights", typ: "Microsoft.Insights/components@2020-02-02", name: ref("appName"),
 		body: of("location", ref("location"), "kind", "web", "properties", of(
@@ -182,10 +196,7 @@ func (b *builder) monitoring() {
 			"DisableLocalAuth", true,
 		)),
 	}
-	b.main.add(&resource{
-		symbol: "logs", typ: "Microsoft.OperationalInsights/workspaces@2025-02-01", name: ref("appName"),
-		body: of("location", ref("location"), "properties", of("sku", of("name", "PerGB2018"), "retentionInDays", ref("logRetentionInDays"))),
-	}, insights)
+	b.main.add(insights)
 	b.grant("writesMetrics", metricsPublisher, insights, "")
 }
 
@@ -201,7 +212,7 @@ func (b *builder) setting(name string, v any, note ...string) {
 func (b *builder) variables() {
 	b.setting("GODWIT_TARGET", "azurefunctions")
 	b.setting("AZURE_CLIENT_ID", ref("identity.properties.clientId"), "Whose tokens the function asks for, where it reads and writes blobs.")
-	for _, name := range slices.Sorted(maps.Keys(b.t.Env)) {
+	for _, name := range sorted(b.t.Env) {
 		b.setting(name, b.t.Env[name])
 	}
 }
@@ -226,6 +237,8 @@ func bad(subject, format string, args ...any) *fault.Error {
 func cannot(subject, format string, args ...any) *fault.Error {
 	return fault.New(fault.Unsupported, "azure.Render", subject, format, args...)
 }
+
+func sorted(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
 // number is for values that Azure takes as texts.
 func number(v any) string { return fmt.Sprint(v) }

@@ -13,9 +13,6 @@ param keyVaultResourceGroup string = resourceGroup().name
 @description('The id of the subnet for private endpoints, in the same network as the function\'s and not the same.')
 param privateEndpointSubnetId string
 
-// The network that the subnet is in.
-var networkId = join(take(split(privateEndpointSubnetId, '/'), 9), '/')
-
 // Names that the whole of Azure shares end in what no one else has.
 var token = uniqueString(resourceGroup().id, 'fraud')
 var appName = 'fraud-${token}'
@@ -464,6 +461,9 @@ resource settings 'Microsoft.Web/sites/config@2024-11-01' = {
     readsSecrets2
   ]
 }
+
+// The network that the subnet is in.
+var networkId = join(take(split(privateEndpointSubnetId, '/'), 9), '/')
 
 resource callsZone 'Microsoft.Network/privateDnsZones@2024-06-01' = {
   name: 'privatelink.azurewebsites.net'
