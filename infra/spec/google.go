@@ -21,6 +21,14 @@ type CloudRun struct {
 	EncryptionKey              string        // CMEK; "" is Google's own
 	Push                       *CloudRunPush // nil leaves deliveries to auth and the subscription
 	Job                        *CloudRunJob
+	Gateway                    *CloudRunGateway // nil for none
+}
+
+// CloudRunGateway is an API Gateway in front of the service.
+type CloudRunGateway struct {
+	// Callers are the service accounts that may call by their own tokens; with
+	// auth: platform alone, and needed there.
+	Callers []string
 }
 
 // CloudRunPush is what the function knows of the push subscriptions and Eventarc
@@ -71,11 +79,21 @@ func (t *CloudRun) keys() []key {
 		{name: "encryptionKey", to: text(&t.EncryptionKey, resource), doc: "The Cloud KMS key.", shown: "Google's own"},
 		{name: "push", to: object[CloudRunPush](&t.Push), doc: "What Pub/Sub's and Eventarc's deliveries are checked for, and where they end (docs/cloudrun.md)."},
 		{name: "job", to: object[CloudRunJob](&t.Job), doc: "A job that scores whole prefixes; needs batch."},
+		{name: "gateway", to: object[CloudRunGateway](&t.Gateway), doc: "An API Gateway in front of the service, which checks callers too."},
 	}, t.common()...)
 }
 
+// accountEmail is a service account's address.
+var accountEmail = rule{what: "a service account such as push@acme.iam.gserviceaccount.com", typ: "e-mail address", pattern: `^[a-z0-9.-]+@[a-z0-9.-]+\.gserviceaccount\.com$`, max: 320}
+
+func (g *CloudRunGateway) keys() []key {
+	return []key{
+		{name: "callers", to: texts{&g.Callers, accountEmail}, doc: "The service accounts that may call through the gateway, with auth: platform."},
+	}
+}
+
 func (p *CloudRunPush) keys() []key {
-	email := rule{what: "a service account such as push@acme.iam.gserviceaccount.com", typ: "e-mail address", pattern: `^[a-z0-9.-]+@[a-z0-9.-]+\.gserviceaccount\.com$`, max: 320}
+	email := accountEmail
 	topic := rule{what: "a topic such as projects/acme/topics/rejected", typ: "topic", pattern: `^projects/[a-z0-9.:-]+/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`}
 	return []key{
 		{name: "audience", to: text(&p.Audience, freeText("an audience")), doc: "The aud claim that deliveries' identity tokens must have (--push-auth-token-audience; Pub/Sub's own is the URL that is pushed to). For services that let everybody call: with auth: platform Cloud Run checks the token."},
@@ -216,9 +234,26 @@ func (t *CloudRun) check(d *decoder, path string, s *Spec) {
 		d.only(path, "network given", "vpcEgress")
 	}
 	t.checkPush(d, path, s)
+	t.checkGateway(d, path, s)
 	if t.Job != nil && s.Batch == nil {
 		at, p := at("job")
 		d.add(at, p, "Add batch: {input: rows/, output: scores/}.", "a job scores a batch, and there is no batch")
+	}
+}
+
+func (t *CloudRun) checkGateway(d *decoder, path string, s *Spec) {
+	if t.Gateway == nil {
+		return
+	}
+	p := join(path, "gateway.callers")
+	switch {
+	case s.Auth.Mode == "platform" && len(t.Gateway.Callers) == 0:
+		d.add(d.where(p), p, "Add gateway: {callers: [app@acme.iam.gserviceaccount.com]}, or use auth: jwt or key.", "a gateway checks callers instead of Cloud Run, and nobody is named")
+	case s.Auth.Mode != "platform" && len(t.Gateway.Callers) > 0:
+		d.add(d.where(p), p, "Leave callers out.", "want callers with auth: platform only, got auth: %s", s.Auth.Mode)
+	}
+	if p := join(path, "ingress"); t.Ingress != "all" {
+		d.add(d.where(p), p, "Leave ingress out, or the gateway.", "want all with a gateway, which comes from outside of every network of yours, got %s", t.Ingress)
 	}
 }
 
