@@ -18,6 +18,8 @@ var (
 	email      = regexp.MustCompile(`^[a-z0-9.-]+@[a-z0-9.-]+\.gserviceaccount\.com$`)
 	cryptoKey  = regexp.MustCompile(`^projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{1,63}/cryptoKeys/[A-Za-z0-9_-]{1,63}$`)
 	secretName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}(:(latest|[1-9][0-9]*|[A-Za-z][A-Za-z0-9_-]{0,62}))?$`)
+	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)
+	topicName  = regexp.MustCompile(`^projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
 	resource   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]*$`)
 )
 
@@ -52,6 +54,20 @@ func checkCloudRun(d *render.Deployment) error {
 			}
 		}
 	}
+	if t.Job != nil && (t.CPU < 1000 || t.Memory < 512*spec.MiB) {
+		return bad(at("job"), "want at least one CPU and 512MiB, as a job is always of gen2, got cpu %v and memory %v", t.CPU, t.Memory)
+	}
+	if j := s.Auth.JWT; t.Gateway != nil && j != nil && j.JWKSURL == "" {
+		return bad("auth.jwt.jwksURL", "want the URL of the issuer's keys, which a gateway does not look for, got none").
+			WithHint("curl %s/.well-known/openid-configuration has it as jwks_uri.", strings.TrimSuffix(j.Issuer, "/"))
+	}
+	if b := s.Batch; b != nil {
+		for _, p := range []struct{ key, place string }{{"batch.input", b.Input}, {"batch.output", b.Output}} {
+			if strings.HasPrefix(p.place, "gs://") && !bucketName.MatchString(bucketOf(p.place)) {
+				return bad(p.key, "want a bucket's name of lower-case letters, digits, '-', '_' and '.', got %q", p.place)
+			}
+		}
+	}
 	return checkTriggers(d)
 }
 
@@ -80,6 +96,9 @@ func checkTriggers(d *render.Deployment) error {
 			return fault.New(fault.Unsupported, op, p.key, "want gs://, which the service's own account may use, got %q", p.place).
 				WithHint("Keep rows and scores in Cloud Storage, or leave triggers out and give the account its rights yourself.")
 		}
+	}
+	if t.Push != nil && t.Push.DeadLetterTopic != "" && !topicName.MatchString(t.Push.DeadLetterTopic) {
+		return bad("targets.cloudrun.push.deadLetterTopic", "want projects/PROJECT/topics/TOPIC, got %q", t.Push.DeadLetterTopic)
 	}
 	// A delivery cannot carry a key of ours, nor a token of another issuer.
 	own := t.Push != nil && len(t.Push.ServiceAccounts) > 0

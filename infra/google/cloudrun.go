@@ -34,7 +34,12 @@ func RenderCloudRun(d *render.Deployment) ([]render.File, error) {
 	}
 	files := []render.File{
 		{Path: "service.yaml", Data: render.Document(service(d, p))},
+		{Path: "deploy.sh", Data: deployScript(d, p)},
+		{Path: "teardown.sh", Data: teardownScript(d, p)},
 		{Path: "README.md", Data: runReadme(d, p)},
+	}
+	if p.gateway {
+		files = append(files, render.File{Path: "openapi.yaml", Data: render.Document(openAPI(d, p))})
 	}
 	if d.Spec.Targets.CloudRun.Job != nil {
 		files = append(files, render.File{Path: "job.yaml", Data: render.Document(job(d, p))})

@@ -15,9 +15,10 @@ import (
 // A plan is what stands around the service, under the names that script and
 // module give it.
 type plan struct {
-	runs     account  // what service and job run as
-	pusher   account  // what deliveries are made as; zero without triggers
-	gate     account  // what the gateway calls as; zero without one
+	runs     account // what service and job run as
+	pusher   account // what deliveries are made as; zero without triggers
+	gateway  bool
+	gate     account  // what the gateway calls as, where Cloud Run checks that
 	topics   []topic  // whose messages are pushed to the service
 	dead     string   // the topic for what failed for good; "" without triggers
 	inbox    *bucket  // whose objects are told of; nil without that trigger
@@ -65,6 +66,9 @@ func newPlan(d *render.Deployment) (*plan, error) {
 	for _, v := range sorted(t.Secrets) {
 		name, _, _ := strings.Cut(v.value, ":")
 		p.secrets = append(p.secrets, name)
+	}
+	if p.gateway = t.Gateway != nil; p.gateway && p.checks {
+		p.gate = identity(s.Name, "-gate", "", "calls "+s.Name+" for the gateway")
 	}
 	slices.Sort(p.secrets)
 	p.secrets = slices.Compact(p.secrets)
@@ -143,8 +147,8 @@ func (p *plan) objects(s *spec.Spec) {
 // split sends the parts of large objects to the topic that triggers the function.
 func (p *plan) split(s *spec.Spec, split *spec.Split) error {
 	rest, ok := strings.CutPrefix(split.Queue, "https://pubsub.googleapis.com/")
-	_, name, isTopic := topicOf(rest)
-	if !ok || !isTopic {
+	_, name, _ := topicOf(rest)
+	if !ok || !topicName.MatchString(rest) {
 		return bad("batch.split.queue", "want https://pubsub.googleapis.com/projects/P/topics/T, got %q", split.Queue)
 	}
 	i := slices.IndexFunc(p.topics, func(t topic) bool { return t.name == s.Name+"-queue" })
