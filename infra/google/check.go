@@ -19,7 +19,7 @@ var (
 	cryptoKey  = regexp.MustCompile(`^projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{1,63}/cryptoKeys/[A-Za-z0-9_-]{1,63}$`)
 	secretName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}(:(latest|[1-9][0-9]*|[A-Za-z][A-Za-z0-9_-]{0,62}))?$`)
 	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)
-	topicName  = regexp.MustCompile(`^projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
+	topicName  = regexp.MustCompile(`^projects/[a-z][a-z0-9-]{2,28}[a-z0-9]/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
 	resource   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]*$`)
 )
 

@@ -46,7 +46,7 @@ func (s *script) head(d *render.Deployment, name, what, region string) {
 	s.line("cd \"$(dirname \"$0\")\"\n")
 	s.line("die() {\n  echo \"%s: $*\" >&2\n  exit 2\n}\n", name)
 	s.line("PROJECT=${PROJECT:-$(gcloud config get-value project 2>/dev/null || true)}")
-	s.line("[[ $PROJECT =~ ^[a-z][a-z0-9-]{4,28}[a-z0-9]$ ]] || die \"want a project in PROJECT, got '$PROJECT'\"")
+	s.line("[[ $PROJECT =~ ^[a-z][a-z0-9-]{2,28}[a-z0-9]$ ]] || die \"want a project in PROJECT, got '$PROJECT'\"")
 	if region == "" {
 		s.line("REGION=${REGION:-$(gcloud config get-value run/region 2>/dev/null || true)}")
 	} else {

@@ -14,7 +14,7 @@ die() {
 }
 
 PROJECT=${PROJECT:-$(gcloud config get-value project 2>/dev/null || true)}
-[[ $PROJECT =~ ^[a-z][a-z0-9-]{4,28}[a-z0-9]$ ]] || die "want a project in PROJECT, got '$PROJECT'"
+[[ $PROJECT =~ ^[a-z][a-z0-9-]{2,28}[a-z0-9]$ ]] || die "want a project in PROJECT, got '$PROJECT'"
 REGION=${REGION:-$(gcloud config get-value run/region 2>/dev/null || true)}
 [[ $REGION =~ ^[a-z]+-[a-z]+[0-9]+$ ]] || die "want a region such as europe-west1 in REGION, got '$REGION'"
 export CLOUDSDK_CORE_PROJECT=$PROJECT CLOUDSDK_CORE_DISABLE_PROMPTS=1
