@@ -264,6 +264,14 @@ func (b *bucket) url() string {
 	return render.Shell("gs://" + b.name)
 }
 
+// inURL is the bucket's name within double quotes of the shell's.
+func (b *bucket) inURL() string {
+	if b.name == "" {
+		return "$BUCKET"
+	}
+	return b.name
+}
+
 const (
 	invoker      = "roles/run.invoker"
 	publisher    = "roles/pubsub.publisher"

@@ -37,7 +37,7 @@ gone() {
 			s.line("# Of all notifications of the bucket only ours is at this topic.")
 			s.line("gcloud storage buckets notifications list %s |", b.url())
 			s.line("  awk '$1 == \"id:\" { id = $2 } $1 == \"topic:\" && $2 ~ \"/topics/%s$\" { gsub(/[^0-9]/, \"\", id); print id }' |", b.topic)
-			s.line("  while read -r id; do gcloud storage buckets notifications delete %s/notificationConfigs/\"$id\"; done", b.url())
+			s.line("  while read -r id; do gcloud storage buckets notifications delete \"gs://%s/notificationConfigs/$id\"; done", b.inURL())
 		}
 	}
 	for _, t := range p.topics {
