@@ -2,12 +2,12 @@ package render
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"godwit.dev/infra/spec"
+	"godwit.dev/runtime/lazy"
 )
 
 // Seconds is d in whole seconds, as annotations and manifests take it.
@@ -45,11 +45,11 @@ func Literal(s string) string {
 	return s
 }
 
-var bare = regexp.MustCompile(`^[A-Za-z0-9_.,:/=@+-]+$`)
+var bare = lazy.Regexp(`^[A-Za-z0-9_.,:/=@+-]+$`)
 
 // Shell is s as one word of a POSIX shell, in quotes where it needs them.
 func Shell(s string) string {
-	if bare.MatchString(s) {
+	if bare().MatchString(s) {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

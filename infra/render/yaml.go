@@ -3,11 +3,12 @@ package render
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"godwit.dev/runtime/lazy"
 )
 
 // A Field is one key of a YAML mapping, its value, and a comment above it of one
@@ -121,7 +122,7 @@ func comment(b *strings.Builder, indent, note string) {
 }
 
 // plain is what means a string in every version of YAML without quotes.
-var plain = regexp.MustCompile(`^((\.\./)*[A-Za-z/][A-Za-z0-9_./~-]*(@sha256:[0-9a-f]{64})?|[0-9]+(m|s|[KMG]i))$`)
+var plain = lazy.Regexp(`^((\.\./)*[A-Za-z/][A-Za-z0-9_./~-]*(@sha256:[0-9a-f]{64})?|[0-9]+(m|s|[KMG]i))$`)
 
 // words are plain and mean something else, in one version of YAML or another.
 var words = map[string]bool{"y": true, "n": true, "yes": true, "no": true, "on": true, "off": true, "true": true, "false": true, "null": true}
@@ -133,7 +134,7 @@ func Scalar(v any) string {
 	switch {
 	case !ok:
 		return fmt.Sprint(v)
-	case plain.MatchString(s) && !words[strings.ToLower(s)]:
+	case plain().MatchString(s) && !words[strings.ToLower(s)]:
 		return s
 	}
 	var b strings.Builder

@@ -3,7 +3,6 @@ package spec
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/lazy"
 )
 
 // scalarKind is what YAML took a plain value for.
@@ -198,7 +198,7 @@ func (r rule) test(s string) *trouble {
 	// table of expressions would cost every start of every function.
 	fits := r.fits
 	if fits == nil && r.pattern != "" {
-		fits = regexp.MustCompile(r.pattern).MatchString
+		fits = lazy.Regexp(r.pattern)().MatchString
 	}
 	if fits != nil && !fits(s) {
 		return wrong("", "want %s, got %s", r.what, quote(s))

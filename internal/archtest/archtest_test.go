@@ -58,6 +58,24 @@ func TestOnlyMainTouchesTheProcess(t *testing.T) {
 	}
 }
 
+// tools are programs of our own, whose start is nobody's cold start.
+var tools = []string{"cdk", "scripts", "e2e", "loadtest", "knative/conformance", "internal/archtest", "adapters/stores/dynamodb/dynamotest"}
+
+func TestPatternsAreLazy(t *testing.T) {
+	for _, s := range sources(t) {
+		free := s.test || s.folder == "runtime/lazy"
+		for _, folder := range tools {
+			free = free || inside(s.folder, folder)
+		}
+		if free {
+			continue
+		}
+		for _, u := range usesOf(s, "regexp", "MustCompile", "Compile") {
+			t.Errorf("%s: %s; lazy.Regexp compiles a pattern when it is needed: each start would pay for it", u.path, u.name)
+		}
+	}
+}
+
 // An exception is a file that may do in tests what others may not, and why.
 type exception struct{ file, name, why string }
 

@@ -25,7 +25,7 @@ type row struct {
 
 // The sets follow the folder map from left to right.
 var (
-	base = []string{"runtime/fault", "runtime/tensor", "runtime/quota"}
+	base = []string{"runtime/fault", "runtime/lazy", "runtime/tensor", "runtime/quota"}
 	file = join(base, "runtime/onnx", "runtime/driver")
 	core = join(file, "runtime/infer", "runtime/trigger")
 	// portable is all of runtime but engines and their test suite: what
@@ -42,6 +42,7 @@ var (
 
 var rows = []row{
 	{folder: "runtime/fault"},
+	{folder: "runtime/lazy"},
 	{folder: "runtime/tensor"},
 	{folder: "runtime/quota"},
 	{folder: "runtime/driver", may: base},
@@ -71,10 +72,10 @@ var rows = []row{
 	{folder: "adapters/*", may: platform, tests: conform},
 
 	{folder: "infra/data"},
-	{folder: "infra/spec", may: []string{"runtime/fault"}},
-	{folder: "infra/render", may: []string{"infra/spec"}},
-	{folder: "infra/*", may: []string{"runtime/fault", "infra/spec", "infra/data", "infra/render"}},
-	{folder: "knative", may: []string{"runtime/fault", "infra/spec", "infra/data", "infra/render"}},
+	{folder: "infra/spec", may: []string{"runtime/fault", "runtime/lazy"}},
+	{folder: "infra/render", may: []string{"runtime/lazy", "infra/spec"}},
+	{folder: "infra/*", may: []string{"runtime/fault", "runtime/lazy", "infra/spec", "infra/data", "infra/render"}},
+	{folder: "knative", may: []string{"runtime/fault", "runtime/lazy", "infra/spec", "infra/data", "infra/render"}},
 	{folder: "knative/conformance", may: []string{"infra/spec", "infra/render", "knative"}}, // a module of its own: Knative's own checks
 
 	{folder: "internal/emulate", may: portable},
@@ -84,7 +85,7 @@ var rows = []row{
 	{folder: "internal/client", may: portable},                 // the protocol from the caller's side
 	{folder: "internal/handlerbuild", may: portable},           // compiles a user's handler by running go
 	{folder: "internal/page", may: portable},                   // the static page of GET /
-	{folder: "internal/fetch", may: []string{"runtime/fault"}}, // every function binary links it
+	{folder: "internal/fetch", may: []string{"runtime/fault", "runtime/lazy"}}, // every function binary links it
 	{folder: "internal/app", may: join(joined, "runtime/isolate")},
 	{folder: "internal/fnserver", may: join(joined, "internal/app")},
 	{folder: "internal/fnlambda", may: join(joined, "internal/app")},

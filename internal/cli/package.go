@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"godwit.dev/internal/pack"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/lazy"
 )
 
 type packageOptions struct {
@@ -463,7 +463,7 @@ func formOf(o *packageOptions, s *spec.Spec) (form, error) {
 	}
 	var names []string
 	for _, f := range forms {
-		if f.suffix != "" && strings.HasSuffix(o.out, f.suffix) || f.suffix == "" && !archive.MatchString(o.out) {
+		if f.suffix != "" && strings.HasSuffix(o.out, f.suffix) || f.suffix == "" && !archive().MatchString(o.out) {
 			return f, nil
 		}
 		names = append(names, "NAME"+f.suffix)
@@ -472,7 +472,7 @@ func formOf(o *packageOptions, s *spec.Spec) (form, error) {
 }
 
 // archive matches names that are no folder's.
-var archive = regexp.MustCompile(`\.(zip|tar|gz|tgz)$`)
+var archive = lazy.Regexp(`\.(zip|tar|gz|tgz)$`)
 
 // sizes prints the largest files of a package.
 func sizes(w io.Writer, t *pack.Tree) {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"godwit.dev/internal/fetch"
 	"godwit.dev/internal/fnserver"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/lazy"
 	"godwit.dev/runtime/rows"
 	"godwit.dev/runtime/store"
 )
@@ -288,9 +288,9 @@ func (p *program) runJob(ctx context.Context, f *app.Function, o *scoreOptions) 
 }
 
 var (
-	partsFolder = regexp.MustCompile(`^\.[0-9a-f]{16}\.parts/`)
-	idFolder    = regexp.MustCompile(`^\.([0-9a-f]{16})/(.*)$`)
-	partMark    = regexp.MustCompile(`(^|/)part-[0-9]+\.json$`)
+	partsFolder = lazy.Regexp(`^\.[0-9a-f]{16}\.parts/`)
+	idFolder    = lazy.Regexp(`^\.([0-9a-f]{16})/(.*)$`)
+	partMark    = lazy.Regexp(`(^|/)part-[0-9]+\.json$`)
 )
 
 // checkPlace refuses a DST that an earlier run has begun and not ended, unless
@@ -326,15 +326,15 @@ func (p *program) checkPlace(ctx context.Context, stores *store.Set, src, dst st
 		}
 		rest := object.Key[len(begins):]
 		if !at.Prefix() {
-			if partsFolder.MatchString(rest) && partMark.MatchString(rest) {
+			if partsFolder().MatchString(rest) && partMark().MatchString(rest) {
 				parts++
 			}
 			continue
 		}
-		if m := idFolder.FindStringSubmatch(rest); m != nil {
+		if m := idFolder().FindStringSubmatch(rest); m != nil {
 			if m[2] == "manifest.json" {
 				marks[m[1]] = true
-			} else if partMark.MatchString(m[2]) {
+			} else if partMark().MatchString(m[2]) {
 				begun[m[1]]++
 			}
 		}
@@ -361,7 +361,7 @@ func sweep(dst string) {
 	file := filepath.FromSlash(at.Bucket + at.Key)
 	all, _ := os.ReadDir(filepath.Dir(file)) // what cannot be read is not swept
 	for _, e := range all {
-		if rest, ok := strings.CutPrefix(e.Name(), filepath.Base(file)); ok && e.IsDir() && partsFolder.MatchString(rest+"/") {
+		if rest, ok := strings.CutPrefix(e.Name(), filepath.Base(file)); ok && e.IsDir() && partsFolder().MatchString(rest+"/") {
 			_ = os.Remove(filepath.Join(filepath.Dir(file), e.Name()))
 		}
 	}

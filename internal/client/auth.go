@@ -20,6 +20,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/lazy"
 )
 
 // Auth is how a request shows who sends it.
@@ -82,18 +83,14 @@ const SignatureHolds = 5 * time.Minute
 // The hosts that platforms give to what they serve, and what they want there. Each is
 // compiled when it is first needed: every start of a server would pay for them.
 var (
-	lambdaURL  = pattern(`\.lambda-url\.([a-z0-9-]+)\.on\.aws$`)
-	apiGateway = pattern(`\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
-	sageMaker  = pattern(`^runtime\.sagemaker(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
-	cloudRun   = pattern(`\.(run\.app|cloudfunctions\.net)$`)
-	vertexAI   = pattern(`(^|[.-])aiplatform\.googleapis\.com$|\.prediction\.vertexai\.goog$`)
-	functions  = pattern(`\.azurewebsites\.(net|us)$`)
-	azureML    = pattern(`\.inference\.ml\.azure\.(com|us)$`)
+	lambdaURL  = lazy.Regexp(`\.lambda-url\.([a-z0-9-]+)\.on\.aws$`)
+	apiGateway = lazy.Regexp(`\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
+	sageMaker  = lazy.Regexp(`^runtime\.sagemaker(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
+	cloudRun   = lazy.Regexp(`\.(run\.app|cloudfunctions\.net)$`)
+	vertexAI   = lazy.Regexp(`(^|[.-])aiplatform\.googleapis\.com$|\.prediction\.vertexai\.goog$`)
+	functions  = lazy.Regexp(`\.azurewebsites\.(net|us)$`)
+	azureML    = lazy.Regexp(`\.inference\.ml\.azure\.(com|us)$`)
 )
-
-func pattern(s string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(s) })
-}
 
 // Signer chooses how requests to u are signed. A nil Caller shows nobody.
 // Errors: Usage.

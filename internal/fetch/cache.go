@@ -253,7 +253,7 @@ func (c *cache) room(need int64, keep string) error {
 	total := need
 	for _, e := range list {
 		sum, ending, _ := strings.Cut(e.Name(), ".")
-		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && digest.MatchString(sum) && (ending == "onnx" || ending == "part") && sum != keep {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && digest().MatchString(sum) && (ending == "onnx" || ending == "part") && sum != keep {
 			all = append(all, entry{e.Name(), info.Size(), info.ModTime()})
 			total += info.Size()
 		}

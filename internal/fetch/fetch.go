@@ -6,10 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"regexp"
 	"time"
 
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/lazy"
 )
 
 // Options of a Fetcher; nil means defaults.
@@ -104,7 +104,7 @@ func New(o *Options) *Fetcher {
 	return f
 }
 
-var digest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var digest = lazy.Regexp(`^[0-9a-f]{64}$`)
 
 // File is a model in the cache. It stays there until Close.
 type File struct {
@@ -132,7 +132,7 @@ func (f *Fetcher) Get(ctx context.Context, url, sum string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !digest.MatchString(sum) {
+	if !digest().MatchString(sum) {
 		return nil, fault.New(fault.BadConfig, "fetch.Get", at.shown, "want sha256 in 64 hexadecimal digits, got %q", sum).
 			WithHint("A file from elsewhere is not used without its digest: write sha256 beside path in godwit.yaml.")
 	}

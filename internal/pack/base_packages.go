@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/lazy"
 )
 
 // inventory is what a base says that it is made of.
@@ -100,9 +100,9 @@ func databaseOf(file string) string {
 }
 
 var (
-	distroID       = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
-	packageName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+._-]{0,127}$`)
-	packageVersion = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+.:~_-]{0,127}$`)
+	distroID       = lazy.Regexp(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+	packageName    = lazy.Regexp(`^[A-Za-z0-9][A-Za-z0-9+._-]{0,127}$`)
+	packageVersion = lazy.Regexp(`^[A-Za-z0-9][A-Za-z0-9+.:~_-]{0,127}$`)
 )
 
 // packagesOf reads a database: paragraphs of fields, "Package: x" in dpkg's and
@@ -118,7 +118,7 @@ func packagesOf(kind string, data []byte) []osPackage {
 	end := func() {
 		status := fields["status"]
 		p := osPackage{kind, fields["name"], fields["version"], fields["arch"]}
-		if packageName.MatchString(p.name) && packageVersion.MatchString(p.version) && (p.arch == "" || packageName.MatchString(p.arch)) &&
+		if packageName().MatchString(p.name) && packageVersion().MatchString(p.version) && (p.arch == "" || packageName().MatchString(p.arch)) &&
 			(status == "" || strings.HasSuffix(status, " installed")) {
 			all = append(all, p)
 		}
@@ -152,10 +152,10 @@ func distroOf(data []byte) string {
 		}
 	}
 	id, version := values["ID"], values["VERSION_ID"]
-	if !distroID.MatchString(id) {
+	if !distroID().MatchString(id) {
 		return ""
 	}
-	if distroID.MatchString(version) {
+	if distroID().MatchString(version) {
 		return id + "-" + version
 	}
 	return id

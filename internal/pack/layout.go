@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -16,7 +17,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"godwit.dev/runtime/fault"
 )
@@ -220,18 +220,87 @@ func (o *OCI) WriteLayout(ctx context.Context, dir string, opts *WriteOptions) (
 	if err != nil {
 		return nil, internal(err)
 	}
-	index, err := layout.ImageIndexFromPath(tmp)
-	if err == nil {
-		// Every blob's bytes were digested as they were written.
-		err = validate.Index(index, validate.Fast)
-	}
-	if err != nil {
+	if err := whole(tmp); err != nil {
 		return nil, fault.New(fault.Internal, "pack.Write", dir, "what was written is no valid layout: %w", err)
 	}
 	if err := swap(tmp, dir); err != nil {
 		return nil, internal(err)
 	}
 	return &Artifact{Path: dir, Digest: o.Digest, Size: size, MediaType: o.MediaType}, nil
+}
+
+// whole reads the layout in dir again: manifests and configurations have the
+// digests and sizes that they are known by, and every layer is there in its size.
+func whole(dir string) error {
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return err
+	}
+	return wholeIndex(dir, index)
+}
+
+func wholeIndex(dir string, index v1.ImageIndex) error {
+	all, err := index.IndexManifest()
+	if err != nil {
+		return err
+	}
+	for _, d := range all.Manifests {
+		if d.MediaType.IsIndex() {
+			below, err := index.ImageIndex(d.Digest)
+			if err != nil {
+				return err
+			}
+			text, err := below.RawManifest()
+			if err := errors.Join(err, same(d, text)); err != nil {
+				return err
+			}
+			if err := wholeIndex(dir, below); err != nil {
+				return err
+			}
+			continue
+		}
+		img, err := index.Image(d.Digest)
+		if err != nil {
+			return err
+		}
+		text, err := img.RawManifest()
+		if err := errors.Join(err, same(d, text)); err != nil {
+			return err
+		}
+		m, err := img.Manifest()
+		if err != nil {
+			return err
+		}
+		text, err = img.RawConfigFile()
+		if err := errors.Join(err, same(m.Config, text)); err != nil {
+			return err
+		}
+		config, err := img.ConfigFile()
+		if err != nil {
+			return err
+		}
+		if got, want := len(config.RootFS.DiffIDs), len(m.Layers); got != want {
+			return fmt.Errorf("image %s: want %d layers in its configuration, got %d", d.Digest, want, got)
+		}
+		for _, l := range m.Layers { // digested as they were written
+			info, err := os.Stat(filepath.Join(dir, "blobs", l.Digest.Algorithm, l.Digest.Hex))
+			if err != nil {
+				return err
+			}
+			if info.Size() != l.Size {
+				return fmt.Errorf("layer %s: want %d bytes, got %d", l.Digest, l.Size, info.Size())
+			}
+		}
+	}
+	return nil
+}
+
+func same(d v1.Descriptor, text []byte) error {
+	got, size, err := v1.SHA256(bytes.NewReader(text))
+	if err == nil && (got != d.Digest || size != d.Size) {
+		err = fmt.Errorf("want %s of %d bytes, got %s of %d", d.Digest, d.Size, got, size)
+	}
+	return err
 }
 
 // replaceable reports whether dir is free, empty or a layout.

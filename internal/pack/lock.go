@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -19,6 +18,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/lazy"
 )
 
 // LockName is the file's name, in the function's folder beside godwit.yaml.
@@ -185,9 +185,9 @@ func (l *Lock) Write(dir string) error {
 }
 
 var (
-	isDigest   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	isWord     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,511}$`)
-	isPlatform = regexp.MustCompile(`^linux/(amd64|arm64)$`)
+	isDigest   = lazy.Regexp(`^sha256:[0-9a-f]{64}$`)
+	isWord     = lazy.Regexp(`^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,511}$`)
+	isPlatform = lazy.Regexp(`^linux/(amd64|arm64)$`)
 )
 
 // check joins all that is wrong, in a fixed order.
@@ -201,26 +201,26 @@ func (l *Lock) check() error {
 	const digest = "sha256: and 64 hexadecimal digits"
 	want(l.Version == lockVersion, "version", "1, which this godwit knows", fmt.Sprint(l.Version))
 	for _, k := range keys(l.Bases) {
-		want(isWord.MatchString(k), "bases", "an image's reference", k)
-		want(isDigest.MatchString(l.Bases[k]), "bases: "+k, digest, l.Bases[k])
+		want(isWord().MatchString(k), "bases", "an image's reference", k)
+		want(isDigest().MatchString(l.Bases[k]), "bases: "+k, digest, l.Bases[k])
 	}
 	for _, k := range keys(l.Runtime) {
-		want(isPlatform.MatchString(k), "runtime", "linux/amd64 or linux/arm64", k)
-		want(isWord.MatchString(l.Runtime[k].Version), "runtime: "+k, "a version", l.Runtime[k].Version)
-		want(isDigest.MatchString(l.Runtime[k].Digest), "runtime: "+k, digest, l.Runtime[k].Digest)
+		want(isPlatform().MatchString(k), "runtime", "linux/amd64 or linux/arm64", k)
+		want(isWord().MatchString(l.Runtime[k].Version), "runtime: "+k, "a version", l.Runtime[k].Version)
+		want(isDigest().MatchString(l.Runtime[k].Digest), "runtime: "+k, digest, l.Runtime[k].Digest)
 	}
 	for _, k := range keys(l.Models) {
-		want(isWord.MatchString(k) && strings.Contains(k, "/"), "models", "NAME/VERSION", k)
-		want(isDigest.MatchString(l.Models[k]), "models: "+k, digest, l.Models[k])
+		want(isWord().MatchString(k) && strings.Contains(k, "/"), "models", "NAME/VERSION", k)
+		want(isDigest().MatchString(l.Models[k]), "models: "+k, digest, l.Models[k])
 	}
 	for _, k := range keys(l.Packages) {
 		p := l.Packages[k]
-		want(isWord.MatchString(k), "packages", "a target", k)
-		want(isDigest.MatchString(p.Digest), "packages: "+k, digest, p.Digest)
-		want(p.Image == "" || isWord.MatchString(p.Image), "packages: "+k, "an image repository", p.Image)
+		want(isWord().MatchString(k), "packages", "a target", k)
+		want(isDigest().MatchString(p.Digest), "packages: "+k, digest, p.Digest)
+		want(p.Image == "" || isWord().MatchString(p.Image), "packages: "+k, "an image repository", p.Image)
 		want(len(p.Platforms) > 0 && slices.IsSorted(p.Platforms), "packages: "+k, "sorted platforms", strings.Join(p.Platforms, " "))
 		for _, name := range p.Platforms {
-			want(isPlatform.MatchString(name), "packages: "+k, "linux/amd64 or linux/arm64", name)
+			want(isPlatform().MatchString(name), "packages: "+k, "linux/amd64 or linux/arm64", name)
 		}
 	}
 	return errors.Join(all...)

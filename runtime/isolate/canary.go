@@ -13,6 +13,7 @@ import (
 
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/lazy"
 	"godwit.dev/runtime/tensor"
 )
 
@@ -190,7 +191,7 @@ func zeros(inputs []driver.TensorInfo, limit int) ([]tensor.Tensor, error) {
 
 // shortOfMemory matches what C++, ONNX Runtime, Go and its threads say when
 // there is no more memory.
-var shortOfMemory = lazily(`(?i)bad_alloc|failed to allocate|cannot allocate memory|out of memory|memory than there is|pthread_create failed`)
+var shortOfMemory = lazy.Regexp(`(?i)bad_alloc|failed to allocate|cannot allocate memory|out of memory|memory than there is|pthread_create failed`)
 
 // note keeps how much memory the engine says that it could not get.
 func (w *worker) note(r *record) {
@@ -205,7 +206,7 @@ func (w *worker) note(r *record) {
 }
 
 // wanted matches where ONNX Runtime says how many bytes it could not get.
-var wanted = lazily(`requested buffer of size (\d+)`)
+var wanted = lazy.Regexp(`requested buffer of size (\d+)`)
 
 func requested(text string) int64 {
 	m := wanted().FindStringSubmatch(text)

@@ -6,10 +6,11 @@ import (
 	"io"
 	"net"
 	"os"
-	"regexp"
 	"strings"
 	"sync"
 	"syscall"
+
+	"godwit.dev/runtime/lazy"
 )
 
 // tail is a writer that keeps the first bytes and the last: what a process says
@@ -46,7 +47,7 @@ func (t *tail) String() string {
 
 // cause matches the line in which Go's runtime says why it ends a process. A
 // signal in C code is told there and not by the exit status, which is 2.
-var cause = lazily(`(?m)^(SIG[A-Z]+: .*|fatal error: .*|panic: .*|runtime: out of memory.*)$`)
+var cause = lazy.Regexp(`(?m)^(SIG[A-Z]+: .*|fatal error: .*|panic: .*|runtime: out of memory.*)$`)
 
 // explain says in a few words how a process ended.
 func explain(state *os.ProcessState, stderr string) string {
@@ -70,10 +71,4 @@ func explain(state *os.ProcessState, stderr string) string {
 func isGone(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
-}
-
-// lazily compiles a pattern when it is first needed: every start of a server
-// would pay for it.
-func lazily(pattern string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }

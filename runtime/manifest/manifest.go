@@ -9,11 +9,11 @@ import (
 	"encoding/json"
 	"io"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/lazy"
 )
 
 // Name is the file's name, beside godwit.yaml.
@@ -83,8 +83,8 @@ type Baked struct {
 }
 
 var (
-	hexDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	digest    = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	hexDigest = lazy.Regexp(`^[0-9a-f]{64}$`)
+	digest    = lazy.Regexp(`^sha256:[0-9a-f]{64}$`)
 )
 
 // Parse reads a manifest strictly: no unknown member, no second value, no path
@@ -110,7 +110,7 @@ func Parse(subject string, text []byte) (*Manifest, error) {
 	if m.Version != Version {
 		return nil, bad("want version %d, got %d", Version, m.Version)
 	}
-	if !hexDigest.MatchString(m.Runtime.SHA256) {
+	if !hexDigest().MatchString(m.Runtime.SHA256) {
 		return nil, bad("want a SHA-256 of 64 hexadecimal digits at runtime.sha256, got %q", m.Runtime.SHA256)
 	}
 	for i, f := range m.Files {
@@ -121,13 +121,13 @@ func Parse(subject string, text []byte) (*Manifest, error) {
 			return nil, bad("want files sorted by path and none twice, got %q after %q", f.Path, m.Files[i-1].Path)
 		case f.Size < 0:
 			return nil, bad("want a size of 0 or more for %q, got %d", f.Path, f.Size)
-		case !hexDigest.MatchString(f.SHA256):
+		case !hexDigest().MatchString(f.SHA256):
 			return nil, bad("want a SHA-256 of 64 hexadecimal digits for %q, got %q", f.Path, f.SHA256)
 		case f.Chunks != nil && len(f.Chunks) != chunksOf(f.Size):
 			return nil, bad("want chunks of %d bytes for %q, %d for its %d bytes, got %d", ChunkBytes, f.Path, chunksOf(f.Size), f.Size, len(f.Chunks))
 		}
 		for _, chunk := range f.Chunks {
-			if !hexDigest.MatchString(chunk) {
+			if !hexDigest().MatchString(chunk) {
 				return nil, bad("want chunks of %q with a SHA-256 of 64 hexadecimal digits, got %q", f.Path, chunk)
 			}
 		}
@@ -141,7 +141,7 @@ func Parse(subject string, text []byte) (*Manifest, error) {
 }
 
 func (m *Manifest) check(o *Model, bad func(string, ...any) error) error {
-	if !digest.MatchString(o.Digest) {
+	if !digest().MatchString(o.Digest) {
 		return bad("want the digest of model %q as sha256:…, got %q", o.Name, o.Digest)
 	}
 	for _, b := range o.Baked {
