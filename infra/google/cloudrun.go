@@ -44,6 +44,7 @@ func RenderCloudRun(d *render.Deployment) ([]render.File, error) {
 	if d.Spec.Targets.CloudRun.Job != nil {
 		files = append(files, render.File{Path: "job.yaml", Data: render.Document(job(d, p))})
 	}
+	files = append(files, module(d, p)...)
 	render.Sort(files)
 	return files, nil
 }

@@ -30,7 +30,7 @@ gone() {
 # Of all notifications of the bucket only ours is at this topic.
 gcloud storage buckets notifications list gs://lake |
   awk '$1 == "id:" { id = $2 } $1 == "topic:" && $2 ~ "/topics/fraud-objects$" { gsub(/[^0-9]/, "", id); print id }' |
-  while read -r id; do gcloud storage buckets notifications delete gs://lake/notificationConfigs/"$id"; done
+  while read -r id; do gcloud storage buckets notifications delete "gs://lake/notificationConfigs/$id"; done
 gone "pubsub subscriptions" fraud-objects
 gone "pubsub topics" fraud-objects
 gone "pubsub subscriptions" parts

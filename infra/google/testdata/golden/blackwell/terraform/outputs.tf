@@ -1,0 +1,9 @@
+output "uri" {
+  description = "The service's URL."
+  value       = google_cloud_run_v2_service.this.uri
+}
+
+output "service_account" {
+  description = "What the service runs as."
+  value       = local.service_account
+}
