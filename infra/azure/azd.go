@@ -86,14 +86,14 @@ func functionsReadme(b *builder) []byte {
 		}
 		s.WriteString("    " + command + "\n")
 	}
+	line("az login && azd auth login", "")
+	if b.t.Subnet != "" && !b.t.PrivateEndpoint && b.t.Plan != "containerapps" {
+		line("az network vnet subnet update --ids "+render.Shell(b.t.Subnet)+" --service-endpoints Microsoft.Storage", "storage lets the subnet in by this")
+	}
 	if b.t.Plan == "containerapps" && b.s.Auth.Mode == "platform" {
 		line("CLIENT=$(az ad app create --display-name "+b.s.Name+" --query appId -o tsv)", "who gets a token for it may call")
 		line("az ad app update --id $CLIENT --identifier-uris api://$CLIENT && az ad sp create --id $CLIENT", "")
 	}
-	if b.t.Subnet != "" && !b.t.PrivateEndpoint && b.t.Plan != "containerapps" {
-		line("az network vnet subnet update --ids "+render.Shell(b.t.Subnet)+" --service-endpoints Microsoft.Storage", "storage lets the subnet in by this")
-	}
-	line("az login && azd auth login", "")
 	line("azd up", "asks for a subscription and a resource group; prints the names below")
 	line("azd env get-values", "")
 	line("eval \"$(azd env get-values | sed 's/^/export /')\"", "")

@@ -57,7 +57,7 @@ func functionSpecs(t testing.TB) map[string]string {
 		"everything": everything,
 		"events":     "model: fraud.onnx\nbatch: {input: rows/, output: scores/}\ntriggers: [objects, events]\ntargets: {azurefunctions: {}}\n",
 		"closed":     "model: fraud.onnx\nbatch: {input: rows/, output: scores/}\ntriggers: [objects]\ntargets: {azurefunctions: {subnet: " + subnetID + "}}\n",
-		"gpu":        "model: fraud.onnx\ntargets: {azurefunctions: {plan: containerapps, gpu: t4, maxInstances: 3, env: {LEVEL: \"1\"}, secrets: {TOKEN: acme/token}}}\n",
+		"gpu":        "model: fraud.onnx\ntargets: {cloudrun: {gpu: nvidia-l4}, azurefunctions: {plan: containerapps, gpu: t4, maxInstances: 3, env: {LEVEL: \"1\"}, secrets: {TOKEN: acme/token}}}\n",
 		"containers": "model: fraud.onnx\nauth: key\ntargets: {azurefunctions: {plan: containerapps, cpu: 0.5, alwaysReady: 1, httpConcurrency: 20, subnet: " + subnetID + ", privateEndpoint: true, secrets: {GODWIT_API_KEYS: acme/api-keys}}}\n",
 		"premium":    "model: fraud.onnx\nauth: none\ntargets: {azurefunctions: {plan: premium, memory: 6GiB, alwaysReady: 2, httpConcurrency: 8}}\n",
 	}
@@ -71,13 +71,19 @@ func functionSpecs(t testing.TB) map[string]string {
 	return all
 }
 
+// named is a spec of functionSpecs, one of which has its image in Azure.
+func named(t testing.TB, name, text string) *render.Deployment {
+	d := deployment(t, text)
+	if name == "containers" {
+		d.Image = "acme.azurecr.io/scoring/fraud@" + digest
+	}
+	return d
+}
+
 func TestFunctionsAreAsRead(t *testing.T) {
 	for name, text := range functionSpecs(t) {
 		t.Run(name, func(t *testing.T) {
-			d := deployment(t, text)
-			if name == "containers" {
-				d.Image = "acme.azurecr.io/scoring/fraud@" + digest
-			}
+			d := named(t, name, text)
 			files, err := RenderFunctions(d)
 			if err != nil {
 				t.Fatal(err)
