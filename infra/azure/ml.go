@@ -90,11 +90,7 @@ func (m *ml) environment() render.Mapping {
 	}
 	var routes render.Mapping
 	for _, r := range mlRoutes {
-		var note []string
-		if r.path == "/" {
-			note = append(note, "Everything is passed on, so that clients of the protocol need no change.")
-		}
-		routes.Add(r.name, render.Mapping{{"path", r.path}, {"port", mlPort}}, note...)
+		routes.Add(r.name, render.Mapping{{"path", r.path}, {"port", mlPort}})
 	}
 	e.Add("inference_config", routes)
 	return e
@@ -103,7 +99,7 @@ func (m *ml) environment() render.Mapping {
 var mlRoutes = []struct{ name, arm, path string }{
 	{"liveness_route", "livenessRoute", render.Live},
 	{"readiness_route", "readinessRoute", render.Ready},
-	{"scoring_route", "scoringRoute", "/"},
+	{"scoring_route", "scoringRoute", "/score"},
 }
 
 // A probe of a deployment, in seconds.

@@ -98,7 +98,7 @@ func MLCommands(d *render.Deployment) []render.Command {
 	if m.batch() {
 		return []render.Command{
 			{Args: []string{"az", "ml", "compute", "create", "--file", "compute.yml"}, Why: "a cluster that goes to zero"},
-			{Args: []string{"az", "ml", "batch-endpoint", "create", "--name", m.endpoint, "--auth-mode", "aad_token"}, Why: "the endpoint, without a deployment yet"},
+			{Args: []string{"az", "ml", "batch-endpoint", "create", "--name", m.endpoint}, Why: "the endpoint, without a deployment yet"},
 			{Args: []string{"az", "ml", "batch-deployment", "create", "--file", "deployment.yml"}, Why: "what this package does"},
 			{Args: []string{"az", "ml", "batch-endpoint", "update", "--file", "endpoint.yml"}, Why: "makes it the endpoint's own"},
 		}
@@ -135,14 +135,17 @@ func (m *ml) readme() []byte {
 		s.WriteString("\nIdle, nothing runs and nothing is paid for.\n\n`infra/main.bicep` has the cluster and the endpoint; the deployment's component is az ml's to register.\n")
 		return []byte(s.String())
 	}
-	line("URI=$(az ml online-endpoint show --name "+m.endpoint+" --query scoring_uri -o tsv)", "ends in a slash")
+	line("URI=$(az ml online-endpoint show --name "+m.endpoint+" --query scoring_uri -o tsv)", "")
 	line("TOKEN=$(az account get-access-token --resource https://ml.azure.com --query accessToken -o tsv)", "")
 	if r := m.d.Request; r != nil {
-		key := ""
+		key, which := "", ""
+		if len(m.s.Models) > 1 {
+			which = "?model=" + r.Model
+		}
 		if m.s.Auth.Mode == "key" {
 			key = ` -H "x-api-key: $KEY"`
 		}
-		line(fmt.Sprintf(`curl "${URI}v2/models/%s/infer" -H "authorization: Bearer $TOKEN"%s -d @%s`, r.Model, key, render.Shell(r.Path)), "in the function's folder")
+		line(fmt.Sprintf(`curl "$URI%s" -H "authorization: Bearer $TOKEN" -H "content-type: application/json"%s -d @%s`, which, key, render.Shell(r.Path)), "in the function's folder")
 	}
 	line("az ml online-endpoint delete --name "+m.endpoint+" --yes", "teardown")
 	fmt.Fprintf(&s, "\nThe same with Bicep, but for the traffic:\n\n    az deployment group create -g GROUP -f infra/main.bicep -p workspaceName=WORKSPACE\n")

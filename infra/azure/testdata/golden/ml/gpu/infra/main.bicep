@@ -33,7 +33,7 @@ resource imageVersion 'Microsoft.MachineLearningServices/workspaces/environments
         port: 5001
       }
       scoringRoute: {
-        path: '/'
+        path: '/score'
         port: 5001
       }
     }
