@@ -17,6 +17,7 @@ type AzureFunctions struct {
 	Subnet          string // for integration with a virtual network; "" is none
 	PrivateEndpoint bool   // reachable from the virtual network only
 	KeyVaultKey     string // URL of the key for storage; "" is Microsoft's own
+	Gateway         string // "apim", API Management in front; "" is none
 }
 
 func (t *AzureFunctions) keys() []key {
@@ -34,6 +35,7 @@ func (t *AzureFunctions) keys() []key {
 		{name: "subnet", to: text(&t.Subnet, resource), doc: "The subnet that outgoing calls come from."},
 		{name: "privateEndpoint", to: flag(&t.PrivateEndpoint), doc: "Reachable from the virtual network only."},
 		{name: "keyVaultKey", to: text(&t.KeyVaultKey, httpsURL), doc: "The URL of the key for storage.", shown: "Microsoft's own"},
+		{name: "gateway", to: oneOf(&t.Gateway, "apim"), doc: "API Management, of the tier Consumption, in front of the app; for flex and premium."},
 	}, t.common()...)
 }
 
@@ -82,6 +84,14 @@ func (t *AzureFunctions) check(d *decoder, path string, _ *Spec) {
 	if cpu, memory := t.machine(); t.GPU != "" && (t.CPU > cpu || t.Memory > memory) {
 		at, p := at("memory")
 		d.add(at, p, "Leave cpu and memory out for the whole machine.", "want at most %s CPUs and %s with %s, got %s and %s", cpu, memory, t.GPU, t.CPU, t.Memory)
+	}
+	if t.Gateway != "" && t.Plan == "containerapps" {
+		at, p := at("gateway")
+		d.add(at, p, "Leave it out.", "only for plan flex and premium")
+	}
+	if t.Gateway != "" && t.PrivateEndpoint {
+		at, p := at("gateway")
+		d.add(at, p, "Leave one of them out.", "want none with privateEndpoint: API Management's tier Consumption has no way into a network")
 	}
 	if t.MaxInstances < t.AlwaysReady {
 		at, p := at("maxInstances")
