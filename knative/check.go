@@ -48,11 +48,41 @@ func check(d *render.Deployment) error {
 		return bad(at("memory"), "want more than the %v of the models, got %v", spec.Bytes(d.ModelBytes), t.Memory).
 			WithHint("Loading takes 1.6 to 2.6 times the weights; godwit doctor DIR --target knative says how much.")
 	}
-	if len(s.Triggers) > 0 {
-		return bad("triggers", "want none, as Serving alone is rendered, got %s", strings.Join(s.Triggers, ", ")).
-			WithHint("Leave triggers out of what is rendered, and apply Triggers of your own; docs/knative.md says what they meet.")
+	if err := checkEvents(d, at); err != nil {
+		return err
+	}
+	if t.Job != nil && t.Store == "" && (!strings.Contains(s.Batch.Input, "://") || !strings.Contains(s.Batch.Output, "://")) {
+		return bad(at("job"), "want batch.input and batch.output where the job finds them, got %q and %q", s.Batch.Input, s.Batch.Output).
+			WithHint("Add store: and what they are below, such as s3://lake, or write them out as URLs.")
+	}
+	if t.ModelImage != "" && !pinned.MatchString(t.ModelImage) {
+		return bad(at("modelImage"), "want an image by its digest, REPOSITORY@sha256:…, got %q", t.ModelImage).WithHint("A tag can mean other models tomorrow.")
+	}
+	if m := t.Monitor; m != nil && m.Token == "" && (s.Auth.Mode == "key" || s.Auth.Mode == "jwt") {
+		return bad(at("monitor.token"), "want what Prometheus shows at /metrics with auth: %s, got nothing", s.Auth.Mode).
+			WithHint("Add token: NAME/KEY, a Secret with a key or token that may read metrics.")
+	}
+	if err := checkTraffic(d, at); err != nil {
+		return err
 	}
 	return checkNames(t, at)
+}
+
+func checkTraffic(d *render.Deployment, at func(string) string) error {
+	t := d.Spec.Targets.Knative
+	if t.Traffic == nil {
+		return nil
+	}
+	if t.RolloutDuration > 0 {
+		return bad(at("rolloutDuration"), "want it without traffic, got both: Knative moves traffic by itself to the latest revision alone").
+			WithHint("Leave one of them out.")
+	}
+	for _, o := range overlays(d) {
+		if name := revisionName(d, o.all(d)); name == t.Traffic.Stable {
+			return bad(at("traffic.stable"), "want the revision before this one, got this one, %q", name).WithHint("Say traffic: {}, and it gets everything.")
+		}
+	}
+	return nil
 }
 
 // checkNames refuses what godwit.yaml takes for a name and Kubernetes does not.
@@ -60,21 +90,17 @@ func checkNames(t *spec.Knative, at func(string) string) error {
 	if !dnsLabel.MatchString(t.Namespace) {
 		return bad(at("namespace"), "want at most 63 lower-case letters, digits and '-', got %q", t.Namespace).WithHint("A namespace has no dots.")
 	}
-	for _, n := range []struct{ key, name string }{{"serviceAccount", t.ServiceAccount}, {"runtimeClass", t.RuntimeClass}, {"modelClaim", t.ModelClaim}} {
-		if n.name != "" && !subdomain.MatchString(n.name) {
-			return bad(at(n.key), "want parts of letters, digits and '-' between single dots, got %q", n.name)
+	for _, n := range names(t) {
+		if n.value != "" && !subdomain.MatchString(n.value) {
+			return bad(at(n.name), "want parts of letters, digits and '-' between single dots, got %q", n.value)
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(t.NodeSelector)) {
-		prefix, name, both := strings.Cut(key, "/")
-		if !both {
-			prefix, name = "", key
-		}
-		if name == "" || !labelText.MatchString(name) || both && (len(prefix) > 253 || !subdomain.MatchString(prefix)) {
-			return bad(at("nodeSelector"), "want a label such as cloud.google.com/gke-accelerator, got %q", key)
-		}
-		if !labelText.MatchString(t.NodeSelector[key]) {
-			return bad(at("nodeSelector."+key), "want at most 63 letters, digits, '-', '_' and '.', got %q", t.NodeSelector[key])
+	if err := checkLabels(t.NodeSelector, at("nodeSelector")); err != nil {
+		return err
+	}
+	if t.Monitor != nil {
+		if err := checkLabels(t.Monitor.Labels, at("monitor.labels")); err != nil {
+			return err
 		}
 	}
 	for _, s := range secrets(t) {
@@ -85,6 +111,50 @@ func checkNames(t *spec.Knative, at func(string) string) error {
 	}
 	if t.InitialScale > 0 && t.MaxScale > 0 && t.InitialScale > t.MaxScale {
 		return bad(at("initialScale"), "want at most maxScale %d, got %d", t.MaxScale, t.InitialScale)
+	}
+	return nil
+}
+
+// names are the names of objects in t, by their keys; empty ones among them.
+func names(t *spec.Knative) []pair {
+	all := []pair{{"serviceAccount", t.ServiceAccount, ""}, {"runtimeClass", t.RuntimeClass, ""}, {"modelClaim", t.ModelClaim, ""}}
+	secretOf := func(key, ref string) {
+		name, _, _ := strings.Cut(ref, "/")
+		all = append(all, pair{key, name, ""})
+	}
+	if e := t.Events; e != nil && !strings.Contains(e.DeadLetter, "//") {
+		_, name, _ := strings.Cut(e.DeadLetter, ":")
+		all = append(all, pair{"events.deadLetter", name, ""})
+	}
+	if k := t.Kafka; k != nil && k.SASL != nil {
+		secretOf("kafka.sasl.user", k.SASL.User)
+		secretOf("kafka.sasl.password", k.SASL.Password)
+		secretOf("kafka.sasl.mechanism", k.SASL.Mechanism)
+	}
+	if k := t.Kafka; k != nil && k.TLS != nil {
+		secretOf("kafka.tls.ca", k.TLS.CA)
+		secretOf("kafka.tls.cert", k.TLS.Cert)
+		secretOf("kafka.tls.key", k.TLS.Key)
+	}
+	if t.Monitor != nil {
+		secretOf("monitor.token", t.Monitor.Token)
+	}
+	return all
+}
+
+// checkLabels refuses what Kubernetes does not take for labels.
+func checkLabels(labels map[string]string, path string) error {
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		prefix, name, both := strings.Cut(key, "/")
+		if !both {
+			prefix, name = "", key
+		}
+		if name == "" || !labelText.MatchString(name) || both && (len(prefix) > 253 || !subdomain.MatchString(prefix)) {
+			return bad(path, "want a label such as cloud.google.com/gke-accelerator, got %q", key)
+		}
+		if !labelText.MatchString(labels[key]) {
+			return bad(path+"."+key, "want at most 63 letters, digits, '-', '_' and '.', got %q", labels[key])
+		}
 	}
 	return nil
 }

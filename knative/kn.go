@@ -2,8 +2,6 @@ package knative
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -74,11 +72,23 @@ func knFlags(d *render.Deployment) (all []pair) {
 			flag("--annotation-revision", a.name+"="+a.value)
 		}
 	}
-	for _, k := range slices.Sorted(maps.Keys(t.NodeSelector)) {
-		flag("--node-selector", k+"="+t.NodeSelector[k])
+	for _, op := range overlayOf(d).all(d) {
+		m := op.(render.Mapping)
+		path := m[1][1].(string)
+		if labels, ok := m[2][1].(render.Mapping); ok && path == podPath+"/nodeSelector" {
+			for _, l := range labels {
+				flag("--node-selector", l[0].(string)+"="+l[1].(string))
+			}
+		}
+		if label, ok := strings.CutPrefix(path, metaPath+"/labels/"); ok {
+			flag("--label-revision", strings.NewReplacer("~1", "/", "~0", "~").Replace(label)+"="+m[2][1].(string))
+		}
 	}
-	if t.ServiceAccount != "" {
-		flag("--service-account", t.ServiceAccount)
+	if name := RevisionName(d); name != "" {
+		flag("--revision-name", name)
+	}
+	if a := account(d); a != "" {
+		flag("--service-account", a)
 	}
 	flag("--probe-readiness", fmt.Sprintf("http::%d:%s", render.Port, render.Ready))
 	flag("--probe-liveness", fmt.Sprintf("http::%d:%s", render.Port, render.Live))
@@ -92,22 +102,38 @@ func knFlags(d *render.Deployment) (all []pair) {
 		flag("--volume", "models=pvc:"+t.ModelClaim)
 		flag("--mount", modelsAt+"=models:readOnly=true")
 	}
+	if t.FetchModels {
+		flag("--volume", "models=cm:"+functionName(d))
+		flag("--mount", modelsAt+"=models:readOnly=true")
+	}
 	return all
 }
 
-// KnCannot is what the files of Render say and no flag of kn does: paths in the
-// Service.
+// KnCannot is what the files of Render say and the line of kn does not: paths in
+// the Service. Traffic is KnTraffic's, since kn shares it among revisions that
+// are there.
 func KnCannot(d *render.Deployment) []string {
 	t := d.Spec.Targets.Knative
 	all := []string{
 		"spec.template.spec.automountServiceAccountToken",
 		"spec.template.spec.containers[0].securityContext.readOnlyRootFilesystem",
 	}
-	if t.RuntimeClass != "" {
-		all = append(all, "spec.template.spec.runtimeClassName")
+	for _, op := range overlayOf(d).all(d) {
+		switch path := op.(render.Mapping)[1][1].(string); path {
+		case podPath + "/runtimeClassName":
+			all = append(all, "spec.template.spec.runtimeClassName")
+		case podPath + "/tolerations":
+			all = append(all, "spec.template.spec.tolerations")
+		}
 	}
-	if t.ModelClaim != "" {
+	switch {
+	case t.ModelClaim != "":
 		all = append(all, "spec.template.spec.volumes[1].persistentVolumeClaim.readOnly")
+	case t.ModelImage != "":
+		all = append(all, "spec.template.spec.containers[0].volumeMounts[1]", "spec.template.spec.volumes[1]")
+	}
+	if t.Traffic != nil {
+		all = append(all, "spec.traffic")
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package knative_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -64,6 +65,7 @@ func knService(t testing.TB, d *render.Deployment) map[string]any {
 	container := object{"resources": object{"limits": limits, "requests": requests}}
 	pod := object{"containers": []any{container}}
 	meta := object{"name": w[3], "labels": labels}
+	templateMeta := object{"labels": podLabels, "annotations": podAnnotations}
 	var env, mounts, volumes []any
 	for i := 4; i < len(w); i++ {
 		flag := w[i]
@@ -134,6 +136,8 @@ func knService(t testing.TB, d *render.Deployment) map[string]any {
 				pod["nodeSelector"] = object{}
 			}
 			pod["nodeSelector"].(object)[name] = to
+		case "--revision-name":
+			templateMeta["name"] = v
 		case "--service-account":
 			pod["serviceAccountName"] = v
 		case "--probe-readiness":
@@ -158,6 +162,8 @@ func knService(t testing.TB, d *render.Deployment) map[string]any {
 				volumes = append(volumes, object{"name": name, "emptyDir": object{}})
 			} else if kind == "pvc" {
 				volumes = append(volumes, object{"name": name, "persistentVolumeClaim": object{"claimName": of}})
+			} else if kind == "cm" {
+				volumes = append(volumes, object{"name": name, "configMap": object{"name": of}})
 			} else {
 				t.Fatalf("volume %q", v)
 			}
@@ -177,7 +183,7 @@ func knService(t testing.TB, d *render.Deployment) map[string]any {
 		meta["annotations"] = annotations
 	}
 	return object{"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": meta,
-		"spec": object{"template": object{"metadata": object{"labels": podLabels, "annotations": podAnnotations}, "spec": pod}}}
+		"spec": object{"template": object{"metadata": templateMeta, "spec": pod}}}
 }
 
 func number(t testing.TB, s string) any {
@@ -193,14 +199,9 @@ func TestKnLineEqualsTheFiles(t *testing.T) {
 			d := deployment(t, text(t, v.name, v.yaml))
 			want := applied(t, d)
 			for _, path := range knative.KnCannot(d) {
-				steps := strings.Split(strings.NewReplacer("[", ".", "]", "").Replace(path), ".")
-				last := len(steps) - 1
-				at, ok := within(any(want), steps[:last]...).(map[string]any)
-				if _, there := at[steps[last]]; !ok || !there {
+				if !without(want, strings.Split(strings.NewReplacer("[", ".", "]", "").Replace(path), ".")) {
 					t.Errorf("%s is not in the files", path)
-					continue
 				}
-				delete(at, steps[last])
 			}
 			if diff := cmp.Diff(want, knService(t, d)); diff != "" {
 				t.Errorf("(-files +kn):\n%s", diff)
@@ -209,5 +210,60 @@ func TestKnLineEqualsTheFiles(t *testing.T) {
 				t.Error("the line is not in the README")
 			}
 		})
+	}
+}
+
+// without takes what is at steps out of v, the last one of a list, and reports
+// whether it was there.
+func without(v any, steps []string) bool {
+	last := len(steps) - 1
+	at := within(v, steps[:last]...)
+	if l, ok := at.([]any); ok {
+		i, err := strconv.Atoi(steps[last])
+		if err != nil || i != len(l)-1 {
+			return false
+		}
+		within(v, steps[:last-1]...).(map[string]any)[steps[last-1]] = l[:i]
+		return true
+	}
+	m, ok := at.(map[string]any)
+	_, there := m[steps[last]]
+	if ok {
+		delete(m, steps[last])
+	}
+	return ok && there
+}
+
+// The second line, which shares the traffic, does it as the files do.
+func TestKnTrafficEqualsTheFiles(t *testing.T) {
+	for _, keys := range []string{"", "traffic: {}", "traffic: {stable: m-1}", "traffic: {stable: m-1, canary: 20%}", "gpu: 1, cluster: gke, traffic: {stable: m-1, canary: 100%}"} {
+		d := on(t, keys)
+		line := knative.KnTraffic(d)
+		if keys == "" {
+			if line != "" || within(applied(t, d), "spec", "traffic") != nil {
+				t.Errorf("traffic without being asked for: %q", line)
+			}
+			continue
+		}
+		w := words(t, line)
+		if got := strings.Join(w[:6], " "); got != "kn service update m --namespace default" {
+			t.Errorf("line %q", got)
+		}
+		var got []any
+		for i := 6; i+3 < len(w); i += 4 {
+			name, percent, _ := strings.Cut(w[i+1], "=")
+			of, tag, _ := strings.Cut(w[i+3], "=")
+			if w[i] != "--traffic" || w[i+2] != "--tag" || of != name {
+				t.Fatalf("words %q", w[i:i+4])
+			}
+			got = append(got, map[string]any{"revisionName": name, "percent": number(t, percent), "tag": tag, "latestRevision": false})
+		}
+		service := applied(t, d)
+		if diff := cmp.Diff(within(service, "spec", "traffic"), any(got)); diff != "" {
+			t.Errorf("%s (-files +kn):\n%s", keys, diff)
+		}
+		if name := within(service, "spec", "template", "metadata", "name"); name != knative.RevisionName(d) || name != within(got[len(got)-1], "revisionName") {
+			t.Errorf("%s: the revision is %v, %s is meant, and the traffic goes to %v", keys, name, knative.RevisionName(d), got)
+		}
 	}
 }

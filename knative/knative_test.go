@@ -1,9 +1,11 @@
 package knative_test
 
 import (
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
-	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,29 +63,73 @@ func decoded(t testing.TB, text string) (v any) {
 	return v
 }
 
-// applied is the Service that an API server gets: base with the overlay's patch
-// and the namespace, as kustomize makes it.
+// applied is the Service that an API server gets of the overlay that is meant.
 func applied(t testing.TB, d *render.Deployment) map[string]any {
 	t.Helper()
-	all := files(t, d)
-	service := decoded(t, all["base/service.yaml"]).(map[string]any)
-	if text, ok := all[knative.Overlay(d)+"/nodes.yaml"]; ok {
-		for _, op := range decoded(t, text).([]any) {
-			op := op.(map[string]any)
-			if op["op"] != "add" {
-				t.Fatalf("operation %v", op)
-			}
-			steps := strings.Split(op["path"].(string), "/")[1:]
-			var at any = service
-			for _, s := range steps[:len(steps)-1] {
-				at = within(at, s)
-			}
-			at.(map[string]any)[strings.NewReplacer("~1", "/", "~0", "~").Replace(steps[len(steps)-1])] = op["value"]
+	return built(t, files(t, d), knative.Overlay(d))["Service/"+d.Spec.Name]
+}
+
+// built is what kustomize makes of a folder, by kind and name. That it does is
+// tested against kustomize itself, in conformance.
+func built(t testing.TB, all map[string]string, dir string) map[string]map[string]any {
+	t.Helper()
+	k := decoded(t, all[dir+"/kustomization.yaml"]).(map[string]any)
+	objects := map[string]map[string]any{}
+	for _, r := range k["resources"].([]any) {
+		at := path.Join(dir, r.(string))
+		text, ok := all[at]
+		if !ok {
+			maps.Copy(objects, built(t, all, at))
+			continue
+		}
+		o := decoded(t, text).(map[string]any)
+		objects[o["kind"].(string)+"/"+within(o, "metadata", "name").(string)] = o
+	}
+	if n, ok := k["namespace"]; ok {
+		for _, o := range objects {
+			o["metadata"].(map[string]any)["namespace"] = n
 		}
 	}
-	base := decoded(t, all["base/kustomization.yaml"]).(map[string]any)
-	service["metadata"].(map[string]any)["namespace"] = base["namespace"]
-	return service
+	patches, _ := k["patches"].([]any)
+	for _, p := range patches {
+		kind, name := within(p, "target", "kind").(string), within(p, "target", "name").(string)
+		o, ok := objects[kind+"/"+name]
+		if !ok {
+			t.Fatalf("%s patches %s/%s, which is not there", dir, kind, name)
+		}
+		for _, op := range decoded(t, all[path.Join(dir, within(p, "path").(string))]).([]any) {
+			patch(t, o, op.(map[string]any))
+		}
+	}
+	return objects
+}
+
+// patch does one operation of a JSON patch.
+func patch(t testing.TB, o map[string]any, op map[string]any) {
+	t.Helper()
+	steps := strings.Split(op["path"].(string), "/")[1:]
+	for i := range steps {
+		steps[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(steps[i])
+	}
+	last := len(steps) - 1
+	at := within(o, steps[:last]...)
+	old := within(at, steps[last])
+	if (op["op"] == "add") == (old != nil) || op["op"] != "add" && op["op"] != "replace" {
+		t.Fatalf("operation %v on %v", op, old)
+	}
+	if l, ok := at.([]any); ok {
+		i, err := strconv.Atoi(steps[last])
+		if err != nil {
+			t.Fatal(err)
+		}
+		l[i] = op["value"]
+		return
+	}
+	m, ok := at.(map[string]any)
+	if !ok {
+		t.Fatalf("operation %v on %v", op, at)
+	}
+	m[steps[last]] = op["value"]
 }
 
 // within follows path: keys, and indices of lists.
@@ -146,6 +192,54 @@ targets:
     env: {LEVEL: 'a "word", $(NAME) and: #'}
     secrets: {GODWIT_API_KEYS: fraud/keys, TOKEN: token}
 `},
+	{"events", `model: fraud.onnx
+auth: none
+triggers: [events, objects, stream]
+batch: {input: rows/, output: scores/, attempts: 6, timeout: 2m, order: stop}
+targets:
+  knative:
+    visibility: cluster-local
+    store: s3://lake
+    cluster: eks
+    identity: arn:aws:iam::123456789012:role/fraud
+    events: {filter: {type: com.example.rows}, deadLetter: 'kafkasink:dead', backoffDelay: 2s}
+    kafka:
+      bootstrapServers: ['b-1.kafka.example.com:9096', 'b-2.kafka.example.com:9096']
+      topics: [rows]
+      consumerGroup: fraud-scoring
+      consumers: 3
+      initialOffset: earliest
+      sasl: {user: kafka/user, password: kafka/password, mechanism: kafka/sasl.mechanism}
+      tls: {ca: kafka/ca.crt}
+    job: {tasks: 16, parallelism: 4}
+    monitor: {namespace: monitoring, labels: {release: prometheus}}
+`},
+	{"jobsink", `model: fraud.onnx
+auth: none
+triggers: [events]
+batch: {input: 'gs://lake/rows/', output: 'gs://lake/scores/', timeout: 1h}
+targets:
+  knative:
+    gpu: 1
+    cluster: gke
+    identity: fraud@acme.iam.gserviceaccount.com
+    modelImage: europe-docker.pkg.dev/acme/models/fraud@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    events: {broker: lake, deadLetter: 'https://dead.example.com/letters', backoffPolicy: linear, jobSink: true}
+    job: {}
+`},
+	{"canary", `model: fraud.onnx
+auth: none
+targets:
+  knative:
+    gpu: 1
+    modelClaim: fraud-models
+    modelStorage: 20GiB
+    traffic: {stable: fraud-00001, canary: 20%}
+`},
+	{"fetched", `models: [{name: fraud, path: 's3://lake/models/fraud.onnx', sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]
+auth: none
+targets: {knative: {fetchModels: true, cluster: k3s, traffic: {}}}
+`},
 	{"hpa", "model: m.onnx\nauth: none\ntargets: {knative: {class: hpa, metric: memory, target: 700, minScale: 1, maxScale: 0, mesh: linkerd}}\n"},
 }
 
@@ -194,44 +288,96 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// What no update of golden files can bless.
-func TestEveryServiceIsSafe(t *testing.T) {
+// pods are all specs of pods below v.
+func pods(v any) (all []map[string]any) {
+	switch v := v.(type) {
+	case map[string]any:
+		if _, ok := v["containers"]; ok {
+			return []map[string]any{v}
+		}
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			all = append(all, pods(v[k])...)
+		}
+	case []any:
+		for _, one := range v {
+			all = append(all, pods(one)...)
+		}
+	}
+	return all
+}
+
+// What no update of golden files can bless, of every pod that any folder makes.
+func TestEveryPodIsSafe(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			d := deployment(t, text(t, v.name, v.yaml))
-			pod := within(applied(t, d), "spec", "template", "spec")
-			c := within(pod, "containers", "0")
-			if n := len(within(pod, "containers").([]any)); n != 1 {
-				t.Errorf("%d containers", n)
-			}
-			if diff := cmp.Diff(map[string]any{
-				"runAsNonRoot": true, "runAsUser": uint64(65532), "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
-				"capabilities": map[string]any{"drop": []any{"ALL"}}, "seccompProfile": map[string]any{"type": "RuntimeDefault"},
-			}, within(c, "securityContext")); diff != "" {
-				t.Errorf("security (-want +got):\n%s", diff)
-			}
-			for _, want := range []struct {
-				path  string
-				value any
-			}{
-				{"image", d.Image}, {"readinessProbe.httpGet.path", "/v2/health/ready"}, {"livenessProbe.httpGet.path", "/v2/health/live"},
-				{"env.0.name", "GODWIT_TARGET"}, {"env.0.value", "knative"}, {"volumeMounts.0.mountPath", "/tmp"},
-			} {
-				if got := within(c, strings.Split(want.path, ".")...); got != want.value {
-					t.Errorf("%s: got %v, want %v", want.path, got, want.value)
+			all, count := files(t, d), 0
+			check := func(kind string, pod map[string]any) {
+				count++
+				c := within(pod, "containers", "0")
+				if n := len(within(pod, "containers").([]any)); n != 1 {
+					t.Errorf("%s: %d containers", kind, n)
+				}
+				if diff := cmp.Diff(map[string]any{
+					"runAsNonRoot": true, "runAsUser": uint64(65532), "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+					"capabilities": map[string]any{"drop": []any{"ALL"}}, "seccompProfile": map[string]any{"type": "RuntimeDefault"},
+				}, within(c, "securityContext")); diff != "" {
+					t.Errorf("%s: security (-want +got):\n%s", kind, diff)
+				}
+				want := [][2]string{{"image", d.Image}, {"env.0.name", "GODWIT_TARGET"}, {"env.0.value", "knative"}, {"volumeMounts.0.mountPath", "/tmp"}}
+				if kind == "Service" {
+					want = append(want, [2]string{"readinessProbe.httpGet.path", "/v2/health/ready"}, [2]string{"livenessProbe.httpGet.path", "/v2/health/live"})
+				} else if within(pod, "restartPolicy") != "Never" {
+					t.Errorf("%s: restarts %v", kind, within(pod, "restartPolicy"))
+				}
+				for _, w := range want {
+					if got := within(c, strings.Split(w[0], ".")...); got != w[1] {
+						t.Errorf("%s: %s: got %v, want %v", kind, w[0], got, w[1])
+					}
+				}
+				limits := within(c, "resources", "limits")
+				if diff := cmp.Diff(limits, within(c, "resources", "requests")); diff != "" {
+					t.Errorf("%s: resources (-limits +requests):\n%s", kind, diff)
+				}
+				if gpu := within(limits, "nvidia.com/gpu"); (gpu != nil) != (d.Spec.Targets.Knative.GPU > 0) {
+					t.Errorf("%s: GPUs: %v", kind, gpu)
+				}
+				if within(pod, "automountServiceAccountToken") != false || within(pod, "hostNetwork") != nil || within(pod, "hostPID") != nil {
+					t.Errorf("%s: pod %v", kind, pod)
+				}
+				for _, v := range within(pod, "volumes").([]any) {
+					if within(v, "hostPath") != nil {
+						t.Errorf("%s: volume %v", kind, v)
+					}
 				}
 			}
-			if diff := cmp.Diff(within(c, "resources", "limits"), within(c, "resources", "requests")); diff != "" {
-				t.Errorf("resources (-limits +requests):\n%s", diff)
+			for name := range all {
+				dir, ok := strings.CutSuffix(name, "/kustomization.yaml")
+				if !ok || dir == "base" {
+					continue
+				}
+				for id, o := range built(t, all, dir) {
+					for _, pod := range pods(o) {
+						check(within(o, "kind").(string), pod)
+					}
+					if id == "Secret/"+d.Spec.Name {
+						t.Error("a Secret is rendered")
+					}
+				}
 			}
-			if within(pod, "automountServiceAccountToken") != false || within(pod, "hostNetwork") != nil {
-				t.Errorf("pod %v", pod)
+			if text, ok := all["jobs/score.yaml"]; ok {
+				for _, pod := range pods(decoded(t, text)) {
+					check("Job", pod)
+				}
+			}
+			if count < 2 {
+				t.Errorf("%d pods", count)
 			}
 		})
 	}
 }
 
-// Every key of the target arrives at a place in the Service, or has a reason not to.
+// Keys arrive at their places in the Service.
 func TestEveryKeyArrives(t *testing.T) {
 	revision := "spec.template.metadata.annotations|autoscaling.knative.dev/"
 	pod, container := "spec.template.spec.", "spec.template.spec.containers.0."
@@ -277,17 +423,31 @@ func TestEveryKeyArrives(t *testing.T) {
 		{"ServiceAccount", "serviceAccount: me", pod + "serviceAccountName", "me"},
 		{"ModelClaim", "modelClaim: mine", pod + "volumes.1.persistentVolumeClaim.claimName", "mine"},
 		{"ModelClaim", "modelClaim: mine", container + "env.1.value", "/models"},
+		{"ModelImage", "modelImage: 'a/b@" + digest + "'", pod + "volumes.1.image.reference", "a/b@" + digest},
+		{"ModelImage", "modelImage: 'a/b@" + digest + "'", container + "env.1.value", "/models"},
+		{"Identity", "cluster: gke, identity: a@b", pod + "serviceAccountName", "m"},
+		{"Identity", "cluster: gke, identity: a@b, serviceAccount: me", pod + "serviceAccountName", "me"},
+		{"Identity", "cluster: aks, identity: a-b", "spec.template.metadata.labels|azure.workload.identity/use", "true"},
+		{"Store", "store: 's3://lake'", container + "env.2.value", "s3://lake"},
+		{"Cluster", "cluster: gke, gpu: 1", pod + "nodeSelector|cloud.google.com/gke-accelerator", "nvidia-l4"},
+		{"Cluster", "cluster: gke, gpu: 1, nodeSelector: {a: b}", pod + "nodeSelector|cloud.google.com/gke-accelerator", nil},
+		{"Cluster", "cluster: eks, gpu: 1", pod + "tolerations.0.key", "nvidia.com/gpu"},
+		{"Cluster", "cluster: aks, gpu: 1", pod + "tolerations.0.value", "gpu"},
+		{"Cluster", "cluster: k3s, gpu: 1", pod + "runtimeClassName", "nvidia"},
+		{"Cluster", "cluster: k3s, gpu: 1, runtimeClass: other", pod + "runtimeClassName", "other"},
+		{"Cluster", "cluster: eks", pod + "tolerations", nil},
+		{"Traffic", "traffic: {}", "spec.traffic.0.percent", uint64(100)},
+		{"Traffic", "traffic: {stable: m-1, canary: 20%}", "spec.traffic.0.percent", uint64(80)},
+		{"Traffic", "traffic: {stable: m-1, canary: 20%}", "spec.traffic.0.revisionName", "m-1"},
+		{"Traffic", "traffic: {stable: m-1, canary: 20%}", "spec.traffic.1.tag", "canary"},
+		{"Traffic", "traffic: {stable: m-1}", "spec.traffic.1.percent", uint64(0)},
+		{"Traffic", "", "spec.template.metadata.name", nil},
 		{"Common.Env", "env: {A: b}", container + "env.1.value", "b"},
 		{"Common.Secrets", "secrets: {A: b/c}", container + "env.1.valueFrom.secretKeyRef.key", "c"},
 		{"Common.Secrets", "secrets: {A: b}", container + "env.1.valueFrom.secretKeyRef.key", "A"},
 		{"Common.Secrets", "secrets: {A: b/c}", container + "env.1.valueFrom.secretKeyRef.name", "b"},
 	}
-	covered := map[string]bool{
-		// Read of the godwit.yaml in the image, by fn-server.
-		"Common.Provider": true, "Common.ProviderOptions": true,
-	}
 	for _, tt := range tests {
-		covered[tt.field] = true
 		t.Run(tt.field, func(t *testing.T) {
 			steps, last, both := strings.Cut(tt.path, "|")
 			path := strings.Split(steps, ".")
@@ -299,18 +459,6 @@ func TestEveryKeyArrives(t *testing.T) {
 			}
 		})
 	}
-	var fields func(prefix string, of reflect.Type)
-	fields = func(prefix string, of reflect.Type) {
-		for i := range of.NumField() {
-			f := of.Field(i)
-			if f.Anonymous {
-				fields(f.Name+".", f.Type)
-			} else if !covered[prefix+f.Name] {
-				t.Errorf("targets.knative: %s%s arrives nowhere", prefix, f.Name)
-			}
-		}
-	}
-	fields("", reflect.TypeFor[spec.Knative]())
 }
 
 func TestNetworkPolicyOnlyWithoutAMesh(t *testing.T) {
@@ -370,7 +518,7 @@ func TestKeysInTheClaim(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	const none = "model: m.onnx\nauth: none\n"
+	const none, batch = "model: m.onnx\nauth: none\n", "batch: {input: a/, output: 's3://b/c/'}\n"
 	tests := []struct {
 		name, yaml string
 		change     func(*render.Deployment)
@@ -385,7 +533,25 @@ func TestRefused(t *testing.T) {
 		{"keys from nowhere", "model: m.onnx\nauth: key\n", nil, fault.BadConfig, "targets.knative.secrets: want GODWIT_API_KEYS", "secrets: {GODWIT_API_KEYS: NAME/KEY}"},
 		{"keys in a file", "model: m.onnx\nauth: {key: {file: /run/keys}}\n", nil, fault.BadConfig, `the file "/run/keys"`, "GODWIT_API_KEYS"},
 		{"memory of the models alone", none, func(d *render.Deployment) { d.ModelBytes = 1 << 30 }, fault.BadConfig, "targets.knative.memory: want more than the 1GiB of the models, got 1GiB", "doctor"},
-		{"triggers", none + "triggers: [events]\nbatch: {input: a/, output: b/}\n", nil, fault.BadConfig, "got events", "docs/knative.md"},
+		{"triggers without who gets what failed", none + batch + "triggers: [events]\n", nil, fault.BadConfig, "targets.knative.events: want who gets what failed", "deadLetter: ksvc:NAME"},
+		{"a queue", none + batch + "triggers: [queue]\n", nil, fault.Unsupported, "got queue", "IntegrationSource"},
+		{"events without triggers", none + "targets: {knative: {events: {deadLetter: 'ksvc:dead'}}}", nil, fault.BadConfig, "targets.knative.events: want triggers", "triggers: [events]"},
+		{"Kafka without triggers", none + "targets: {knative: {kafka: {bootstrapServers: ['k:9092'], topics: [a]}}}", nil, fault.BadConfig, "targets.knative.kafka: want the trigger stream", ""},
+		{"a stream of nothing", none + batch + "triggers: [stream]\ntargets: {knative: {events: {deadLetter: 'ksvc:dead'}}}", nil, fault.BadConfig, "targets.knative.kafka: want the topics", "bootstrapServers"},
+		{"Kafka beside other triggers", none + batch + "triggers: [events]\ntargets: {knative: {events: {deadLetter: 'ksvc:dead'}, kafka: {bootstrapServers: ['k:9092'], topics: [a]}}}", nil, fault.BadConfig, "targets.knative.kafka: want the trigger stream, got events", ""},
+		{"a filter of a stream", none + batch + "triggers: [stream]\ntargets: {knative: {events: {deadLetter: 'ksvc:dead', filter: {type: a}}, kafka: {bootstrapServers: ['k:9092'], topics: [a]}}}", nil, fault.BadConfig, "stream alone", ""},
+		{"events with keys", "model: m.onnx\nauth: key\n" + batch + "triggers: [events]\ntargets: {knative: {secrets: {GODWIT_API_KEYS: a/b}, events: {deadLetter: 'ksvc:dead'}}}", nil, fault.BadConfig, "which it does not send", "jobSink: true"},
+		{"a delivery longer than a request", none + "batch: {input: a/, output: 's3://b/c/', timeout: 6m}\ntriggers: [events]\ntargets: {knative: {events: {deadLetter: 'ksvc:dead'}}}", nil, fault.BadConfig, "batch.timeout: want at most the 5m", "jobSink: true"},
+		{"scores in no bucket", none + "batch: {input: a/, output: b/}\ntriggers: [events]\ntargets: {knative: {events: {deadLetter: 'ksvc:dead'}}}", nil, fault.BadConfig, "targets.knative.store: want where scores", "s3://lake"},
+		{"dead letters that come back", none + batch + "triggers: [events]\ntargets: {knative: {events: {deadLetter: 'broker:m'}}}", nil, fault.BadConfig, "round for ever", ""},
+		{"dead letters to itself", none + batch + "triggers: [events]\ntargets: {knative: {events: {deadLetter: 'ksvc:m'}}}", nil, fault.BadConfig, "round for ever", ""},
+		{"dead letters to two dots", none + batch + "triggers: [events]\ntargets: {knative: {events: {deadLetter: 'ksvc:a..b'}}}", nil, fault.BadConfig, "targets.knative.events.deadLetter", ""},
+		{"a job that finds nothing", none + "batch: {input: a/, output: b/}\ntargets: {knative: {job: {}}}", nil, fault.BadConfig, "targets.knative.job: want batch.input", "store:"},
+		{"models by a tag", none + "targets: {knative: {modelImage: 'ghcr.io/acme/models:1'}}", nil, fault.BadConfig, "targets.knative.modelImage: want an image by its digest", ""},
+		{"metrics behind keys", "model: m.onnx\nauth: key\ntargets: {knative: {secrets: {GODWIT_API_KEYS: a/b}, monitor: {namespace: m}}}", nil, fault.BadConfig, "targets.knative.monitor.token", "NAME/KEY"},
+		{"a monitor's label", none + "targets: {knative: {monitor: {namespace: m, labels: {a: b/c}}}}", nil, fault.BadConfig, "targets.knative.monitor.labels.a", ""},
+		{"two who move traffic", none + "targets: {knative: {traffic: {}, rolloutDuration: 1m}}", nil, fault.BadConfig, "targets.knative.rolloutDuration: want it without traffic", ""},
+		{"Kafka's Secret with two dots", none + batch + "triggers: [stream]\ntargets: {knative: {events: {deadLetter: 'ksvc:dead'}, kafka: {bootstrapServers: ['k:9092'], topics: [a], tls: {ca: a..b/c}}}}", nil, fault.BadConfig, "targets.knative.kafka.tls.ca", ""},
 		{"a namespace with a dot", none + "targets: {knative: {namespace: a.b}}", nil, fault.BadConfig, `namespace: want at most 63`, ""},
 		{"a long namespace", none + "targets: {knative: {namespace: " + strings.Repeat("a", 64) + "}}", nil, fault.BadConfig, "namespace", ""},
 		{"two dots", none + "targets: {knative: {serviceAccount: a..b}}", nil, fault.BadConfig, `serviceAccount: want parts`, ""},

@@ -10,9 +10,6 @@ import (
 	"godwit.dev/infra/spec"
 )
 
-// modelsAt is where a claim with models is mounted, with the rest of the function.
-const modelsAt = "/models"
-
 // A pair is one name and value; pairs are kept in the order they are written.
 type pair struct{ name, value, note string }
 
@@ -28,16 +25,28 @@ func service(d *render.Deployment) render.Mapping {
 	if a := serviceAnnotations(t); len(a) > 0 {
 		meta.Add("annotations", fieldsOf(a))
 	}
-	templateMeta := render.Mapping{{"labels", fieldsOf(podLabels(d))}, {"annotations", fieldsOf(revisionAnnotations(t))}}
+	spec := render.Mapping{{"template", template(d, "")}}
+	if t.Traffic != nil {
+		name := revisionName(d, nil)
+		spec = render.Mapping{{"template", template(d, name)}, {"traffic", traffic(d, name)}}
+	}
 	return render.Mapping{
 		{"apiVersion", "serving.knative.dev/v1"},
 		{"kind", "Service"},
 		{"metadata", meta},
-		{"spec", render.Mapping{{"template", render.Mapping{
-			{"metadata", templateMeta},
-			{"spec", revision(d)},
-		}}}},
+		{"spec", spec},
 	}
+}
+
+// template is the revision's; without a name Knative gives it one.
+func template(d *render.Deployment, name string) render.Mapping {
+	var meta render.Mapping
+	if name != "" {
+		meta.Add("name", name, "Made of all that the revision says, so that another revision has another name.")
+	}
+	meta.Add("labels", fieldsOf(podLabels(d)))
+	meta.Add("annotations", fieldsOf(revisionAnnotations(d.Spec.Targets.Knative)))
+	return render.Mapping{{"metadata", meta}, {"spec", revision(d)}}
 }
 
 func revision(d *render.Deployment) render.Mapping {
@@ -49,20 +58,22 @@ func revision(d *render.Deployment) render.Mapping {
 		m.Add("containerConcurrency", t.Concurrency, "More requests wait in front of the pod.")
 	}
 	m.Add("timeoutSeconds", render.Seconds(t.Timeout), "For one request, and for draining after SIGTERM.")
-	if t.ServiceAccount != "" {
-		m.Add("serviceAccountName", t.ServiceAccount)
+	if a := account(d); a != "" {
+		m.Add("serviceAccountName", a)
 	}
 	m.Add("automountServiceAccountToken", false, "The function does not speak to Kubernetes.")
 	m.Add("containers", render.List{container(d)})
-	volumes := render.List{render.Mapping{{"name", "tmp"}, {"emptyDir", render.Mapping{}}}}
-	if t.ModelClaim != "" {
-		volumes = append(volumes, render.Mapping{
-			{"name", "models", needs("kubernetes.podspec-persistent-volume-claim")},
-			{"persistentVolumeClaim", render.Mapping{{"claimName", t.ModelClaim}, {"readOnly", true}}},
-		})
-	}
-	m.Add("volumes", volumes)
+	m.Add("volumes", volumes(d, true))
 	return m
+}
+
+// account is the service account; "" is the namespace's own.
+func account(d *render.Deployment) string {
+	t := d.Spec.Targets.Knative
+	if t.ServiceAccount == "" && t.Identity != "" {
+		return d.Spec.Name
+	}
+	return t.ServiceAccount
 }
 
 func container(d *render.Deployment) render.Mapping {
@@ -73,8 +84,7 @@ func container(d *render.Deployment) render.Mapping {
 		{"containerPort", render.Port},
 	}})
 	c.Add("env", env(d))
-	size := render.Mapping{{"cpu", render.CPUs(t.CPU)}, {"memory", render.Quantity(t.Memory)}}
-	c.Add("resources", render.Mapping{{"requests", size}, {"limits", size}},
+	c.Add("resources", resources(d),
 		"Requested is what is limited: the engine sizes its threads by the CPU limit,", "and memory that is promised twice ends in a killed pod.")
 	c.Add("readinessProbe", render.Mapping{{"httpGet", get(render.Ready)}},
 		"Answered when every model is loaded. Without a period queue-proxy asks all the", "time, so that a pod that starts is used within milliseconds.")
@@ -83,29 +93,38 @@ func container(d *render.Deployment) render.Mapping {
 		{"initialDelaySeconds", render.Seconds(t.ProgressDeadline)},
 		{"periodSeconds", livePeriod}, {"timeoutSeconds", liveTimeout}, {"failureThreshold", liveFailures},
 	}, "The port opens when the models are loaded: until a revision has to be ready,", "nobody restarts it for being slow.")
-	c.Add("securityContext", render.Mapping{
+	c.Add("securityContext", security(), "What the Pod Security Standard \"restricted\" asks for, and a root that cannot be written.")
+	c.Add("volumeMounts", mounts(d))
+	return c
+}
+
+func resources(d *render.Deployment) render.Mapping {
+	t := d.Spec.Targets.Knative
+	size := func() render.Mapping {
+		return render.Mapping{{"cpu", render.CPUs(t.CPU)}, {"memory", render.Quantity(t.Memory)}}
+	}
+	return render.Mapping{{"requests", size()}, {"limits", size()}}
+}
+
+func security() render.Mapping {
+	return render.Mapping{
 		{"runAsNonRoot", true},
 		{"runAsUser", render.User},
 		{"allowPrivilegeEscalation", false},
 		{"readOnlyRootFilesystem", true},
 		{"capabilities", render.Mapping{{"drop", render.List{"ALL"}}}},
 		{"seccompProfile", render.Mapping{{"type", "RuntimeDefault"}}},
-	}, "What the Pod Security Standard \"restricted\" asks for, and a root that cannot be written.")
-	mounts := render.List{render.Mapping{{"name", "tmp"}, {"mountPath", "/tmp"}}}
-	if t.ModelClaim != "" {
-		mounts = append(mounts, render.Mapping{{"name", "models"}, {"mountPath", modelsAt}, {"readOnly", true}})
 	}
-	c.Add("volumeMounts", mounts)
-	return c
 }
 
 const livePeriod, liveTimeout, liveFailures = 10, 5, 3
 
 func get(path string) render.Mapping { return render.Mapping{{"path", path}, {"port", render.Port}} }
 
-// env is the container's variables: ours, the spec's, and those from secrets.
-func env(d *render.Deployment) (all render.List) {
-	for _, v := range variables(d) {
+// env is the container's variables: ours with more of them, the spec's, and those
+// from secrets.
+func env(d *render.Deployment, more ...pair) (all render.List) {
+	for _, v := range append(variables(d), more...) {
 		all = append(all, render.Mapping{{"name", v.name, v.note}, {"value", v.value}})
 	}
 	for _, s := range secrets(d.Spec.Targets.Knative) {
@@ -119,8 +138,16 @@ func env(d *render.Deployment) (all render.List) {
 func variables(d *render.Deployment) []pair {
 	t := d.Spec.Targets.Knative
 	all := []pair{{"GODWIT_TARGET", "knative", ""}}
-	if t.ModelClaim != "" {
+	switch {
+	case t.ModelClaim != "":
 		all = append(all, pair{"GODWIT_FUNCTION", modelsAt, "The claim holds the function's folder: godwit.yaml and the models it names."})
+	case t.ModelImage != "":
+		all = append(all, pair{"GODWIT_FUNCTION", modelsAt, "The volume's image holds the function's folder: godwit.yaml and the models it names."})
+	case t.FetchModels:
+		all = append(all, pair{"GODWIT_FUNCTION", modelsAt, "godwit.yaml alone, which names the models' URLs."})
+	}
+	if t.Store != "" {
+		all = append(all, pair{"GODWIT_INPUT", render.Literal(t.Store), "What prefixes of godwit.yaml are below."}, pair{"GODWIT_OUTPUT", render.Literal(t.Store), ""})
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Env)) {
 		all = append(all, pair{name, render.Literal(t.Env[name]), ""})
@@ -217,6 +244,13 @@ func networkPolicy(d *render.Deployment) render.Mapping {
 	}{{8012, "requests"}, {8013, "requests over HTTP/2"}, {8112, "requests over TLS"}, {8022, "probes and draining"}, {9090, "what the autoscaler reads"}, {9091, "what Prometheus reads"}} {
 		ports = append(ports, render.Mapping{{"port", p.port, p.note}})
 	}
+	ingress := render.List{render.Mapping{{"ports", ports, "From anywhere: which pods the gateway and the activator are differs from cluster to cluster."}}}
+	if m := d.Spec.Targets.Knative.Monitor; m != nil {
+		ingress = append(ingress, render.Mapping{
+			{"from", render.List{render.Mapping{{"namespaceSelector", render.Mapping{{"matchLabels", render.Mapping{{"kubernetes.io/metadata.name", m.Namespace}}}}}}}, "Prometheus reads the function's own metrics at its own port."},
+			{"ports", render.List{render.Mapping{{"port", render.Port}}}},
+		})
+	}
 	return render.Mapping{
 		{"apiVersion", "networking.k8s.io/v1", "Pods are reached through queue-proxy alone. Whoever could reach the function's own port\nwould get past the limit of requests at a time, and would not count as load."},
 		{"kind", "NetworkPolicy"},
@@ -224,7 +258,7 @@ func networkPolicy(d *render.Deployment) render.Mapping {
 		{"spec", render.Mapping{
 			{"podSelector", render.Mapping{{"matchLabels", render.Mapping{{"serving.knative.dev/service", d.Spec.Name}}}}},
 			{"policyTypes", render.List{"Ingress"}},
-			{"ingress", render.List{render.Mapping{{"ports", ports, "From anywhere: which pods the gateway and the activator are differs from cluster to cluster."}}}},
+			{"ingress", ingress},
 		}},
 	}
 }

@@ -1,13 +1,10 @@
 package conformance
 
 import (
-	"bytes"
 	"context"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -68,56 +65,28 @@ func patched(t testing.TB, manifest, patch []byte) []byte {
 
 var needs = regexp.MustCompile(`(?m)# Needs (\S+): enabled in the ConfigMap$`)
 
-// named are the features that the comments of files name.
-func named(files ...[]byte) map[string]string {
+// features are those of Serving that the comments of a golden's files name, of
+// the base and of one overlay with what it is on.
+func features(t testing.TB, golden, overlay string) map[string]string {
+	t.Helper()
 	found := map[string]string{}
-	for _, m := range needs.FindAllSubmatch(bytes.Join(files, []byte("\n")), -1) {
-		found[string(m[1])] = "enabled"
+	dirs := []string{"base", "overlays/" + overlay, "overlays/cpu", "overlays/gpu"}
+	for _, dir := range dirs {
+		all, err := filepath.Glob(filepath.Join(golden, dir, "*.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range all {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range needs.FindAllSubmatch(text, -1) {
+				found[string(m[1])] = "enabled"
+			}
+		}
 	}
 	return found
-}
-
-// Every golden Service is admitted by a cluster with the features that its own
-// comments name, and without any one of them it is not.
-func TestGoldenServicesAreAdmitted(t *testing.T) {
-	goldens, err := filepath.Glob("../testdata/golden/*")
-	if err != nil || len(goldens) < 5 {
-		t.Fatalf("%d goldens, %v", len(goldens), err)
-	}
-	for _, dir := range goldens {
-		t.Run(filepath.Base(dir), func(t *testing.T) {
-			service, err := os.ReadFile(filepath.Join(dir, "base", "service.yaml"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			features := named(service)
-			if err := admitted(t, service, features); err != nil {
-				t.Errorf("base: %v", err)
-			}
-			patches, err := filepath.Glob(filepath.Join(dir, "overlays", "*", "nodes.yaml"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, path := range patches {
-				patch, err := os.ReadFile(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				maps.Copy(features, named(patch))
-				service = patched(t, service, patch)
-			}
-			if err := admitted(t, service, features); err != nil {
-				t.Errorf("overlay: %v", err)
-			}
-			for _, f := range slices.Sorted(maps.Keys(features)) {
-				fewer := maps.Clone(features)
-				delete(fewer, f)
-				if err := admitted(t, service, fewer); err == nil {
-					t.Errorf("admitted without %s, which a comment says is needed", f)
-				}
-			}
-		})
-	}
 }
 
 // rendered is what becomes of a target's keys; err is the spec's or the renderer's.
@@ -147,14 +116,11 @@ func TestEndsOfRangesAreAdmitted(t *testing.T) {
 			t.Errorf("%s: %v", keys, err)
 			continue
 		}
-		byPath := map[string][]byte{}
-		for _, f := range files {
-			byPath[f.Path] = f.Data
+		overlay := "overlays/cpu"
+		if strings.HasPrefix(keys, "gpu") {
+			overlay = "overlays/gpu"
 		}
-		service := byPath["base/service.yaml"]
-		if patch, ok := byPath["overlays/gpu/nodes.yaml"]; ok {
-			service = patched(t, service, patch)
-		}
+		service := one(t, built(t, inMemory(t, files), overlay), "Service")
 		if err := admitted(t, service, nil); err != nil {
 			t.Errorf("%s: %v", keys, err)
 		}
@@ -191,23 +157,18 @@ func TestTextsAsKubectlReadsThem(t *testing.T) {
 	}
 }
 
-// kubectl and kustomize make of the files what the patch here makes.
+// kustomize's merge of an overlay reaches the container.
 func TestPatchReachesTheService(t *testing.T) {
 	files, err := rendered(t, "gpu: 2")
 	if err != nil {
 		t.Fatal(err)
 	}
-	byPath := map[string][]byte{}
-	for _, f := range files {
-		byPath[f.Path] = f.Data
-	}
 	var s serving.Service
-	if err := yaml.UnmarshalStrict(patched(t, byPath["base/service.yaml"], byPath["overlays/gpu/nodes.yaml"]), &s); err != nil {
+	if err := yaml.UnmarshalStrict(one(t, built(t, inMemory(t, files), "overlays/gpu"), "Service"), &s); err != nil {
 		t.Fatal(err)
 	}
-	limits := s.Spec.Template.Spec.Containers[0].Resources.Limits
 	got := map[string]string{}
-	for name, q := range limits {
+	for name, q := range s.Spec.Template.Spec.Containers[0].Resources.Limits {
 		got[string(name)] = q.String()
 	}
 	if diff := cmp.Diff(map[string]string{"cpu": "1", "memory": "1Gi", "nvidia.com/gpu": "2"}, got); diff != "" {

@@ -43,10 +43,11 @@ func TestFaultsAreRefusedWithTheirPaths(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := admitted(t, good, nil); err != nil {
+			with := features(t, filepath.Join("../testdata/golden", strings.SplitN(f.File, "/", 2)[0]), "none")
+			if err := accepted(t, good, with); err != nil {
 				t.Fatalf("the good one: %v", err)
 			}
-			if err := admitted(t, patched(t, good, f.Patch), nil); err == nil || !names(err, f.Path) {
+			if err := accepted(t, patched(t, good, f.Patch), with); err == nil || !names(err, f.Path) {
 				t.Errorf("got %v, want a refusal that names %s", err, f.Path)
 			}
 		})
