@@ -53,20 +53,21 @@ func deployScript(b *builder) []byte {
 	var s strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
 	line("#!/bin/sh\n# Deploys the package into what main.bicep has made, whose outputs are in the environment.\n# azd up runs it; README.md says how it is run without azd.\nset -eu")
-	line("in=\"--resource-group $AZURE_RESOURCE_GROUP${AZURE_SUBSCRIPTION_ID:+ --subscription $AZURE_SUBSCRIPTION_ID}\"\n")
+	line(`in_group() { "$@" --resource-group "$AZURE_RESOURCE_GROUP" ${AZURE_SUBSCRIPTION_ID:+--subscription "$AZURE_SUBSCRIPTION_ID"}; }` + "\n")
 	zip := render.Shell(b.d.Package)
 	if b.t.Plan == "flex" {
-		line("# shellcheck disable=SC2086 # several words")
-		line("az functionapp deployment source config-zip $in --name \"$AZURE_FUNCTION_NAME\" --src %s", zip)
+		line(`in_group az functionapp deployment source config-zip --name "$AZURE_FUNCTION_NAME" --src %s`, zip)
 	} else {
-		line("az storage blob upload --auth-mode login --account-name \"$AZURE_STORAGE_NAME\" --container-name %s --name \"$AZURE_PACKAGE_NAME\" --file %s --overwrite", packagesAt, zip)
-		line("# shellcheck disable=SC2086 # several words")
-		line("az functionapp restart $in --name \"$AZURE_FUNCTION_NAME\"")
+		line(`az storage blob upload --auth-mode login --account-name "$AZURE_STORAGE_NAME" --container-name %s --name "$AZURE_PACKAGE_NAME" --file %s --overwrite`, packagesAt, zip)
+		line(`in_group az functionapp restart --name "$AZURE_FUNCTION_NAME"`)
 	}
 	if b.events != nil {
 		line("\n# Event Grid asks for the functions it calls, so they had to be there first.")
-		line("# shellcheck disable=SC2086 # several words")
-		line("az deployment group create $in --name events --template-file infra/events.bicep \\\n  --parameters appName=\"$AZURE_FUNCTION_NAME\" storageName=\"$AZURE_STORAGE_NAME\"")
+		line("in_group az deployment group create --name events --template-file infra/events.bicep \\\n  --parameters appName=\"$AZURE_FUNCTION_NAME\" storageName=\"$AZURE_STORAGE_NAME\"")
+	}
+	if b.front != nil {
+		line("\n# API Management asks the host for a key, so it had to run first.")
+		line("in_group az deployment group create --name gateway --template-file infra/gateway.bicep \\\n  --parameters appName=\"$AZURE_FUNCTION_NAME\" publisherEmail=\"$PUBLISHER_EMAIL\"")
 	}
 	return []byte(s.String())
 }
@@ -94,6 +95,9 @@ func functionsReadme(b *builder) []byte {
 		line("CLIENT=$(az ad app create --display-name "+b.s.Name+" --query appId -o tsv)", "who gets a token for it may call")
 		line("az ad app update --id $CLIENT --identifier-uris api://$CLIENT && az ad sp create --id $CLIENT", "")
 	}
+	if b.front != nil {
+		line("export PUBLISHER_EMAIL=YOU@EXAMPLE.COM", "API Management wants to know who answers for the API")
+	}
 	line("azd up", "asks for a subscription and a resource group; prints the names below")
 	line("azd env get-values", "")
 	line("eval \"$(azd env get-values | sed 's/^/export /')\"", "")
@@ -115,6 +119,14 @@ func functionsReadme(b *builder) []byte {
 	line("curl $FUNCTION_URL/v2/health/ready"+healthKey(b.s.Auth.Mode, key), "")
 	if r := b.d.Request; r != nil {
 		line(fmt.Sprintf("curl $FUNCTION_URL/v2/models/%s/infer%s -d @%s", r.Model, key, render.Shell(r.Path)), "in the function's folder")
+	}
+	if b.front != nil {
+		line("GATEWAY=$(az deployment group show -g $AZURE_RESOURCE_GROUP -n gateway --query properties.outputs.GATEWAY_URL.value -o tsv)", "the same through API Management")
+		if b.s.Auth.Mode == "platform" {
+			line("curl $GATEWAY/v2/health/ready -H \"Ocp-Apim-Subscription-Key: $SUBSCRIPTION_KEY\"", "a subscription's key is made in the portal")
+		} else {
+			line("curl $GATEWAY/v2/health/ready", "")
+		}
 	}
 	line("az group delete -n $AZURE_RESOURCE_GROUP", "teardown: everything that is in the group")
 	s.WriteString("\nWithout azd:\n\n")

@@ -83,6 +83,8 @@ func checkContainerApp(s *spec.Spec) error {
 			WithHint("Add targets: {cloudrun: {…}} with a GPU if there is one here; godwit package makes the image by it.")
 	}
 	switch {
+	case len(s.Name) < 2:
+		return bad("name", "want at least 2 letters for a container app, got %q", s.Name).WithHint("Add name: and a longer one.")
 	case len(s.Triggers) > 0:
 		return cannot("triggers", "want none on containerapps, got %s: they take the Functions host, which the image does not have", strings.Join(s.Triggers, ", ")).
 			WithHint("Use plan: flex, or leave triggers out and score with a Container Apps job: docs/scaling-batch.md.")

@@ -59,7 +59,8 @@ func functionSpecs(t testing.TB) map[string]string {
 		"closed":     "model: fraud.onnx\nbatch: {input: rows/, output: scores/}\ntriggers: [objects]\ntargets: {azurefunctions: {subnet: " + subnetID + "}}\n",
 		"gpu":        "model: fraud.onnx\ntargets: {cloudrun: {gpu: nvidia-l4}, azurefunctions: {plan: containerapps, gpu: t4, maxInstances: 3, env: {LEVEL: \"1\"}, secrets: {TOKEN: acme/token}}}\n",
 		"containers": "model: fraud.onnx\nauth: key\ntargets: {azurefunctions: {plan: containerapps, cpu: 0.5, alwaysReady: 1, httpConcurrency: 20, subnet: " + subnetID + ", privateEndpoint: true, secrets: {GODWIT_API_KEYS: acme/api-keys}}}\n",
-		"premium":    "model: fraud.onnx\nauth: none\ntargets: {azurefunctions: {plan: premium, memory: 6GiB, alwaysReady: 2, httpConcurrency: 8}}\n",
+		"gateway":    "model: fraud.onnx\ntargets: {azurefunctions: {gateway: apim}}\n",
+		"premium":    "model: fraud.onnx\nauth: none\ntargets: {azurefunctions: {plan: premium, memory: 6GiB, gateway: apim, alwaysReady: 2, httpConcurrency: 8}}\n",
 	}
 	for _, name := range []string{"digits", "penguins"} {
 		text, err := os.ReadFile(filepath.Join("../../examples", name, spec.FileName))
@@ -108,6 +109,9 @@ func templates(t testing.TB, d *render.Deployment) map[string]map[string]any {
 	all := map[string]map[string]any{"main.json": armOf(t, b.main)}
 	if b.events != nil {
 		all["events.json"] = armOf(t, b.events)
+	}
+	if b.front != nil {
+		all["gateway.json"] = armOf(t, b.front)
 	}
 	return all
 }

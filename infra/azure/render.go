@@ -24,7 +24,8 @@ const Mark = "// Rendered by godwit from godwit.yaml"
 // RenderFunctions is all the files of the target azurefunctions, sorted by path:
 // azure.yaml, infra/main.bicep with its parameters and modules, and README.md;
 // where there is a package deploy.sh, which azd runs; and with triggers of Event
-// Grid infra/events.bicep, which is deployed when the function is there.
+// Grid infra/events.bicep, and with API Management infra/gateway.bicep, which are
+// deployed when the function is there.
 //
 // On the plans flex and premium d.Package is the package's zip; on containerapps
 // d.Image is an image by its digest.
@@ -57,6 +58,7 @@ type builder struct {
 	t        *spec.AzureFunctions
 	main     *template
 	events   *template // deployed after the package; nil without such triggers
+	front    *template // the same, of API Management
 	modules  map[string]*template
 	roles    *variable
 	settings object // the app's, which are variables of the process
@@ -75,6 +77,9 @@ func functions(d *render.Deployment) *builder {
 		b.storage()
 		b.triggers()
 		b.site()
+	}
+	if b.t.Gateway != "" {
+		b.front = b.gateway()
 	}
 	b.network()
 	b.out("AZURE_RESOURCE_GROUP", fn("resourceGroup").at("name"))
@@ -100,7 +105,7 @@ func (b *builder) names() {
 	b.roles = &variable{name: "roles", value: object{}, note: "Azure's built-in roles, by their ids."}
 	b.main.add(
 		&variable{name: "token", value: fn("uniqueString", fn("resourceGroup").at("id"), b.s.Name), note: "Names that the whole of Azure shares end in what no one else has."},
-		&variable{name: "appName", value: text{short(b.s.Name, 40), "-", ref("token")}},
+		&variable{name: "appName", value: text{short(b.s.Name, 30), "-", ref("token")}},
 		b.roles)
 }
 
@@ -223,6 +228,9 @@ func (b *builder) files() (all []render.File) {
 	add("main.bicep", b.main)
 	if b.events != nil {
 		add("events.bicep", b.events)
+	}
+	if b.front != nil {
+		add("gateway.bicep", b.front)
 	}
 	for path, t := range b.modules {
 		add(path, t)
