@@ -49,8 +49,9 @@ What it is, the name after -o says:
   awslambda        NAME.zip for provided.al2023, or an image where godwit.yaml
                    says package: image
   azurefunctions   a folder with host.json and a function for HTTP and for each
-                   trigger, or NAME.zip of it
-  edge             a folder with a systemd unit, or NAME.tar.gz of it
+                   trigger, or NAME.zip of it; with plan: containerapps an image
+  edge             a folder with a systemd unit, or NAME.tar.gz of it; with
+                   runtime: iotedge an image
   all others       an image: NAME.tar, or a folder in the OCI layout. It is the
                    same image, to the byte, for all of them.
 
@@ -378,7 +379,7 @@ func (w *work) onGPU(ctx context.Context, built *pack.Built) error {
 	case provider != "cuda":
 		return fault.New(fault.Unsupported, "", "provider", "want cpu or cuda, of which there are packages, got %q", provider).
 			WithHint("Make an image of your own around fn-server, with a build of ONNX Runtime that has the provider.")
-	case w.options.target == "edge":
+	case w.options.target == "edge" && !inImage(w.spec, "edge"):
 		return fault.New(fault.Unsupported, "", "provider", "want the device's own ONNX Runtime for %q, of which there is no package", provider).
 			WithHint("Package with provider: cpu, and name the device's library in GODWIT_ONNXRUNTIME.")
 	}
@@ -430,15 +431,13 @@ func (w *work) examine(ctx context.Context, path string) error {
 // output where that was left open.
 func formOf(o *packageOptions, s *spec.Spec) (form, error) {
 	var forms []form
-	switch l := s.Targets.AWSLambda; {
-	case o.target == "awslambda" && (l == nil || l.Package == "zip"):
-		forms = []form{asZip, asFolder}
-	case o.target == "azurefunctions":
-		forms = []form{asZip, asFolder}
+	switch {
+	case inImage(s, o.target):
+		forms = []form{asImage, asLayout}
 	case o.target == "edge":
 		forms = []form{asTar, asFolder}
 	default:
-		forms = []form{asImage, asLayout}
+		forms = []form{asZip, asFolder}
 	}
 	isImage := forms[0].suffix == asImage.suffix
 	switch {
@@ -469,6 +468,19 @@ func formOf(o *packageOptions, s *spec.Spec) (form, error) {
 		names = append(names, "NAME"+f.suffix)
 	}
 	return form{}, fault.New(fault.Usage, "", "-o", "want %s for a folder, for %s, got %q", strings.Join(names, ", or "), o.target, o.out)
+}
+
+// inImage reports whether the target takes an image, as the spec has it.
+func inImage(s *spec.Spec, target string) bool {
+	switch t := &s.Targets; target {
+	case "awslambda":
+		return t.AWSLambda != nil && t.AWSLambda.Package == "image"
+	case "azurefunctions":
+		return t.AzureFunctions != nil && t.AzureFunctions.Plan == "containerapps"
+	case "edge":
+		return t.Edge != nil && t.Edge.Runtime == "iotedge"
+	}
+	return true
 }
 
 // archive matches names that are no folder's.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"godwit.dev/infra/render"
 	"godwit.dev/infra/spec"
 	"godwit.dev/internal/app"
 	"godwit.dev/runtime/fault"
@@ -21,7 +22,7 @@ import (
 
 type renderOptions struct {
 	target, out, packed string
-	yes                 bool
+	yes, diff           bool
 }
 
 // A rendering is one folder being rendered.
@@ -31,6 +32,8 @@ type rendering struct {
 	spec    *spec.Spec
 	options *renderOptions
 	into    string // a new folder for the files
+	// deployment is what a pure renderer was told; nil before, and for others.
+	deployment *render.Deployment
 }
 
 // A renderer writes the files of a target into r.into, which is empty. The same
@@ -39,22 +42,33 @@ type renderer struct {
 	write func(ctx context.Context, r *rendering) (*rendered, error)
 	// ours tells whether a folder that is there holds an earlier rendering.
 	ours func(dir string) bool
-	next string // what one runs then, in the folder, unless write says it
+	// refuses is why the target cannot be rendered for a spec, whatever its package
+	// is; nil where it can, or where that is known only when it is done.
+	refuses func(s *spec.Spec) error
+	// some is a deployment with another package, whose commands have the same
+	// programs; nil where commands asks for none.
+	some func(s *spec.Spec) *render.Deployment
+	// commands are what deploys the folder; write has been called.
+	commands func(r *rendering) ([]render.Command, error)
+	// images are the targets whose images are deployed, and have to be pushed first.
+	images func(s *spec.Spec) []string
+	next   string // what one runs then, in the folder, unless write says it
 }
 
 // renderers are the targets that can be rendered.
 func (p *program) renderers() map[string]renderer {
-	aws := renderer{write: p.renderCDK, ours: cdkRendered, next: "npm install && npx cdk deploy --all"}
-	return map[string]renderer{
-		"awslambda": aws, "sagemaker": aws,
-		"knative": {write: p.renderKnative, ours: knativeRendered},
+	aws := renderer{write: p.renderCDK, ours: cdkRendered, commands: p.cdkCommands, images: imagesOnAWS, next: "npm install && npx cdk deploy --all"}
+	all := map[string]renderer{"awslambda": aws, "sagemaker": aws}
+	for target, how := range pureRenderers() {
+		all[target] = p.pure(target, how)
 	}
+	return all
 }
 
 // deployedBy is the page that says how the packages of a target without a
 // renderer are deployed.
 var deployedBy = map[string]string{
-	"cloudrun": "cloudrun", "azurefunctions": "azure", "vertexai": "vertexai", "azureml": "azureml", "edge": "edge",
+	"cloudrun": "cloudrun", "azurefunctions": "azure", "vertexai": "vertexai", "azureml": "azureml",
 }
 
 // rendered is what render prints as JSON; documented in docs/cli.md.
@@ -71,7 +85,7 @@ func (p *program) newRender() *cobra.Command {
 	var o renderOptions
 	can := slices.Sorted(maps.Keys(p.renderers()))
 	cmd := &cobra.Command{
-		Use:     "render DIR|MODEL --target TARGET -o OUT",
+		Use:     "render DIR|MODEL --target TARGET -o OUT | --diff [--target TARGET [-o OUT]]",
 		GroupID: "ship",
 		Short:   "Write the files that deploy a function",
 		Long: `render writes a folder of files as a person would have written them, with which
@@ -84,9 +98,16 @@ from then on. The same function gives the same bytes.
   sagemaker   the same: a function with both targets has a stack for each
   knative     a kustomize base with an overlay for the nodes (cpu or gpu) and a
               README; the line of kn that does the same is printed
+  edge        for a device, by its runtime: a systemd unit with the package, a
+              component of AWS IoT Greengrass v2, or deployments of Azure IoT Edge
 
-A zip is packaged first, as godwit package does, unless --package names one. An
-image is the one that godwit.lock says was pushed last.
+A zip or tar.gz is packaged first, as godwit package does, unless --package names
+one. An image is the one that godwit.lock says was pushed last.
+
+--diff writes nothing. It says of each target of godwit.yaml, or of the one that
+--target names, what waiting costs in a month, by dated list prices; what the
+platform cannot do that godwit.yaml allows; and which values are defaults. With
+-o, a folder rendered earlier, it says too what would change in it, file by file.
 
 AWS's templates are made by godwit-cdk, which lies beside godwit in its archive and
 which make cdk builds in a checkout; it needs Node.js.
@@ -99,63 +120,36 @@ Exit codes: 0 written, 2 wrong usage, 4 no godwit-cdk or no package, 12 godwit.y
 asks for what the target cannot do.`,
 		Example: `  godwit render fraud/ --target awslambda -o aws/
   godwit render fraud/ --target awslambda -o aws/ --package fraud.zip
-  godwit render fraud/ --target knative -o k8s/`,
+  godwit render fraud/ --target knative -o k8s/
+  godwit render fraud/ --diff
+  godwit render fraud/ --diff --target knative -o k8s/`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return p.render(cmd.Context(), args[0], &o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.target, "target", "", "the platform: "+strings.Join(can, ", "))
+	f.StringVar(&o.target, "target", "", "the platform: "+strings.Join(can, ", ")+"; with --diff all of godwit.yaml")
 	f.StringVarP(&o.out, "output", "o", "", "the folder to write")
 	f.StringVar(&o.packed, "package", "", "the package to deploy (default: one is made now)")
+	f.BoolVar(&o.diff, "diff", false, "write nothing; say what would change, what it costs idle and what a target cannot do")
 	f.BoolVar(&o.yes, "yes", false, "write into a folder that has other files, over those of the same names")
 	return cmd
 }
 
 func (p *program) render(ctx context.Context, path string, o *renderOptions) (err error) {
-	how, ok := p.renderers()[o.target]
-	if !ok {
-		return p.cannotRender(path, o.target)
+	if o.diff {
+		return p.diff(ctx, path, o)
+	}
+	how, r, err := p.toRender(path, o)
+	if err != nil {
+		return err
 	}
 	if o.out == "" {
-		return fault.New(fault.Usage, "", "-o", "want a folder to write, got none").WithHint("godwit render %s --target %s -o aws/", path, o.target)
+		return fault.New(fault.Usage, "", "-o", "want a folder to write, got none").WithHint("godwit render %s --target %s -o OUT/", path, o.target)
 	}
-	if err := mayRender(o, how.ours); err != nil {
-		return err
-	}
-	dir, s, err := app.ReadSpec(path)
+	made, err := p.renderTo(ctx, how, r)
 	if err != nil {
 		return err
 	}
-	if s.Targets.Common(o.target) == nil {
-		return fault.New(fault.BadConfig, "", filepath.Join(dir, spec.FileName), "want a target %s, got none", o.target).
-			WithHint("Add targets: {%s: {}}.", o.target)
-	}
-	if err := os.MkdirAll(filepath.Dir(filepath.Clean(o.out)), 0o755); err != nil {
-		return fault.New(fault.Internal, "", o.out, "%w", err)
-	}
-	// Beside the place it is for, so that renaming it is all that is left to do.
-	tmp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(o.out)), "."+filepath.Base(filepath.Clean(o.out))+".*")
-	if err != nil {
-		return fault.New(fault.Internal, "", o.out, "%w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	r := &rendering{path: path, dir: dir, spec: s, options: o, into: filepath.Join(tmp, "new")}
-	if err := os.Mkdir(r.into, 0o755); err != nil {
-		return fault.New(fault.Internal, "", o.out, "%w", err)
-	}
-	stop := p.working("rendering " + s.Name + " for " + o.target)
-	made, err := how.write(ctx, r)
-	stop()
-	if err != nil {
-		return err
-	}
-	if made.Files, err = filesIn(r.into); err != nil {
-		return fault.New(fault.Internal, "", o.out, "%w", err)
-	}
-	if err := settle(r.into, o.out, filepath.Join(tmp, "old")); err != nil {
-		return fault.New(fault.Internal, "", o.out, "%w", err)
-	}
-	made.Target, made.Path, made.Next = o.target, o.out, cmp.Or(made.Next, how.next)
 	if p.json {
 		writeJSON(p.Stdout, made)
 		return nil
@@ -166,6 +160,67 @@ func (p *program) render(ctx context.Context, path string, o *renderOptions) (er
 	}
 	p.say("%s of package %s. Next: cd %s && %s\n", plural(len(made.Files), "file"), made.Package, o.out, made.Next)
 	return nil
+}
+
+// toRender is how a target of the function at path is rendered.
+func (p *program) toRender(path string, o *renderOptions) (how renderer, r *rendering, err error) {
+	how, ok := p.renderers()[o.target]
+	if !ok {
+		return how, nil, p.cannotRender(path, o.target)
+	}
+	dir, s, err := app.ReadSpec(path)
+	if err != nil {
+		return how, nil, err
+	}
+	if s.Targets.Common(o.target) == nil {
+		return how, nil, fault.New(fault.BadConfig, "", filepath.Join(dir, spec.FileName), "want a target %s, got none", o.target).
+			WithHint("Add targets: {%s: {}}.", o.target)
+	}
+	return how, &rendering{path: path, dir: dir, spec: s, options: o}, nil
+}
+
+// renderTo puts the files of r into the folder that its options name.
+func (p *program) renderTo(ctx context.Context, how renderer, r *rendering) (made *rendered, err error) {
+	o := r.options
+	if err := mayRender(o, how.ours); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(filepath.Clean(o.out)), 0o755); err != nil {
+		return nil, fault.New(fault.Internal, "", o.out, "%w", err)
+	}
+	// Beside the place it is for, so that renaming it is all that is left to do.
+	tmp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(o.out)), "."+filepath.Base(filepath.Clean(o.out))+".*")
+	if err != nil {
+		return nil, fault.New(fault.Internal, "", o.out, "%w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	if made, err = p.renderInto(ctx, how, r, filepath.Join(tmp, "new")); err != nil {
+		return nil, err
+	}
+	if err := settle(r.into, o.out, filepath.Join(tmp, "old")); err != nil {
+		return nil, fault.New(fault.Internal, "", o.out, "%w", err)
+	}
+	made.Path = o.out
+	return made, nil
+}
+
+// renderInto writes the files of r into dir, which is not there yet.
+func (p *program) renderInto(ctx context.Context, how renderer, r *rendering, dir string) (made *rendered, err error) {
+	r.into = dir
+	if err := os.Mkdir(r.into, 0o755); err != nil {
+		return nil, fault.New(fault.Internal, "", dir, "%w", err)
+	}
+	stop := p.working("rendering " + r.spec.Name + " for " + r.options.target)
+	made, err = how.write(ctx, r)
+	stop()
+	if err != nil {
+		return nil, err
+	}
+	if made.Files, err = filesIn(r.into); err != nil {
+		return nil, fault.New(fault.Internal, "", dir, "%w", err)
+	}
+	made.Target, made.Next = r.options.target, cmp.Or(made.Next, how.next)
+	return made, nil
 }
 
 func (p *program) cannotRender(path, target string) error {

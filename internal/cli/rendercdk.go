@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"godwit.dev/infra/render"
+	"godwit.dev/infra/spec"
 	"godwit.dev/internal/app"
 	"godwit.dev/internal/doctor"
 	"godwit.dev/internal/pack"
@@ -102,6 +104,30 @@ func cdkRendered(dir string) bool {
 	return err == nil && json.Unmarshal(text, &was) == nil && was.Godwit != nil && (was.Godwit.Target == "awslambda" || was.Godwit.Target == "sagemaker")
 }
 
+// cdkCommands are those of README.md. What makes or changes who may do what is
+// asked for by CDK, unless the answer is known.
+func (p *program) cdkCommands(r *rendering) ([]render.Command, error) {
+	deploy := []string{"npx", "cdk", "deploy", "--all"}
+	if r.options.yes {
+		deploy = append(deploy, "--require-approval", "never")
+	}
+	return []render.Command{
+		{Args: []string{"npm", "install", "--no-audit", "--no-fund"}, Why: "AWS CDK's command, as package.json pins it"},
+		{Args: deploy, Why: "prints the address"},
+	}, nil
+}
+
+// imagesOnAWS are the targets of AWS that run images.
+func imagesOnAWS(s *spec.Spec) (all []string) {
+	if l := s.Targets.AWSLambda; l != nil && l.Package == "image" {
+		all = append(all, "awslambda")
+	}
+	if s.Targets.SageMaker != nil {
+		all = append(all, "sagemaker")
+	}
+	return all
+}
+
 func asJSON(v any) []byte {
 	var b bytes.Buffer
 	writeJSON(&b, v)
@@ -152,15 +178,8 @@ func (p *program) deployable(ctx context.Context, r *rendering, tmp string) (wha
 	case t.Package == "image":
 		image, digest, err := pushed(r, "awslambda")
 		return map[string]string{"image": image}, digest, err
-	case zip != "":
-		if err := examined(ctx, zip); err != nil {
-			return nil, "", err
-		}
 	default:
-		zip = filepath.Join(tmp, r.spec.Name+".zip")
-		quiet := *p
-		quiet.Stdout, quiet.quiet, quiet.json = io.Discard, true, false
-		if err := quiet.pack(ctx, r.path, &packageOptions{target: "awslambda", out: zip}); err != nil {
+		if zip, err = p.archive(ctx, r, "awslambda", filepath.Join(tmp, r.spec.Name+".zip")); err != nil {
 			return nil, "", err
 		}
 	}
@@ -173,15 +192,15 @@ func (p *program) deployable(ctx context.Context, r *rendering, tmp string) (wha
 	return map[string]string{"package": zip}, digest, nil
 }
 
-// examined refuses a zip that godwit package would not have given out.
-func examined(ctx context.Context, zip string) error {
-	report, err := examination(ctx, zip, "awslambda", "")
+// examined refuses a package that godwit package would not have given out.
+func examined(ctx context.Context, path, target string) error {
+	report, err := examination(ctx, path, target, "")
 	if err != nil {
 		return err
 	}
 	if n := report.Count(doctor.Error); n > 0 {
-		return fault.New(fault.BadModel, "", zip, "%s would fail on awslambda", plural(n, "thing")).
-			WithHint("godwit doctor %s --target awslambda says what to do.", zip)
+		return fault.New(fault.BadModel, "", path, "%s would fail on %s", plural(n, "thing"), target).
+			WithHint("godwit doctor %s --target %s says what to do.", path, target)
 	}
 	return nil
 }

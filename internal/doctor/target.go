@@ -187,6 +187,9 @@ func (t *target) from(all *spec.Targets) {
 		t.kinds = []Kind{Folder, Tar, Zip}
 		if d := all.Edge; d != nil {
 			t.arch, t.memory = d.Architecture, int64(d.Memory)
+			if d.Runtime == "iotedge" {
+				t.kinds = []Kind{Image}
+			}
 			if t.memory == 0 {
 				t.because = "godwit.yaml sets no targets.edge.memory"
 			}

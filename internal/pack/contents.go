@@ -242,6 +242,9 @@ func (c *contents) requests() error {
 func (c *contents) platform() error {
 	switch c.o.Target {
 	case "azurefunctions":
+		if a := c.spec.Targets.AzureFunctions; a != nil && a.Plan == "containerapps" {
+			return nil // an image, as all others
+		}
 		return c.azure()
 	case "edge":
 		return c.edge()
