@@ -48,11 +48,13 @@ func generic(d *render.Deployment) overlay {
 	return overlay{name: name, ops: placement}
 }
 
-// overlays are those that are rendered: the generic one first.
+// overlays are those that are rendered: the generic one first, then the one of
+// the cluster that godwit.yaml names, or those that have something to say.
 func overlays(d *render.Deployment) []overlay {
+	t := d.Spec.Targets.Knative
 	all := []overlay{generic(d)}
 	for _, c := range clusters {
-		if t := d.Spec.Targets.Knative; t.Cluster == "any" || t.Cluster == c.name {
+		if t.Cluster == c.name || t.Cluster == "any" && (t.ModelStorage > 0 || len(c.ops(d)) > 0) {
 			c.on = all[0].name
 			all = append(all, c)
 		}

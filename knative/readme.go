@@ -114,8 +114,12 @@ func shareTraffic(b *bytes.Buffer, d *render.Deployment) {
 // otherClusters are the other folders, and what they need of the cluster.
 func otherClusters(b *bytes.Buffer, d *render.Deployment) {
 	t := d.Spec.Targets.Knative
-	if t.Cluster == "any" {
-		fmt.Fprint(b, "\nOn the base there are overlays for kinds of clusters; say cluster: in godwit.yaml for one of them alone:\n\n    overlays/aks   overlays/eks   overlays/gke   overlays/k3s\n")
+	if all := overlays(d); t.Cluster == "any" && len(all) > 1 {
+		var folders []string
+		for _, o := range all[1:] {
+			folders = append(folders, "overlays/"+o.name)
+		}
+		fmt.Fprintf(b, "\n%s is for any cluster. For nodes and storage of one kind of it apply %s instead; cluster: in godwit.yaml names it once and for all.\n", Overlay(d), or(folders))
 	}
 	if t.GPU == 0 {
 		return
@@ -149,9 +153,16 @@ func flags(d *render.Deployment) (all []string) {
 	return slices.Compact(all)
 }
 
-func and(all []string) string {
+func and(all []string) string { return joined(all, " and ") }
+
+func or(all []string) string { return joined(all, " or ") }
+
+func joined(all []string, word string) string {
 	last := len(all) - 1
-	return strings.Join(all[:last], ", ") + " and " + all[last]
+	if last == 0 {
+		return all[0]
+	}
+	return strings.Join(all[:last], ", ") + word + all[last]
 }
 
 // tidy takes away comments that say nothing.

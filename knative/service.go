@@ -179,6 +179,9 @@ func podLabels(d *render.Deployment) []pair {
 }
 
 func serviceAnnotations(t *spec.Knative) (all []pair) {
+	if t.Ingress != "" {
+		all = append(all, pair{"networking.knative.dev/ingress.class", t.Ingress + ".ingress.networking.knative.dev", ""})
+	}
 	if t.RolloutDuration > 0 {
 		all = append(all, pair{"serving.knative.dev/rollout-duration", render.InSeconds(t.RolloutDuration), "A new revision gets its traffic little by little."})
 	}

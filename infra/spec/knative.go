@@ -43,6 +43,7 @@ type Knative struct {
 	// Cluster chooses nodes, storage and identity: "any", "eks", "gke", "aks" or "k3s".
 	Cluster  string
 	Identity string // the cloud's, of the service account; "" is none
+	Ingress  string // whose routes: "kourier", "istio", "contour", "gateway-api" or "traefik"; "" is the cluster's
 	Store    string // what batch.input and batch.output are below; "" where they are whole URLs
 	Traffic  *KnativeTraffic
 	Events   *KnativeEvents
@@ -90,6 +91,7 @@ func (t *Knative) keys() []key {
 		{name: "fetchModels", to: flag(&t.FetchModels), doc: "Fetch the models from their URLs at every start instead of having them in the image."},
 		{name: "cluster", to: oneOf(&t.Cluster, "any", "eks", "gke", "aks", "k3s"), doc: "The kind of cluster: which overlay is applied, with its nodes, storage and identity. With any there are overlays for all.", why: "the base runs on all of them"},
 		{name: "identity", to: text(&t.Identity, resource), doc: "The cloud's identity that the service account stands for: a role's ARN on EKS, a service account's e-mail on GKE, a client id on AKS.", shown: "none"},
+		{name: "ingress", to: oneOf(&t.Ingress, "kourier", "istio", "contour", "gateway-api", "traefik"), doc: "Which of the cluster's ingresses routes to it.", shown: cluster},
 		{name: "store", to: text(&t.Store, prefix), doc: "The prefix that a relative batch.input and batch.output are below, such as s3://lake.", shown: "the event's own bucket"},
 		{name: "traffic", to: object[KnativeTraffic](&t.Traffic), doc: "Named revisions, and which share of requests the new one gets (docs/knative.md). {} is all of them."},
 		{name: "events", to: object[KnativeEvents](&t.Events), doc: "How events are delivered; needs triggers."},
