@@ -52,7 +52,7 @@ func gatewayAuth(d *render.Deployment) (definitions render.Mapping, anyOf render
 	switch s.Auth.Mode {
 	case "platform":
 		for _, caller := range s.Targets.CloudRun.Gateway.Callers {
-			name := strings.NewReplacer("@", "_", ".", "_", "-", "_").Replace(strings.TrimSuffix(caller, ".iam.gserviceaccount.com"))
+			name := strings.NewReplacer("@", "_at_", ".", "_", "-", "_").Replace(strings.TrimSuffix(caller, ".iam.gserviceaccount.com"))
 			add(name, jwt(caller, "https://www.googleapis.com/robot/v1/metadata/x509/"+caller, s.Name))
 		}
 	case "jwt":
@@ -108,7 +108,7 @@ func (s *script) gateway(d *render.Deployment, p *plan) {
 		s.grant("gcloud run services add-iam-policy-binding "+name+" --region \"$REGION\"", inShell(p.gate), invoker)
 	}
 	s.line("OPENAPI=$(mktemp -d)/openapi.yaml")
-	s.line("sed \"s|^\\( *\\(address\\|jwt_audience\\): \\)%s\\$|\\1$URL|\" openapi.yaml >\"$OPENAPI\"", serviceURL)
+	s.line("sed -E \"s#^( *(address|jwt_audience): )%s\\$#\\1$URL#\" openapi.yaml >\"$OPENAPI\"", serviceURL)
 	s.line("CONFIG=%s-$(sha256sum \"$OPENAPI\" | cut -c1-12)", name)
 	s.line("there gcloud api-gateway apis describe %s ||", name)
 	s.line("  gcloud api-gateway apis create %s", name)

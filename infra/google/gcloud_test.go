@@ -128,6 +128,10 @@ func gcloud(dir string, args []string, in io.Reader, out io.Writer) error {
 			return err
 		}
 		for i, f := range all {
+			if kind == "api-gateway api-configs" {
+				_, name, _ := strings.Cut(filepath.Base(f), "api-configs_")
+				fmt.Fprintln(out, name)
+			}
 			if text, err := os.ReadFile(f); err == nil && strings.HasPrefix(string(text), first+" ") {
 				_, topic, _ := strings.Cut(string(text), " ")
 				fmt.Fprintf(out, "---\nBucket URL: %s/\nNotification Configuration:\n  event_types:\n  - OBJECT_FINALIZE\n  id: '%d'\n  topic: //pubsub.googleapis.com/projects/%s/topics/%s\n", first, i+1, project, topic)

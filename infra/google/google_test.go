@@ -132,6 +132,15 @@ triggers: [objects]
 batch: {input: "gs://lake/", output: "gs://scored/"}
 targets: {cloudrun: {}}
 `},
+	{"gateway", `model: fraud.onnx
+triggers: [queue]
+batch: {input: rows/, output: "gs://scored/"}
+targets: {cloudrun: {gateway: {callers: [app@acme.iam.gserviceaccount.com, web-app@acme.iam.gserviceaccount.com]}}}
+`},
+	{"gatewayjwt", `model: fraud.onnx
+auth: {jwt: {issuer: https://issuer.example.com/, audience: [models, more], jwksURL: https://issuer.example.com/keys}}
+targets: {cloudrun: {http2: true, gateway: {}}}
+`},
 	{"relative", `model: fraud.onnx
 triggers: [objects]
 batch: {input: rows/, output: scores/}

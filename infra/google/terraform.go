@@ -216,6 +216,9 @@ func (h *tf) locals() {
 		if h.p.dead != "" {
 			h.attr("pusher", h.p.pusher.inHCL("push"))
 		}
+		if h.p.gateway {
+			h.attr("openapi", `replace(file("${path.module}/openapi.yaml"), "/(?m)^( *(?:address|jwt_audience): )SERVICE_URL$/", "$${1}${google_cloud_run_v2_service.this.uri}")`)
+		}
 		h.object("labels", func() {
 			h.text("function", h.d.Spec.Name)
 			h.text("rendered-by", "godwit")
@@ -716,11 +719,11 @@ func (h *tf) gateway() {
 	h.block(`resource "google_api_gateway_api_config" "this"`, "What a gateway is configured by cannot be changed: each has a name of its own.", func() {
 		beta()
 		h.attr("api", "google_api_gateway_api.this.api_id")
-		h.text("api_config_id_prefix", name+"-")
+		h.attr("api_config_id", `"`+name+`-${substr(sha256(local.openapi), 0, 12)}"`)
 		h.block("openapi_documents", "", func() {
 			h.block("document", "", func() {
 				h.text("path", "openapi.yaml")
-				h.attr("contents", `base64encode(replace(file("${path.module}/openapi.yaml"), "/(?m)^( *(?:address|jwt_audience): )SERVICE_URL$/", "$1${google_cloud_run_v2_service.this.uri}"))`)
+				h.attr("contents", "base64encode(local.openapi)")
 			})
 		})
 		if h.p.checks {

@@ -1,6 +1,7 @@
 package google_test
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -141,6 +142,8 @@ func (e *evaluation) context(each map[string]cty.Value) *hcl.EvalContext {
 		"toset": function.New(&function.Spec{Params: []function.Parameter{{Name: "list", Type: cty.DynamicPseudoType}},
 			Type: function.StaticReturnType(cty.Set(cty.String)), Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return cty.SetVal(args[0].AsValueSlice()), nil }}),
 		"base64encode": text(func(a []string) (string, error) { return base64.StdEncoding.EncodeToString([]byte(a[0])), nil }, 1),
+		"substr":       stdlib.SubstrFunc,
+		"sha256":       text(func(a []string) (string, error) { return fmt.Sprintf("%x", sha256.Sum256([]byte(a[0]))), nil }, 1),
 		"file": text(func(a []string) (string, error) {
 			if _, ok := e.files[a[0]]; !ok {
 				return "", fmt.Errorf("there is no file %s", a[0])
@@ -348,7 +351,7 @@ func byTerraform(t testing.TB, all map[string]string) (lines []string) {
 			if err != nil || !strings.Contains(string(text), "address: https://") || strings.Contains(string(text), "SERVICE_URL") {
 				t.Errorf("the gateway is told %v %s", err, text)
 			}
-			say("api config of %s calls as %q", r.text("api"), r.text("gateway_config", "0", "backend_config", "0", "google_service_account"))
+			say("api config %s of %s calls as %q", r.text("api_config_id"), r.text("api"), r.text("gateway_config", "0", "backend_config", "0", "google_service_account"))
 		case "google_api_gateway_gateway":
 			say("gateway %s in %s", r.text("gateway_id"), r.text("region"))
 		case "google_cloud_run_v2_service_iam_member":
@@ -437,7 +440,7 @@ func byScript(t *testing.T, d *render.Deployment) (lines []string) {
 		case "api-gateway apis create":
 			say("api gateway %s", about[0])
 		case "api-gateway api-configs create":
-			say("api config of %s calls as %q", f["api"], f["backend-auth-service-account"])
+			say("api config %s of %s calls as %q", about[0], f["api"], f["backend-auth-service-account"])
 		case "api-gateway gateways create":
 			say("gateway %s in %s", about[0], f["location"])
 		default:
