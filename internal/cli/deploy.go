@@ -38,6 +38,9 @@ command is printed before it is run, as a line that a shell takes; what it print
 passes through.
 
   awslambda, sagemaker   npm install, npx cdk deploy
+  cloudrun               deploy.sh, which calls gcloud
+  azurefunctions         azd up
+  azureml                az ml
   knative                kubectl apply
   edge                   by its runtime, on the device as root: tar and systemctl, or
                          greengrass-cli; from anywhere: aws, az
@@ -223,10 +226,13 @@ func (p *program) ready(how renderer, r *rendering) error {
 	if err != nil {
 		return err
 	}
+	for _, tool := range how.needs {
+		commands = append(commands, render.Command{Args: []string{tool}})
+	}
 	return p.tools(commands)
 }
 
-// tools finds the programs of all commands before the first one is run.
+// tools finds the programs of all commands.
 func (p *program) tools(commands []render.Command) error {
 	for _, c := range commands {
 		if _, err := exec.LookPath(c.Args[0]); err != nil {

@@ -50,6 +50,7 @@ type renderer struct {
 	some func(s *spec.Spec) *render.Deployment
 	// commands are what deploys the folder; write has been called.
 	commands func(r *rendering) ([]render.Command, error)
+	needs    []string // programs that the commands call themselves
 	// images are the targets whose images are deployed, and have to be pushed first.
 	images func(s *spec.Spec) []string
 	next   string // what one runs then, in the folder, unless write says it
@@ -68,7 +69,7 @@ func (p *program) renderers() map[string]renderer {
 // deployedBy is the page that says how the packages of a target without a
 // renderer are deployed.
 var deployedBy = map[string]string{
-	"cloudrun": "cloudrun", "azurefunctions": "azure", "vertexai": "vertexai", "azureml": "azureml",
+	"vertexai": "vertexai",
 }
 
 // rendered is what render prints as JSON; documented in docs/cli.md.
@@ -96,6 +97,11 @@ from then on. The same function gives the same bytes.
               cdk.json, package.json, which pins AWS's CDK command, and a README.
               Who deploys it needs Node.js and no Go.
   sagemaker   the same: a function with both targets has a stack for each
+  cloudrun    a service's YAML, with a job, topics and a gateway where godwit.yaml has
+              them; a script of gcloud and a Terraform module that do the same; the
+              line of gcloud for the service alone is printed
+  azurefunctions  Bicep with azd's azure.yaml, and the package
+  azureml     the files of az ml, and Bicep
   knative     a kustomize base with an overlay for the nodes (cpu or gpu) and a
               README; the line of kn that does the same is printed
   edge        for a device, by its runtime: a systemd unit with the package, a
@@ -248,7 +254,7 @@ func mayRender(o *renderOptions, ours func(dir string) bool) error {
 }
 
 // filesIn are the files below dir, with slashes, sorted. Their modes do not
-// depend on who renders.
+// depend on who renders; scripts can be run.
 func filesIn(dir string) (names []string, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -259,7 +265,11 @@ func filesIn(dir string) (names []string, err error) {
 		}
 		rel, err := filepath.Rel(dir, path)
 		names = append(names, filepath.ToSlash(rel))
-		return errors.Join(err, os.Chmod(path, 0o644))
+		mode := fs.FileMode(0o644)
+		if strings.HasSuffix(path, ".sh") {
+			mode = 0o755
+		}
+		return errors.Join(err, os.Chmod(path, mode))
 	})
 	slices.Sort(names)
 	return names, err

@@ -1,13 +1,16 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"godwit.dev/infra/azure"
 	"godwit.dev/infra/edge"
+	"godwit.dev/infra/google"
 	"godwit.dev/infra/render"
 	"godwit.dev/infra/spec"
 	"godwit.dev/internal/recorded"
@@ -29,6 +32,7 @@ type pure struct {
 	line     func(d *render.Deployment) string // does the same without files; nil for none
 	next     func(d *render.Deployment) string // what one runs then; nil for the one command that deploys
 	commands func(d *render.Deployment) ([]render.Command, error)
+	needs    []string // programs that the commands call themselves
 }
 
 // pureRenderers are the targets whose files are a pure function of godwit.yaml and
@@ -37,8 +41,19 @@ func pureRenderers() map[string]pure {
 	return map[string]pure{
 		"knative": {
 			render: knative.Render, file: "base/kustomization.yaml", mark: knative.Mark,
-			line: knative.KnLine, commands: always(knativeCommands),
+			line: knative.KnLine, commands: always(knative.Commands),
 			next: func(d *render.Deployment) string { return "kubectl apply -k " + knative.Overlay(d) },
+		},
+		"cloudrun": {
+			render: google.RenderCloudRun, file: google.MarkFile, mark: google.Mark,
+			line: google.CloudRunLine, commands: always(byGcloud), next: byScript, needs: []string{"gcloud"},
+		},
+		"azurefunctions": {
+			render: azure.RenderFunctions, file: "infra/main.bicep", mark: azure.Mark, archive: ".zip",
+			commands: always(azure.Commands), next: func(*render.Deployment) string { return "azd up" }, needs: []string{"az"},
+		},
+		"azureml": {
+			render: azure.RenderML, file: "endpoint.yml", mark: azure.MLMark, commands: always(azure.MLCommands), next: seeREADME,
 		},
 		"edge": {
 			render: edge.Render, file: "README.md", mark: edge.Mark, commands: edge.Commands,
@@ -46,6 +61,14 @@ func pureRenderers() map[string]pure {
 		},
 	}
 }
+
+// byGcloud is the one script that calls gcloud, since what a step is told is what
+// the one before it has made. It says what it lacks: PROJECT, or REGION.
+func byGcloud(*render.Deployment) []render.Command {
+	return []render.Command{{Args: []string{"bash", google.MarkFile}, Why: "gcloud's commands, in order; what is there stays"}}
+}
+
+func byScript(*render.Deployment) string { return "./" + google.MarkFile }
 
 func seeREADME(*render.Deployment) string { return "cat README.md" }
 
@@ -67,6 +90,7 @@ func (p *program) pure(target string, t pure) renderer {
 			return err
 		},
 		commands: func(r *rendering) ([]render.Command, error) { return t.commands(r.deployment) },
+		needs:    t.needs,
 		images: func(s *spec.Spec) []string {
 			if inImage(s, target) {
 				return []string{target}
@@ -81,11 +105,19 @@ func (t *pure) some(s *spec.Spec, target string) *render.Deployment {
 	const digest = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 	d := &render.Deployment{Spec: s, Digest: digest}
 	if inImage(s, target) {
-		d.Image = "registry.example.com/" + s.Name + "@" + digest
+		d.Image = cmp.Or(repository(s.Image), "docker.io/library/"+s.Name) + "@" + digest
 	} else {
 		d.Package = s.Name + t.archive
 	}
 	return d
+}
+
+// repository is an image's name without its tag.
+func repository(image string) string {
+	if at := strings.LastIndexByte(image, ':'); at > strings.LastIndexByte(image, '/') {
+		return image[:at]
+	}
+	return image
 }
 
 func (p *program) renderPure(ctx context.Context, r *rendering, t *pure) (*rendered, error) {
@@ -226,8 +258,4 @@ func writeFiles(dir string, files []render.File) error {
 		}
 	}
 	return nil
-}
-
-func knativeCommands(d *render.Deployment) []render.Command {
-	return []render.Command{{Args: []string{"kubectl", "apply", "-k", knative.Overlay(d)}}}
 }
