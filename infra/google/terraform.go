@@ -29,7 +29,7 @@ func module(d *render.Deployment, p *plan) []render.File {
 		{Path: "terraform/variables.tf", Data: variablesTF(vars)},
 		{Path: "terraform/outputs.tf", Data: outputsTF(outs)},
 		{Path: "terraform/versions.tf", Data: versionsTF(p.gateway)},
-		{Path: "terraform/examples/basic/main.tf", Data: exampleTF(d, vars)},
+		{Path: "terraform/examples/basic/main.tf", Data: exampleTF(d, vars, p.gateway)},
 		{Path: "terraform/tests/module.tftest.hcl", Data: runTests(d, p)},
 		{Path: "terraform/README.md", Data: moduleReadme(d, "Cloud Run", vars, outs)},
 	}
@@ -742,12 +742,8 @@ func (h *tf) gateway() {
 	})
 }
 
-func exampleTF(d *render.Deployment, vars []tfvar) []byte {
+func exampleTF(d *render.Deployment, vars []tfvar, beta bool) []byte {
 	var h hcl
-	beta := false
-	if t := d.Spec.Targets.CloudRun; t != nil && t.Gateway != nil {
-		beta = true
-	}
 	for _, v := range vars {
 		if v.def == "" {
 			h.block("variable "+quoted(v.name), "", func() {
