@@ -21,9 +21,13 @@ import (
 // folder that knows what was made, refuses to make it twice, and refuses to
 // grant anything on, or to, what is not there.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("GODWIT_FAKE_GCLOUD"); dir != "" {
-		if err := gcloud(dir, os.Args[1:], os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, "ERROR: (gcloud)", err)
+	for variable, program := range map[string]func(string, []string, io.Reader, io.Writer) error{"GODWIT_FAKE_GCLOUD": gcloud, "GODWIT_FAKE_CURL": curl} {
+		dir := os.Getenv(variable)
+		if dir == "" {
+			continue
+		}
+		if err := program(dir, os.Args[1:], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "ERROR:", variable, err)
 			os.Exit(1)
 		}
 		return
@@ -69,6 +73,10 @@ func (c call) parse() (kind, verb string, about []string, flags map[string]strin
 	return kind, verb, about, flags
 }
 
+func stateFile(dir, kind, name string) string {
+	return filepath.Join(dir, "state", strings.NewReplacer("/", "%", " ", "_").Replace(kind+" "+name))
+}
+
 func gcloud(dir string, args []string, in io.Reader, out io.Writer) error {
 	c := call{Args: args}
 	kind, verb, about, flags := c.parse()
@@ -88,9 +96,7 @@ func gcloud(dir string, args []string, in io.Reader, out io.Writer) error {
 	if err := log.Close(); err != nil {
 		return err
 	}
-	path := func(kind, name string) string {
-		return filepath.Join(dir, "state", strings.NewReplacer("/", "%", " ", "_").Replace(kind+" "+name))
-	}
+	path := func(kind, name string) string { return stateFile(dir, kind, name) }
 	there := func(kind, name string) bool { _, err := os.Stat(path(kind, name)); return err == nil }
 	project := os.Getenv("CLOUDSDK_CORE_PROJECT")
 	full := func(kind, name string) string {
@@ -104,6 +110,37 @@ func gcloud(dir string, args []string, in io.Reader, out io.Writer) error {
 		first = full(kind, about[0])
 	}
 	switch verb {
+	case "":
+		if kind == "auth print-access-token" {
+			fmt.Fprintln(out, "token")
+			return nil
+		}
+	case "deploy-model":
+		if !there("ai models", flags["model"]) {
+			return fmt.Errorf("there is no model %s", flags["model"])
+		}
+		f, err := os.OpenFile(path(kind, first), os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = fmt.Fprintf(f, "%d %s\n", len(first)+os.Getpid(), flags["display-name"])
+		return err
+	case "undeploy-model":
+		text, err := os.ReadFile(path(kind, first))
+		if err != nil {
+			return err
+		}
+		var kept string
+		for line := range strings.Lines(string(text)) {
+			if !strings.HasPrefix(line, flags["deployed-model-id"]+" ") {
+				kept += line
+			}
+		}
+		if kept == string(text) {
+			return fmt.Errorf("there is no deployed model %s", flags["deployed-model-id"])
+		}
+		return os.WriteFile(path(kind, first), []byte(kept), 0o644)
 	case "get-value", "enable":
 		return nil
 	case "describe":
@@ -114,12 +151,14 @@ func gcloud(dir string, args []string, in io.Reader, out io.Writer) error {
 		if !there(kind, first) {
 			return fmt.Errorf("%s %s is not there", kind, first)
 		}
+		if strings.HasPrefix(kind, "ai ") {
+			return describeAI(path(kind, first), flags["format"], out)
+		}
 		fmt.Fprintln(out, map[string]string{
 			"value(status.url)":                    "https://" + first + ".a.run.app",
 			"value(location)":                      "EUROPE-WEST1",
 			"value(transport.pubsub.subscription)": "projects/" + project + "/subscriptions/eventarc-" + first,
 			"value(defaultHostname)":               first + ".gateway.dev",
-			"value(name)":                          "projects/123456789/locations/x/endpoints/" + first,
 		}[flags["format"]])
 		return nil
 	case "list":
@@ -179,6 +218,9 @@ func gcloud(dir string, args []string, in io.Reader, out io.Writer) error {
 			}
 			return fmt.Errorf("there is no notification %s", first)
 		}
+		if text, err := os.ReadFile(path(kind, first)); kind == "ai endpoints" && (err != nil || len(text) > 0) {
+			return fmt.Errorf("want nothing deployed, got %v %s", err, text)
+		}
 		return os.Remove(path(kind, first))
 	case "replace":
 		var m struct {
@@ -206,6 +248,95 @@ func gcloud(dir string, args []string, in io.Reader, out io.Writer) error {
 	return fmt.Errorf("what is %q?", args)
 }
 
+// describeAI tells of a model, which is kept as its image, or of an endpoint,
+// which is kept as what is deployed.
+func describeAI(path, format string, out io.Writer) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	column := 0
+	switch {
+	case strings.Contains(format, "imageUri"):
+		fmt.Fprintln(out, string(text))
+		return nil
+	case strings.Contains(format, "displayName"):
+		column = 1
+	}
+	var all []string
+	for line := range strings.Lines(string(text)) {
+		all = append(all, strings.Fields(line)[column])
+	}
+	fmt.Fprintln(out, strings.Join(all, " "))
+	return nil
+}
+
+// curl is Vertex AI's own API, as far as deploy.sh asks it.
+func curl(dir string, args []string, _ io.Reader, out io.Writer) error {
+	method, file, url := "GET", "", ""
+	for i, a := range args {
+		switch {
+		case a == "-X":
+			method = args[i+1]
+		case strings.HasPrefix(a, "@"):
+			file = a[1:]
+		case strings.HasPrefix(a, "https://"):
+			url = a
+		}
+	}
+	if !slices.Contains(args, "Authorization: Bearer token") {
+		return fmt.Errorf("there is no token in %q", args)
+	}
+	rest, ok := strings.CutPrefix(url, "https://europe-west1-aiplatform.googleapis.com/v1/projects/acme/locations/europe-west1/")
+	if !ok {
+		return fmt.Errorf("what is %s?", url)
+	}
+	operation := "projects/acme/locations/europe-west1/operations/1"
+	if method == "GET" && rest == "operations/1" {
+		fmt.Fprintf(out, "{\n  \"name\": %q,\n  \"done\": true\n}\n", operation)
+		return nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	line, _ := json.Marshal(call{Args: []string{"curl", method, rest}, Stdin: string(text)})
+	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(log, string(line))
+	if err := log.Close(); err != nil {
+		return err
+	}
+	var body struct {
+		DisplayName          string
+		ModelID, ParentModel string
+		Model                struct{ ContainerSpec struct{ ImageURI string } }
+	}
+	if err := json.Unmarshal(text, &body); err != nil {
+		return fmt.Errorf("%w in\n%s", err, text)
+	}
+	id, isEndpoint := strings.CutPrefix(rest, "endpoints?endpointId=")
+	switch {
+	case method == "POST" && isEndpoint && body.DisplayName != "":
+		err = os.WriteFile(stateFile(dir, "ai endpoints", id), nil, 0o644)
+	case method == "PATCH" && strings.HasPrefix(rest, "endpoints/") && body.DisplayName != "":
+		fmt.Fprintln(out, "{\n  \"name\": \"an endpoint, and no operation\"\n}")
+		return nil
+	case method == "POST" && rest == "models:upload" && body.Model.ContainerSpec.ImageURI != "":
+		id := body.ModelID
+		if id == "" {
+			id = body.ParentModel[strings.LastIndex(body.ParentModel, "/")+1:]
+		}
+		err = os.WriteFile(stateFile(dir, "ai models", id), []byte(body.Model.ContainerSpec.ImageURI), 0o644)
+	default:
+		err = fmt.Errorf("what is %s %s?", method, rest)
+	}
+	fmt.Fprintf(out, "{\n  \"name\": %q\n}\n", operation)
+	return err
+}
+
 // A cloud is one that scripts may be run against.
 type cloud struct {
 	t        testing.TB
@@ -220,9 +351,11 @@ func newCloud(t testing.TB, there ...string) *cloud {
 		t.Fatal(err)
 	}
 	c := &cloud{t: t, dir: t.TempDir(), bin: t.TempDir()}
-	shim := "#!/bin/sh\nGODWIT_FAKE_GCLOUD=" + c.dir + " exec " + self + " \"$@\"\n"
-	if err := os.WriteFile(filepath.Join(c.bin, "gcloud"), []byte(shim), 0o755); err != nil {
-		t.Fatal(err)
+	for _, program := range []string{"gcloud", "curl"} {
+		shim := "#!/bin/sh\nGODWIT_FAKE_" + strings.ToUpper(program) + "=" + c.dir + " exec " + self + " \"$@\"\n"
+		if err := os.WriteFile(filepath.Join(c.bin, program), []byte(shim), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.Mkdir(filepath.Join(c.dir, "state"), 0o755); err != nil {
 		t.Fatal(err)

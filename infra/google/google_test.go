@@ -46,6 +46,16 @@ func files(t testing.TB, d *render.Deployment) map[string]string {
 	return byPath(all)
 }
 
+// vertexFiles is files for Vertex AI.
+func vertexFiles(t testing.TB, d *render.Deployment) map[string]string {
+	t.Helper()
+	all, err := google.RenderVertexAI(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return byPath(all)
+}
+
 func byPath(all []render.File) map[string]string {
 	m := map[string]string{}
 	for _, f := range all {

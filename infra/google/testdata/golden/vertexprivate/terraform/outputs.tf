@@ -1,0 +1,9 @@
+output "endpoint" {
+  description = "The endpoint, to which deploy.sh deploys the model."
+  value       = google_vertex_ai_endpoint.this.id
+}
+
+output "service_account" {
+  description = "What the model's containers run as."
+  value       = local.service_account
+}
