@@ -62,6 +62,7 @@ func resourcesOf(doc map[string]any, typ string) map[string]map[string]any {
 var mayDo = map[string]string{
 	"b7e6dc6d-f1e8-4753-8033-0f276bb0955b": "Storage Blob Data Owner",
 	"ba92f5b4-2d11-453d-a403-e96b0029c9fe": "Storage Blob Data Contributor",
+	"2a2b9908-6ea1-4ae2-8e65-a410df84e7d1": "Storage Blob Data Reader",
 	"19e7f393-937e-4f77-808e-94535e297925": "Storage Queue Data Reader",
 	"8a0f0c08-91a1-4084-bc3d-661d67233fed": "Storage Queue Data Message Processor",
 	"c6a89b2d-59bc-44d0-9896-0f6e12d7b80a": "Storage Queue Data Message Sender",
@@ -186,8 +187,14 @@ func TestAppsAreSafe(t *testing.T) {
 			if p["httpsOnly"] != true || (p["publicNetworkAccess"] == "Disabled") != private || dig(p, []any{"siteConfig", "minTlsVersion"}) != "1.2" {
 				t.Errorf("%s: %v", name, p)
 			}
-			if n := len(resourcesOf(doc, "Microsoft.Web/sites/basicPublishingCredentialsPolicies")); n != 2 {
-				t.Errorf("%s: %d policies about passwords", name, n)
+			passwords := resourcesOf(doc, "Microsoft.Web/sites/basicPublishingCredentialsPolicies")
+			for _, one := range passwords {
+				if dig(one, []any{"properties", "allow"}) != false {
+					t.Errorf("%s: passwords deploy packages", name)
+				}
+			}
+			if len(passwords) != 2 {
+				t.Errorf("%s: %d policies about passwords", name, len(passwords))
 			}
 		}
 		for _, r := range resourcesOf(doc, "Microsoft.App/containerApps") {
@@ -430,7 +437,8 @@ func TestWhatIsRefused(t *testing.T) {
 		"a GPU nobody uses":       {text: "name: fraud\n" + functions("plan: containerapps, gpu: t4"), code: fault.BadConfig, want: at("provider")},
 		"no pair":                 {text: "name: fraud\n" + functions("plan: containerapps, cpu: 2, memory: 3GiB"), code: fault.BadConfig, want: at("memory")},
 		"a key without storage":   {text: "name: fraud\n" + functions("plan: containerapps, keyVaultKey: https://acme.vault.azure.net/keys/k"), code: fault.Unsupported, want: at("keyVaultKey")},
-		"a bucket":                {text: "model: m.onnx\nbatch: {input: azblob://acme/lake/a/, output: b/}\ntargets: {azurefunctions: {}}\n", code: fault.Unsupported, want: "batch.input"},
+		"a bucket":                {text: "model: m.onnx\nbatch: {input: s3://lake/a/, output: b/}\ntargets: {azurefunctions: {}}\n", code: fault.Unsupported, want: "batch.input"},
+		"no container":            {text: "model: m.onnx\nbatch: {input: azblob://acme/, output: b/}\ntargets: {azurefunctions: {}}\n", code: fault.Unsupported, want: "batch.input"},
 		"split":                   {text: "model: m.onnx\ntriggers: [queue]\nbatch: {input: a/, output: b/, split: {queue: https://acme.queue.core.windows.net/rows}}\ntargets: {azurefunctions: {}}\n", code: fault.Unsupported, want: "batch.split"},
 		"too many at a time":      {text: "model: m.onnx\ntriggers: [queue]\nbatch: {input: a/, output: b/, maxConcurrency: 33}\ntargets: {azurefunctions: {}}\n", code: fault.BadConfig, want: "batch.maxConcurrency"},
 		"too many tries":          {text: "model: m.onnx\ntriggers: [objects]\nbatch: {input: a/, output: b/, attempts: 31}\ntargets: {azurefunctions: {}}\n", code: fault.BadConfig, want: "batch.attempts"},

@@ -63,7 +63,11 @@ func deployScript(b *builder) []byte {
 	}
 	if b.events != nil {
 		line("\n# Event Grid asks for the functions it calls, so they had to be there first.")
-		line("in_group az deployment group create --name events --template-file infra/events.bicep \\\n  --parameters appName=\"$AZURE_FUNCTION_NAME\" storageName=\"$AZURE_STORAGE_NAME\"")
+		lake := ""
+		if in, _ := b.places(); in.account != "" && b.trigger("objects") {
+			lake = ` batchResourceGroup="$AZURE_BATCH_RESOURCE_GROUP"`
+		}
+		line("in_group az deployment group create --name events --template-file infra/events.bicep \\\n  --parameters appName=\"$AZURE_FUNCTION_NAME\" storageName=\"$AZURE_STORAGE_NAME\"%s", lake)
 	}
 	if b.front != nil {
 		line("\n# API Management asks the host for a key, so it had to run first.")

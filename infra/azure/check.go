@@ -102,9 +102,9 @@ func checkContainerApp(s *spec.Spec) error {
 func checkBatch(s *spec.Spec) error {
 	if b := s.Batch; b != nil {
 		for _, p := range []struct{ key, prefix string }{{"input", b.Input}, {"output", b.Output}} {
-			if strings.Contains(p.prefix, "://") {
-				return cannot("batch."+p.key, "want a prefix of the container that these files make, such as rows/, got %q", p.prefix).
-					WithHint("Copy the data there, or let a Container Apps job score it where it is: docs/scaling-batch.md.")
+			if _, ok := placeOf(p.prefix); !ok {
+				return cannot("batch."+p.key, "want a prefix such as rows/, or azblob://ACCOUNT/CONTAINER/rows/, got %q", p.prefix).
+					WithHint("What is in another cloud is scored there, or by godwit score.")
 			}
 		}
 		if b.Split != nil {

@@ -59,6 +59,7 @@ func functionSpecs(t testing.TB) map[string]string {
 		"closed":     "model: fraud.onnx\nbatch: {input: rows/, output: scores/}\ntriggers: [objects]\ntargets: {azurefunctions: {subnet: " + subnetID + "}}\n",
 		"gpu":        "model: fraud.onnx\ntargets: {cloudrun: {gpu: nvidia-l4}, azurefunctions: {plan: containerapps, gpu: t4, maxInstances: 3, env: {LEVEL: \"1\"}, secrets: {TOKEN: acme/token}}}\n",
 		"containers": "model: fraud.onnx\nauth: key\ntargets: {azurefunctions: {plan: containerapps, cpu: 0.5, alwaysReady: 1, httpConcurrency: 20, subnet: " + subnetID + ", privateEndpoint: true, secrets: {GODWIT_API_KEYS: acme/api-keys}}}\n",
+		"lake":       "model: fraud.onnx\nbatch: {input: azblob://acmelake/rows/2026/, output: azblob://acmelake/scores/}\ntriggers: [objects]\ntargets: {azurefunctions: {}}\n",
 		"gateway":    "model: fraud.onnx\ntargets: {azurefunctions: {gateway: apim}}\n",
 		"premium":    "model: fraud.onnx\nauth: none\ntargets: {azurefunctions: {plan: premium, memory: 6GiB, gateway: apim, alwaysReady: 2, httpConcurrency: 8}}\n",
 	}

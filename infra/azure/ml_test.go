@@ -106,6 +106,9 @@ func TestMLFilesAndBicepAgree(t *testing.T) {
 			{[]any{"deployment.yml", "request_settings", "max_queue_wait_ms"}, []any{"deployment", "properties", "requestSettings", "maxQueueWait"}, inISO},
 			{[]any{"deployment.yml", "request_settings", "max_concurrent_requests_per_instance"}, []any{"deployment", "properties", "requestSettings", "maxConcurrentRequestsPerInstance"}, nil},
 			{[]any{"deployment.yml", "environment_variables", "GODWIT_TARGET"}, []any{"deployment", "properties", "environmentVariables", "GODWIT_TARGET"}, nil},
+			{[]any{"deployment.yml", "egress_public_network_access"}, []any{"deployment", "properties", "egressPublicNetworkAccess"}, func(v any) any { return enabled(v.(string)) }},
+			{[]any{"deployment.yml", "liveness_probe", "failure_threshold"}, []any{"deployment", "properties", "livenessProbe", "failureThreshold"}, nil},
+			{[]any{"deployment.yml", "readiness_probe", "failure_threshold"}, []any{"deployment", "properties", "readinessProbe", "failureThreshold"}, nil},
 			{[]any{"endpoint.yml", "public_network_access"}, []any{"endpoint", "properties", "publicNetworkAccess"}, func(v any) any { return enabled(v.(string)) }},
 		} {
 			got, want := dig(arm["resources"], pair.arm), dig(y, pair.yaml)

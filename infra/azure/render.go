@@ -75,6 +75,7 @@ func functions(d *render.Deployment) *builder {
 		b.containerApp()
 	} else {
 		b.storage()
+		b.lakes()
 		b.triggers()
 		b.site()
 	}
@@ -136,6 +137,7 @@ type role struct{ symbol, id string }
 var (
 	blobDataOwner         = role{"storageBlobDataOwner", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"}
 	blobDataContributor   = role{"storageBlobDataContributor", "ba92f5b4-2d11-453d-a403-e96b0029c9fe"}
+	blobDataReader        = role{"storageBlobDataReader", "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"}
 	queueDataReader       = role{"storageQueueDataReader", "19e7f393-937e-4f77-808e-94535e297925"}
 	queueDataProcessor    = role{"storageQueueDataMessageProcessor", "8a0f0c08-91a1-4084-bc3d-661d67233fed"}
 	queueDataSender       = role{"storageQueueDataMessageSender", "c6a89b2d-59bc-44d0-9896-0f6e12d7b80a"}

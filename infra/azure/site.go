@@ -62,7 +62,7 @@ func (b *builder) storage() {
 	account.body.set("properties", properties)
 	blobs := &resource{symbol: "blobs", typ: "Microsoft.Storage/storageAccounts/blobServices@2025-01-01", name: "default", parent: account}
 	b.main.add(account, blobs, container("packages", packagesAt, blobs))
-	if b.s.Batch != nil {
+	if b.ownData() {
 		b.main.add(container("data", dataAt, blobs))
 	}
 	if b.byEventGrid() {
@@ -186,7 +186,7 @@ func (b *builder) appSettings() (needs []string) {
 	for _, f := range front {
 		b.setting(f.key.(string), f.value, f.note)
 	}
-	if b.s.Batch != nil {
+	if _, out := b.places(); b.s.Batch != nil && out.account == "" {
 		b.setting("GODWIT_OUTPUT", text{"azblob://", ref("storage.name"), "/" + dataAt + "/"}, "Where batch.output is.")
 	}
 	b.variables()

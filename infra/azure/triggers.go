@@ -2,7 +2,6 @@ package azure
 
 import (
 	"slices"
-	"strings"
 
 	"godwit.dev/infra/spec"
 )
@@ -138,8 +137,14 @@ func (b *builder) subscriptions(attempts int) *template {
 		&param{name: "appName", typ: "string", about: "The function app: AZURE_FUNCTION_NAME of main.bicep."},
 		&param{name: "storageName", typ: "string", about: "Its storage: AZURE_STORAGE_NAME of main.bicep."},
 	)
+	in, _ := b.places()
 	if b.trigger("objects") {
-		t.add(&param{name: "location", typ: "string", about: "The region of main.bicep.", value: location(b.t.Location)})
+		about := "The region of main.bicep."
+		if in.account != "" {
+			about = "The region of batch.input's account, where its topic has to be."
+			t.add(&param{name: lakeGroup, typ: "string", about: "Where that account is: AZURE_BATCH_RESOURCE_GROUP of main.bicep.", value: fn("resourceGroup").at("name")})
+		}
+		t.add(&param{name: "location", typ: "string", about: about, value: location(b.t.Location)})
 	}
 	app := &resource{symbol: "app", typ: "Microsoft.Web/sites@2024-11-01", existing: true, name: ref("appName")}
 	storage := &resource{symbol: "storage", typ: "Microsoft.Storage/storageAccounts@2025-01-01", existing: true, name: ref("storageName")}
@@ -165,27 +170,19 @@ func (b *builder) subscriptions(attempts int) *template {
 		t.add(topic, g, &resource{symbol: name + "Subscription", typ: kind + "/eventSubscriptions@2025-02-15", name: name, parent: topic, body: of("properties", properties), needs: []string{g.symbol}})
 	}
 	if b.trigger("objects") {
+		source := any(ref("storage.id"))
+		if in.account != "" {
+			source = fn("resourceId", ref(lakeGroup), "Microsoft.Storage/storageAccounts", in.account)
+		}
 		add("objects", "Microsoft.EventGrid/systemTopics", &resource{
 			symbol: "objectsTopic", typ: "Microsoft.EventGrid/systemTopics@2025-02-15", name: text{ref("appName"), "-objects"},
-			body: of("location", ref("location"), "identity", of("type", "SystemAssigned"), "properties", of("source", ref("storage.id"), "topicType", "Microsoft.Storage.StorageAccounts")),
-		}, of("includedEventTypes", list{"Microsoft.Storage.BlobCreated"}, "subjectBeginsWith", "/blobServices/default/containers/"+dataAt+"/blobs/"+b.inputPath()))
+			body: of("location", ref("location"), "identity", of("type", "SystemAssigned"), "properties", of("source", source, "topicType", "Microsoft.Storage.StorageAccounts")),
+		}, of("includedEventTypes", list{"Microsoft.Storage.BlobCreated"}, "subjectBeginsWith", "/blobServices/default/containers/"+in.container+"/blobs/"+in.path))
 	}
 	if b.trigger("events") {
 		add("events", "Microsoft.EventGrid/topics", &resource{symbol: "eventsTopic", typ: "Microsoft.EventGrid/topics@2025-02-15", existing: true, name: ref("appName")}, nil)
 	}
 	return t
-}
-
-// inputPath is batch.input within its container; "" is all of it.
-func (b *builder) inputPath() string {
-	if b.s.Batch == nil {
-		return ""
-	}
-	path := strings.Trim(strings.TrimPrefix(b.s.Batch.Input, "./"), "/")
-	if path == "" || path == "." {
-		return ""
-	}
-	return path + "/"
 }
 
 // timeSpan is d as .NET writes a TimeSpan.

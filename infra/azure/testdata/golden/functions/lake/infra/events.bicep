@@ -1,0 +1,100 @@
+// Rendered by godwit from godwit.yaml, for package sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08.
+// Change godwit.yaml and render again rather than this file.
+//
+// Deploy this when the package is there: Event Grid asks for the functions it calls.
+
+@description('The function app: AZURE_FUNCTION_NAME of main.bicep.')
+param appName string
+
+@description('Its storage: AZURE_STORAGE_NAME of main.bicep.')
+param storageName string
+
+@description('Where that account is: AZURE_BATCH_RESOURCE_GROUP of main.bicep.')
+param batchResourceGroup string = resourceGroup().name
+
+@description('The region of batch.input\'s account, where its topic has to be.')
+param location string = resourceGroup().location
+
+resource app 'Microsoft.Web/sites@2024-11-01' existing = {
+  name: appName
+}
+
+resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' existing = {
+  name: storageName
+}
+
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' existing = {
+  parent: storage
+  name: 'default'
+}
+
+resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' existing = {
+  parent: blobs
+  name: 'dead-letters'
+}
+
+// Azure's built-in role, by its id.
+var storageBlobDataContributor = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
+
+resource objectsTopic 'Microsoft.EventGrid/systemTopics@2025-02-15' = {
+  name: '${appName}-objects'
+  location: location
+  identity: {
+    type: 'SystemAssigned'
+  }
+  properties: {
+    source: resourceId(batchResourceGroup, 'Microsoft.Storage/storageAccounts', 'acmelake')
+    topicType: 'Microsoft.Storage.StorageAccounts'
+  }
+}
+
+// Event Grid writes what failed for good as the topic's identity.
+resource objectsKeepDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  scope: deadLetters
+  name: guid(deadLetters.id, objectsTopic.id, storageBlobDataContributor)
+  properties: {
+    principalId: objectsTopic.identity.principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', storageBlobDataContributor)
+  }
+}
+
+resource objectsSubscription 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025-02-15' = {
+  parent: objectsTopic
+  name: 'objects'
+  properties: {
+    destination: {
+      endpointType: 'AzureFunction'
+      properties: {
+        resourceId: '${app.id}/functions/objects'
+        maxEventsPerBatch: 1
+      }
+    }
+    eventDeliverySchema: 'EventGridSchema'
+    retryPolicy: {
+      maxDeliveryAttempts: 5
+      eventTimeToLiveInMinutes: 1440
+    }
+    deadLetterWithResourceIdentity: {
+      identity: {
+        type: 'SystemAssigned'
+      }
+      deadLetterDestination: {
+        endpointType: 'StorageBlob'
+        properties: {
+          resourceId: storage.id
+          blobContainerName: 'dead-letters'
+        }
+      }
+    }
+    filter: {
+      includedEventTypes: [
+        'Microsoft.Storage.BlobCreated'
+      ]
+      subjectBeginsWith: '/blobServices/default/containers/rows/blobs/2026/'
+    }
+  }
+  dependsOn: [
+    objectsKeepDeadLetters
+  ]
+}
