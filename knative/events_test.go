@@ -285,3 +285,64 @@ func TestFetchedFunctionIsWhole(t *testing.T) {
 		t.Errorf("mounts %v, there is %v", volume, within(o, "metadata", "name"))
 	}
 }
+
+// What stands beside the Service says what it has to, whatever the goldens say.
+func TestObjectsBesideTheService(t *testing.T) {
+	tests := []struct {
+		name, yaml, object, path string
+		want                     any
+	}{
+		{"models are read only", "modelClaim: c", "Service/m", "spec.template.spec.volumes.1.persistentVolumeClaim.readOnly", true},
+		{"an account of one's own stands for the identity", "cluster: eks, identity: 'arn:x', serviceAccount: me", "ServiceAccount/me", "metadata.annotations|eks.amazonaws.com/role-arn", "arn:x"},
+		{"many nodes read EFS", "cluster: eks, modelClaim: c, modelStorage: 1GiB", "PersistentVolumeClaim/c", "spec.accessModes.0", "ReadWriteMany"},
+		{"of the class of its driver", "cluster: eks, modelClaim: c, modelStorage: 1GiB", "PersistentVolumeClaim/c", "spec.storageClassName", "efs-sc"},
+		{"one node reads a folder", "cluster: k3s, modelClaim: c, modelStorage: 1GiB", "PersistentVolumeClaim/c", "spec.accessModes.0", "ReadWriteOnce"},
+		{"the size that was asked for", "modelClaim: c, modelStorage: 3GiB", "PersistentVolumeClaim/c", "spec.resources.requests.storage", "3Gi"},
+		{"the cluster's own class", "modelClaim: c, modelStorage: 3GiB", "PersistentVolumeClaim/c", "spec.storageClassName", nil},
+		{"only Prometheus' namespace reaches the function's port", "monitor: {namespace: mon}", "NetworkPolicy/m", "spec.ingress.1.from.0.namespaceSelector.matchLabels|kubernetes.io/metadata.name", "mon"},
+		{"and no other port", "monitor: {namespace: mon}", "NetworkPolicy/m", "spec.ingress.1.ports.1", nil},
+		{"nobody reaches it without", "", "NetworkPolicy/m", "spec.ingress.1", nil},
+		{"what Prometheus shows", "monitor: {namespace: mon, token: a/b}", "PodMonitor/m", "spec.podMetricsEndpoints.1.authorization.credentials.key", "b"},
+		{"at the function's port", "monitor: {namespace: mon}", "PodMonitor/m", "spec.podMetricsEndpoints.1.port", "user-port"},
+		{"and queue-proxy's", "monitor: {namespace: mon}", "PodMonitor/m", "spec.podMetricsEndpoints.0.port", "http-usermetric"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := on(t, tt.yaml)
+			steps, last, both := strings.Cut(tt.path, "|")
+			path := strings.Split(steps, ".")
+			if both {
+				path = append(path, last)
+			}
+			o, ok := built(t, files(t, d), knative.Overlay(d))[tt.object]
+			if got := within(o, path...); !ok || got != tt.want {
+				t.Errorf("%s: got %v, want %v", tt.path, got, tt.want)
+			}
+		})
+	}
+}
+
+// A Job's pod goes to the nodes that the overlay would choose, and no mesh's
+// sidecar outlives its work.
+func TestJobsOfClustersAndMeshes(t *testing.T) {
+	const yaml = "model: m.onnx\nbatch: {input: 's3://a/b/', output: 's3://c/d/'}\ntargets: {knative: {gpu: 1, cluster: eks, mesh: MESH, job: {}}}\n"
+	for mesh, want := range map[string][2]any{"istio": {"false", "disabled"}, "linkerd": {"false", "disabled"}, "other": {nil, nil}} {
+		job := decoded(t, files(t, deployment(t, strings.ReplaceAll(yaml, "MESH", mesh)))["jobs/score.yaml"])
+		template := within(job, "spec", "template")
+		got := [2]any{within(template, "metadata", "labels", "sidecar.istio.io/inject"), within(template, "metadata", "annotations", "linkerd.io/inject")}
+		if got != want {
+			t.Errorf("%s: got %v, want %v", mesh, got, want)
+		}
+		if within(template, "spec", "tolerations", "0", "key") != "nvidia.com/gpu" || within(template, "spec", "containers", "0", "resources", "limits", "nvidia.com/gpu") != "1" {
+			t.Errorf("%s: pod %v", mesh, template)
+		}
+	}
+}
+
+func TestTeardownTellsOfTheClaim(t *testing.T) {
+	for keys, want := range map[string]string{"": "claims and secrets stay", "modelClaim: c": "claims and secrets stay", "modelClaim: c, modelStorage: 1GiB": "of the models in the claim as well"} {
+		if readme := files(t, on(t, keys))["README.md"]; !strings.Contains(readme, want) {
+			t.Errorf("%s: the README does not say that %s", keys, want)
+		}
+	}
+}

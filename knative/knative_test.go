@@ -548,6 +548,7 @@ func TestRefused(t *testing.T) {
 		{"scores in no bucket", none + "batch: {input: a/, output: b/}\ntriggers: [events]\ntargets: {knative: {events: {deadLetter: 'ksvc:dead'}}}", nil, fault.BadConfig, "targets.knative.store: want where scores", "s3://lake"},
 		{"dead letters that come back", none + batch + "triggers: [events]\ntargets: {knative: {events: {deadLetter: 'broker:m'}}}", nil, fault.BadConfig, "round for ever", ""},
 		{"dead letters to itself", none + batch + "triggers: [events]\ntargets: {knative: {events: {deadLetter: 'ksvc:m'}}}", nil, fault.BadConfig, "round for ever", ""},
+		{"dead letters to its own Jobs", none + batch + "triggers: [events]\ntargets: {knative: {events: {jobSink: true, deadLetter: 'jobsink:m'}}}", nil, fault.BadConfig, "round for ever", ""},
 		{"dead letters to two dots", none + batch + "triggers: [events]\ntargets: {knative: {events: {deadLetter: 'ksvc:a..b'}}}", nil, fault.BadConfig, "targets.knative.events.deadLetter", ""},
 		{"a job that finds nothing", none + "batch: {input: a/, output: b/}\ntargets: {knative: {job: {}}}", nil, fault.BadConfig, "targets.knative.job: want batch.input", "store:"},
 		{"models by a tag", none + "targets: {knative: {modelImage: 'ghcr.io/acme/models:1'}}", nil, fault.BadConfig, "targets.knative.modelImage: want an image by its digest", ""},
