@@ -24,7 +24,7 @@ func checkFunctions(d *render.Deployment) error {
 	}
 	switch {
 	case t.Plan == "containerapps" && !pinned.MatchString(d.Image):
-		return bad("image", "want an image by its digest, REPOSITORY@sha256:…, got %q", d.Image).WithHint("godwit package DIR --target cloudrun --push makes the image that Container Apps runs too.")
+		return bad("image", "want an image by its digest, REPOSITORY@sha256:…, got %q", d.Image).WithHint("godwit package DIR --target azurefunctions --push")
 	case t.Plan != "containerapps" && (d.Package == "" || strings.ContainsAny(d.Package, "/\\")):
 		return bad("package", "want the name of a zip beside the files, got %q", d.Package).WithHint("godwit package DIR --target azurefunctions -o NAME.zip")
 	}
@@ -80,7 +80,7 @@ func checkContainerApp(s *spec.Spec) error {
 	}
 	if as.Provider != t.Provider || !maps.Equal(as.ProviderOptions, t.ProviderOptions) {
 		return bad(at("provider"), "want the target cloudrun to have the same provider %s and options, got %s: on Container Apps the image runs as it does there", t.Provider, as.Provider).
-			WithHint("Add targets: {cloudrun: {…}} with a GPU if there is one here; godwit package makes the image by it.")
+			WithHint("Add targets: {cloudrun: {…}}, with a GPU if there is one here.")
 	}
 	switch {
 	case len(s.Name) < 2:
