@@ -37,6 +37,9 @@ func checkEvents(d *render.Deployment, at func(string) string) error {
 	case !e.JobSink && s.Batch.Timeout > t.Timeout:
 		return bad("batch.timeout", "want at most the %v that a request may take (%s), got %v", t.Timeout, at("timeout"), s.Batch.Timeout).
 			WithHint("Lower it, raise timeout, which is 10m at most, or have a Job for each event: events: {jobSink: true}.")
+	case e.JobSink && !s.Batch.DeadLetter:
+		return bad("batch.deadLetter", "want true with %s, got false: a Job that fails is gone in a day, and its event with it", at("events.jobSink")).
+			WithHint("Say batch: {deadLetter: true}, which keeps what failed for good, with the reason, below batch.output.")
 	case t.Store == "" && !strings.Contains(s.Batch.Output, "://") && !(len(s.Triggers) == 1 && s.Triggers[0] == "objects"):
 		return bad(at("store"), "want where scores of messages go, got batch.output %q, which is in no bucket", s.Batch.Output).
 			WithHint("Add store: and what it is below, such as s3://lake, or write batch.output out as a URL.")

@@ -218,7 +218,7 @@ targets:
 	{"jobsink", `model: fraud.onnx
 auth: none
 triggers: [events]
-batch: {input: 'gs://lake/rows/', output: 'gs://lake/scores/', timeout: 1h}
+batch: {input: 'gs://lake/rows/', output: 'gs://lake/scores/', timeout: 1h, deadLetter: true}
 targets:
   knative:
     gpu: 1
@@ -548,7 +548,8 @@ func TestRefused(t *testing.T) {
 		{"scores in no bucket", none + "batch: {input: a/, output: b/}\ntriggers: [events]\ntargets: {knative: {events: {deadLetter: 'ksvc:dead'}}}", nil, fault.BadConfig, "targets.knative.store: want where scores", "s3://lake"},
 		{"dead letters that come back", none + batch + "triggers: [events]\ntargets: {knative: {events: {deadLetter: 'broker:m'}}}", nil, fault.BadConfig, "round for ever", ""},
 		{"dead letters to itself", none + batch + "triggers: [events]\ntargets: {knative: {events: {deadLetter: 'ksvc:m'}}}", nil, fault.BadConfig, "round for ever", ""},
-		{"dead letters to its own Jobs", none + batch + "triggers: [events]\ntargets: {knative: {events: {jobSink: true, deadLetter: 'jobsink:m'}}}", nil, fault.BadConfig, "round for ever", ""},
+		{"Jobs whose events are gone", none + batch + "triggers: [events]\ntargets: {knative: {events: {jobSink: true, deadLetter: 'ksvc:dead'}}}", nil, fault.BadConfig, "batch.deadLetter: want true", "deadLetter: true"},
+		{"dead letters to its own Jobs", none + "batch: {input: a/, output: 's3://b/c/', deadLetter: true}\ntriggers: [events]\ntargets: {knative: {events: {jobSink: true, deadLetter: 'jobsink:m'}}}", nil, fault.BadConfig, "round for ever", ""},
 		{"dead letters to two dots", none + batch + "triggers: [events]\ntargets: {knative: {events: {deadLetter: 'ksvc:a..b'}}}", nil, fault.BadConfig, "targets.knative.events.deadLetter", ""},
 		{"a job that finds nothing", none + "batch: {input: a/, output: b/}\ntargets: {knative: {job: {}}}", nil, fault.BadConfig, "targets.knative.job: want batch.input", "store:"},
 		{"models by a tag", none + "targets: {knative: {modelImage: 'ghcr.io/acme/models:1'}}", nil, fault.BadConfig, "targets.knative.modelImage: want an image by its digest", ""},

@@ -131,13 +131,13 @@ func otherClusters(b *bytes.Buffer, d *render.Deployment) {
 		"k3s": "K3s: NVIDIA's container toolkit has to be there when k3s starts, and the device plugin is a DaemonSet of yours.",
 	}
 	fmt.Fprint(b, "\nThe GPU's driver and NVIDIA's device plugin, which nvidia.com/gpu is counted by:\n\n")
-	for _, o := range overlays(d) {
-		if line := plugin[o.name]; line != "" {
-			fmt.Fprintf(b, "- %s\n", line)
+	for _, c := range clusters {
+		if t.Cluster == "any" || t.Cluster == c.name {
+			fmt.Fprintf(b, "- %s\n", plugin[c.name])
 		}
 	}
-	if len(overlays(d)) == 1 {
-		fmt.Fprint(b, "- both come with NVIDIA's GPU operator\n")
+	if t.Cluster == "any" {
+		fmt.Fprint(b, "- elsewhere NVIDIA's GPU operator brings both\n")
 	}
 }
 
