@@ -9,6 +9,9 @@ mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys
 mount -t tmpfs -o mode=755,size=64m tmpfs /run
 mount -t tmpfs -o mode=755,size=32m tmpfs /var/lib
 mount --bind "$dir/opt" /opt
+mkdir -p /run/etc/up /run/etc/work # what is written to /etc stays here
+mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/up,workdir=/run/etc/work overlay /etc
+mkdir -p /etc/systemd/system
 if [ -d /sys/fs/cgroup/systemd ]; then # hybrid
 	mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
 	mkdir /sys/fs/cgroup/systemd /sys/fs/cgroup/unified
@@ -19,5 +22,5 @@ else
 fi
 : >"$dir/console" && mount --bind "$dir/console" /dev/console # where it logs
 ip link set lo up
-exec env -i container=godwit PATH=/usr/sbin:/usr/bin:/sbin:/bin SYSTEMD_UNIT_PATH="$dir/units" \
+exec env -i container=godwit PATH=/usr/sbin:/usr/bin:/sbin:/bin SYSTEMD_UNIT_PATH="$dir/units:/etc/systemd/system" \
 	/lib/systemd/systemd --system --unit=e2e.target --log-target=console --show-status=no

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the unit of docs/edge.md under a real systemd, in namespaces with no network but loopback: Type=notify, the
-# watchdog, restarts, the revert of a version, answers that wait for a network, a full disk.
+# watchdog, restarts, the revert of a version, answers that wait for a network, a full disk. Then what godwit renders:
+# the units by systemd's own checker, and godwit deploy with the real systemctl.
 source "$(dirname "$0")/../lib.sh"
 [ "$(uname)" = Linux ] && [ "$(id -u)" = 0 ] || { echo "want root on Linux" >&2 && exit 1; }
 [ -x /lib/systemd/systemd ] || deb systemd
@@ -118,3 +119,49 @@ until_is "a version that works" 3 version
 inside systemctl stop "$unit"
 until_is "stopped" "inactive" show ActiveState
 until_is "result" "success" show Result
+
+# Every unit that is rendered, by systemd's own checker, which wants the programs and the targets to be there.
+golden=$root/infra/edge/testdata/golden checked=$work/checked
+mkdir -p "$checked/etc/systemd/system"
+for target in sysinit basic shutdown multi-user; do printf '[Unit]\n' >"$checked/etc/systemd/system/$target.target"; done
+for file in "$golden"/*/*.service; do
+	name=$(basename "$file" .service)
+	mkdir -p "$checked/opt/godwit/${name#godwit-}"
+	cp /bin/true "$checked/opt/godwit/${name#godwit-}/fn-server"
+	cp "$file" "$checked/etc/systemd/system/"
+	said=$(systemd-analyze verify --root="$checked" --man=no "$name.service" 2>&1) && [ -z "$said" ] || { echo "${file#"$golden/"}: $said" >&2 && exit 1; }
+done
+echo "checked by systemd-analyze: $(find "$golden" -name '*.service' | wc -l) units"
+systemd-analyze security --offline=true --root="$checked" --no-pager --threshold=25 godwit-digits.service | tail -1
+
+# godwit deploy on the device: a package, a unit, a service that answers, with variables and secrets as systemd reads them.
+unit=godwit-second.service
+cp -r "$root/examples/digits" "$work/second" && rm -f "$work/second/godwit.lock"
+level='a "word", 100% of $(NAME), $X: %n \ # '"'"'; é'
+deploy() { # VERSION
+	cat >"$work/second/godwit.yaml" <<-EOF
+		name: second
+		isolate: on
+		models: [{path: digits.onnx, version: "$1"}]
+		targets: {edge: {architecture: $(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/'), listen: '127.0.0.1:8082', memory: 1GiB, cpu: 0.5, env: {LEVEL: '${level//\'/\'\'}'}, secrets: {TOKEN: second.env}}}
+	EOF
+	inside "${GODWIT:-$root/bin/godwit}" deploy "$work/second" --target edge --yes -o "$work/rendered"
+}
+inside mkdir /etc/godwit
+printf 'TOKEN=hush\n' | inside sh -c 'umask 077 && cat >/etc/godwit/second.env'
+deploy 1
+until_is "deployed" active show ActiveState
+until_is "answers" 200 inside curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:8082/v2/models/digits/infer -d "@$root/examples/digits/requests/digits/1.json"
+until_is "CPU and memory" "500ms 1073741824" inside sh -c "systemctl show $unit -p MemoryMax -p CPUQuotaPerSecUSec --value | xargs"
+has() { inside sh -c 'tr "\0" "\n" <"/proc/$1/environ" | grep -cFx -- "$2"' - "$(show MainPID)" "$1"; }
+until_is "a variable" 1 has "LEVEL=$level"
+until_is "a secret" 1 has "TOKEN=hush"
+until_is "starts with the device" enabled inside systemctl is-enabled "$unit"
+first=$(inside readlink /opt/godwit/second)
+deploy 2
+until_is "deployed again" 2 inside sh -c "curl -s http://127.0.0.1:8082/v2/models/digits | grep -o '\"versions\":\[\"[^\"]*\"' | cut -d'\"' -f4"
+[ "$(inside readlink /opt/godwit/second)" != "$first" ] && inside test -x "$first/fn-server"
+inside ln -sfnT "$first" /opt/godwit/second && inside systemctl restart "$unit" # as README.md says
+until_is "and back" 1 inside sh -c "curl -s http://127.0.0.1:8082/v2/models/digits | grep -o '\"versions\":\[\"[^\"]*\"' | cut -d'\"' -f4"
+inside systemctl disable --now "$unit"
+until_is "stopped" "inactive" show ActiveState

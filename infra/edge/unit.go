@@ -57,13 +57,24 @@ ProtectHome=yes
 PrivateTmp=yes
 `)
 	if t.Provider == "cpu" { // a GPU is a device
-		b.WriteString("PrivateDevices=yes\n")
+		b.WriteString("PrivateDevices=yes\nProtectClock=yes\n")
 	}
-	b.WriteString(`ProtectKernelTunables=yes
+	b.WriteString(`ProtectProc=invisible
+ProtectHostname=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
 ProtectControlGroups=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
 NoNewPrivileges=yes
 CapabilityBoundingSet=
+UMask=0077
 
 [Install]
 WantedBy=multi-user.target

@@ -139,7 +139,7 @@ func (p *program) deploy(ctx context.Context, path string, o *deployOptions) err
 		writeJSON(p.Stdout, deployed{o.target, o.out, made.Package, false, steps(commands)})
 		return nil
 	}
-	p.say("%s is deployed to %s as package %s says. Next: cat %s\n", r.spec.Name, o.target, made.Package, filepath.ToSlash(filepath.Join(o.out, "README.md")))
+	p.say("%s is deployed to %s: package %s. Next: cat %s\n", r.spec.Name, o.target, made.Package, filepath.ToSlash(filepath.Join(o.out, "README.md")))
 	return nil
 }
 
