@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
 	"reflect"
 	"regexp"
@@ -538,6 +539,33 @@ func TestCommands(t *testing.T) {
 			if !strings.Contains(files["infra/main.bicep"], "param "+p+" ") {
 				t.Errorf("%s: %s is no parameter", name, p)
 			}
+		}
+	}
+}
+
+// What function.json in the package refers to is among the app's settings.
+func TestSettingsAreThoseOfThePackage(t *testing.T) {
+	source, err := os.ReadFile("../../internal/pack/azure.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := functions(deployment(t, "model: fraud.onnx\nbatch: {input: a/, output: b/}\ntriggers: [objects, events, queue, topic, stream]\ntargets: {azurefunctions: {}}\n"))
+	has := func(prefix string) bool {
+		return slices.ContainsFunc(b.settings, func(f field) bool { return strings.HasPrefix(f.key.(string), prefix) })
+	}
+	names := regexp.MustCompile(`%([A-Z_]+)%`).FindAllStringSubmatch(string(source), -1)
+	connections := regexp.MustCompile(`"connection": "(\w+)"`).FindAllStringSubmatch(string(source), -1)
+	if len(names) != 5 || len(connections) != 3 { // GODWIT_… and the comment's NAME
+		t.Errorf("the package refers to %v and %v", names, connections)
+	}
+	for _, n := range names {
+		if n[1] != "NAME" && !has(n[1]) {
+			t.Errorf("%s is not set", n[1])
+		}
+	}
+	for _, c := range connections {
+		if !has(c[1]+"__clientId") || !has(c[1]+"__credential") {
+			t.Errorf("%s is no connection by identity", c[1])
 		}
 	}
 }
