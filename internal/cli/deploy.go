@@ -38,7 +38,7 @@ command is printed before it is run, as a line that a shell takes; what it print
 passes through.
 
   awslambda, sagemaker   npm install, npx cdk deploy
-  cloudrun               deploy.sh, which calls gcloud
+  cloudrun, vertexai     deploy.sh, which calls gcloud
   azurefunctions         azd up
   azureml                az ml
   knative                kubectl apply

@@ -66,12 +66,6 @@ func (p *program) renderers() map[string]renderer {
 	return all
 }
 
-// deployedBy is the page that says how the packages of a target without a
-// renderer are deployed.
-var deployedBy = map[string]string{
-	"vertexai": "vertexai",
-}
-
 // rendered is what render prints as JSON; documented in docs/cli.md.
 type rendered struct {
 	Target  string   `json:"target"`
@@ -93,19 +87,23 @@ func (p *program) newRender() *cobra.Command {
 the platform's own command deploys the function. Nothing of Godwit is needed
 from then on. The same function gives the same bytes.
 
-  awslambda   a CDK app, synthesised: cdk.out with the templates and the package,
-              cdk.json, package.json, which pins AWS's CDK command, and a README.
-              Who deploys it needs Node.js and no Go.
-  sagemaker   the same: a function with both targets has a stack for each
-  cloudrun    a service's YAML, with a job, topics and a gateway where godwit.yaml has
-              them; a script of gcloud and a Terraform module that do the same; the
-              line of gcloud for the service alone is printed
-  azurefunctions  Bicep with azd's azure.yaml, and the package
-  azureml     the files of az ml, and Bicep
-  knative     a kustomize base with an overlay for the nodes (cpu or gpu) and a
-              README; the line of kn that does the same is printed
-  edge        for a device, by its runtime: a systemd unit with the package, a
-              component of AWS IoT Greengrass v2, or deployments of Azure IoT Edge
+  awslambda       a CDK app, synthesised: cdk.out with the templates and the package,
+                  cdk.json, package.json, which pins AWS's CDK command, and a README.
+                  Who deploys it needs Node.js and no Go.
+  sagemaker       the same: a function with both targets has a stack for each
+  cloudrun        a service's YAML, with a job, topics and a gateway where godwit.yaml
+                  has them; a script of gcloud and a Terraform module that do the
+                  same; the line of gcloud for the service alone is printed
+  vertexai        a model and an endpoint as Vertex AI's API takes them, the script
+                  and the module
+  azurefunctions  Bicep, azd's azure.yaml, and the package unless it is an image
+  azureml         the files of az ml, and Bicep
+  knative         a kustomize base with an overlay for the nodes; the line of kn that
+                  does the same is printed
+  edge            for a device, by its runtime: a systemd unit with the package, a
+                  component of AWS IoT Greengrass v2, or deployments of Azure IoT Edge
+
+Each folder has a README with the commands from there to a called endpoint, and back.
 
 A zip or tar.gz is packaged first, as godwit package does, unless --package names
 one. An image is the one that godwit.lock says was pushed last.
@@ -172,7 +170,7 @@ func (p *program) render(ctx context.Context, path string, o *renderOptions) (er
 func (p *program) toRender(path string, o *renderOptions) (how renderer, r *rendering, err error) {
 	how, ok := p.renderers()[o.target]
 	if !ok {
-		return how, nil, p.cannotRender(path, o.target)
+		return how, nil, fault.New(fault.Usage, "", "--target", "want one of %s, got %q", strings.Join(slices.Sorted(maps.Keys(p.renderers())), ", "), o.target)
 	}
 	dir, s, err := app.ReadSpec(path)
 	if err != nil {
@@ -227,15 +225,6 @@ func (p *program) renderInto(ctx context.Context, how renderer, r *rendering, di
 	}
 	made.Target, made.Next = r.options.target, cmp.Or(made.Next, how.next)
 	return made, nil
-}
-
-func (p *program) cannotRender(path, target string) error {
-	e := fault.New(fault.Usage, "", "--target", "want one of %s, which is what can be rendered, got %q",
-		strings.Join(slices.Sorted(maps.Keys(p.renderers())), ", "), target)
-	if page, ok := deployedBy[target]; ok {
-		return e.WithHint("godwit package %s --target %s makes what is deployed there; docs/%s.md says how.", path, target, page)
-	}
-	return e.WithHint("godwit render --help")
 }
 
 // mayRender refuses a place that holds anything but an earlier rendering.

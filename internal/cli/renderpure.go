@@ -46,7 +46,11 @@ func pureRenderers() map[string]pure {
 		},
 		"cloudrun": {
 			render: google.RenderCloudRun, file: google.MarkFile, mark: google.Mark,
-			line: google.CloudRunLine, commands: always(byGcloud), next: byScript, needs: []string{"gcloud"},
+			line: google.CloudRunLine, commands: always(google.Commands), next: byScript, needs: []string{"gcloud"},
+		},
+		"vertexai": {
+			render: google.RenderVertexAI, file: google.MarkFile, mark: google.Mark,
+			commands: always(google.Commands), next: byScript, needs: []string{"gcloud"},
 		},
 		"azurefunctions": {
 			render: azure.RenderFunctions, file: "infra/main.bicep", mark: azure.Mark, archive: ".zip",
@@ -60,12 +64,6 @@ func pureRenderers() map[string]pure {
 			archive: ".tar.gz", place: edge.PackagePath, next: seeREADME,
 		},
 	}
-}
-
-// byGcloud is the one script that calls gcloud, since what a step is told is what
-// the one before it has made. It says what it lacks: PROJECT, or REGION.
-func byGcloud(*render.Deployment) []render.Command {
-	return []render.Command{{Args: []string{"bash", google.MarkFile}, Why: "gcloud's commands, in order; what is there stays"}}
 }
 
 func byScript(*render.Deployment) string { return "./" + google.MarkFile }
