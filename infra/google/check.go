@@ -1,26 +1,26 @@
 package google
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"godwit.dev/infra/render"
 	"godwit.dev/infra/spec"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/lazy"
 )
 
 // Google's own forms of names: what godwit.yaml lets pass and Google does not.
 var (
-	pinned     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$`)
-	registries = regexp.MustCompile(`^([a-z0-9-]+-)?docker\.pkg\.dev/|^([a-z]+\.)?gcr\.io/|^(index\.)?docker\.io/`)
-	accountID  = regexp.MustCompile(`^[a-z][a-z0-9-]{4,28}[a-z0-9]$`)
-	email      = regexp.MustCompile(`^[a-z0-9.-]+@[a-z0-9.-]+\.gserviceaccount\.com$`)
-	cryptoKey  = regexp.MustCompile(`^projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{1,63}/cryptoKeys/[A-Za-z0-9_-]{1,63}$`)
-	secretName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}(:(latest|[1-9][0-9]*|[A-Za-z][A-Za-z0-9_-]{0,62}))?$`)
-	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)
-	topicName  = regexp.MustCompile(`^projects/[a-z][a-z0-9-]{2,28}[a-z0-9]/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
-	resource   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]*$`)
+	pinned     = lazy.Regexp(`^[A-Za-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$`)
+	registries = lazy.Regexp(`^([a-z0-9-]+-)?docker\.pkg\.dev/|^([a-z]+\.)?gcr\.io/|^(index\.)?docker\.io/`)
+	accountID  = lazy.Regexp(`^[a-z][a-z0-9-]{4,28}[a-z0-9]$`)
+	email      = lazy.Regexp(`^[a-z0-9.-]+@[a-z0-9.-]+\.gserviceaccount\.com$`)
+	cryptoKey  = lazy.Regexp(`^projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{1,63}/cryptoKeys/[A-Za-z0-9_-]{1,63}$`)
+	secretName = lazy.Regexp(`^[A-Za-z0-9_-]{1,255}(:(latest|[1-9][0-9]*|[A-Za-z][A-Za-z0-9_-]{0,62}))?$`)
+	bucketName = lazy.Regexp(`^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)
+	topicName  = lazy.Regexp(`^projects/[a-z][a-z0-9-]{2,28}[a-z0-9]/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
+	resource   = lazy.Regexp(`^[A-Za-z0-9][A-Za-z0-9._:/-]*$`)
 )
 
 func checkCloudRun(d *render.Deployment) error {
@@ -43,7 +43,7 @@ func checkCloudRun(d *render.Deployment) error {
 		return err
 	}
 	for _, n := range []struct{ key, name string }{{"network", t.Network}, {"subnet", t.Subnet}} {
-		if n.name != "" && !resource.MatchString(n.name) {
+		if n.name != "" && !resource().MatchString(n.name) {
 			return bad(at(n.key), "want a name, or projects/PROJECT/…, got %q", n.name)
 		}
 	}
@@ -63,7 +63,7 @@ func checkCloudRun(d *render.Deployment) error {
 	}
 	if b := s.Batch; b != nil {
 		for _, p := range []struct{ key, place string }{{"batch.input", b.Input}, {"batch.output", b.Output}} {
-			if strings.HasPrefix(p.place, "gs://") && !bucketName.MatchString(bucketOf(p.place)) {
+			if strings.HasPrefix(p.place, "gs://") && !bucketName().MatchString(bucketOf(p.place)) {
 				return bad(p.key, "want a bucket's name of lower-case letters, digits, '-', '_' and '.', got %q", p.place)
 			}
 		}
@@ -76,9 +76,6 @@ func checkTriggers(d *render.Deployment) error {
 	s, t := d.Spec, d.Spec.Targets.CloudRun
 	if len(s.Triggers) == 0 {
 		return nil
-	}
-	if s.Batch == nil {
-		return bad("batch", "want what triggers score, got none").WithHint("Add batch: {input: rows/, output: gs://BUCKET/scores/}.")
 	}
 	for _, trigger := range s.Triggers {
 		if trigger == "events" || trigger == "stream" {
@@ -97,7 +94,7 @@ func checkTriggers(d *render.Deployment) error {
 				WithHint("Keep rows and scores in Cloud Storage, or leave triggers out and give the account its rights yourself.")
 		}
 	}
-	if t.Push != nil && t.Push.DeadLetterTopic != "" && !topicName.MatchString(t.Push.DeadLetterTopic) {
+	if t.Push != nil && t.Push.DeadLetterTopic != "" && !topicName().MatchString(t.Push.DeadLetterTopic) {
 		return bad("targets.cloudrun.push.deadLetterTopic", "want projects/PROJECT/topics/TOPIC, got %q", t.Push.DeadLetterTopic)
 	}
 	// A delivery cannot carry a key of ours, nor a token of another issuer.
@@ -111,11 +108,11 @@ func checkTriggers(d *render.Deployment) error {
 
 // checkImage wants what Google's runtimes can pull, and only that.
 func checkImage(d *render.Deployment, target string) error {
-	if !pinned.MatchString(d.Image) {
+	if !pinned().MatchString(d.Image) {
 		return bad("image", "want an image by its digest, REPOSITORY@sha256:…, got %q", d.Image).
 			WithHint("godwit package DIR --target %s --push", target)
 	}
-	if !registries.MatchString(d.Image) {
+	if !registries().MatchString(d.Image) {
 		return bad("image", "want an image in Artifact Registry or Docker Hub, as Google pulls from no other registry, got %q", d.Image).
 			WithHint("Say image: europe-docker.pkg.dev/PROJECT/REPOSITORY/%s; a remote repository of Artifact Registry stands for another registry.", d.Spec.Name)
 	}
@@ -135,7 +132,7 @@ func checkCommon(d *render.Deployment, c *spec.Common, at func(string) string, t
 		}
 	}
 	for _, v := range sorted(c.Secrets) {
-		if !secretName.MatchString(v.value) {
+		if !secretName().MatchString(v.value) {
 			return bad(at("secrets."+v.name), "want a secret of the same project as NAME or NAME:VERSION, got %q", v.value).
 				WithHint("gcloud secrets create NAME --data-file=-")
 		}
@@ -144,10 +141,10 @@ func checkCommon(d *render.Deployment, c *spec.Common, at func(string) string, t
 }
 
 func checkNames(at func(string) string, account, key string) error {
-	if account != "" && !accountID.MatchString(account) && !email.MatchString(account) {
+	if account != "" && !accountID().MatchString(account) && !email().MatchString(account) {
 		return bad(at("serviceAccount"), "want an account's e-mail address, or its id of 6 to 30 lower-case letters, digits and '-', got %q", account)
 	}
-	if key != "" && !cryptoKey.MatchString(key) {
+	if key != "" && !cryptoKey().MatchString(key) {
 		return bad(at("encryptionKey"), "want projects/P/locations/L/keyRings/R/cryptoKeys/K, got %q", key)
 	}
 	return nil

@@ -2,10 +2,11 @@ package google
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"godwit.dev/runtime/lazy"
 )
 
 // An hcl is a file of Terraform's, in the form that `terraform fmt` leaves alone.
@@ -74,7 +75,7 @@ func (h *hcl) note(text string) {
 }
 
 // single is an attribute in one line.
-var single = regexp.MustCompile(`^( *)("[^"]*"|[A-Za-z0-9_-]+) = (.*[^{\[(])$`)
+var single = lazy.Regexp(`^( *)("[^"]*"|[A-Za-z0-9_-]+) = (.*[^{\[(])$`)
 
 // bytes is the file with the equals signs of neighbours in one column.
 func (h *hcl) bytes() []byte {
@@ -82,14 +83,14 @@ func (h *hcl) bytes() []byte {
 	for i := 0; i < len(lines); {
 		width, j := 0, i
 		for ; j < len(lines); j++ {
-			m := single.FindStringSubmatch(lines[j])
+			m := single().FindStringSubmatch(lines[j])
 			if m == nil {
 				break
 			}
 			width = max(width, len(m[1])+len(m[2]))
 		}
 		for ; i < j; i++ {
-			m := single.FindStringSubmatch(lines[i])
+			m := single().FindStringSubmatch(lines[i])
 			lines[i] = fmt.Sprintf("%-*s = %s", width, m[1]+m[2], m[3])
 		}
 		i = j + 1

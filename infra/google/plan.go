@@ -148,7 +148,7 @@ func (p *plan) objects(s *spec.Spec) {
 func (p *plan) split(s *spec.Spec, split *spec.Split) error {
 	rest, ok := strings.CutPrefix(split.Queue, "https://pubsub.googleapis.com/")
 	_, name, _ := topicOf(rest)
-	if !ok || !topicName.MatchString(rest) {
+	if !ok || !topicName().MatchString(rest) {
 		return bad("batch.split.queue", "want https://pubsub.googleapis.com/projects/P/topics/T, got %q", split.Queue)
 	}
 	i := slices.IndexFunc(p.topics, func(t topic) bool { return t.name == s.Name+"-queue" })

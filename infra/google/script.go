@@ -197,7 +197,7 @@ func (s *script) deliveries(d *render.Deployment, p *plan) {
 	for _, t := range p.topics {
 		s.part(t.why)
 		makeTopic(t.name)
-		s.line("flags=(\n  --push-endpoint \"$URL/events\"\n  --push-auth-service-account %s\n  --push-auth-token-audience %s\n  --ack-deadline %d\n  --min-retry-delay %ds --max-retry-delay %ds\n  --dead-letter-topic %s --max-delivery-attempts %d\n  --message-retention-duration 7d --expiration-period never\n)",
+		s.line("flags=(\n  --push-endpoint \"$URL/events\"\n  --push-auth-service-account %s\n  --push-auth-token-audience=%s\n  --ack-deadline %d\n  --min-retry-delay %ds --max-retry-delay %ds\n  --dead-letter-topic %s --max-delivery-attempts %d\n  --message-retention-duration 7d --expiration-period never\n)",
 			inShell(p.pusher), audience, p.deadline, minBackoff, maxBackoff, p.dead, p.attempts)
 		s.line("if there gcloud pubsub subscriptions describe %s; then", t.name)
 		s.line("  gcloud pubsub subscriptions update %s \"${flags[@]}\"", t.name)
@@ -219,7 +219,7 @@ func (s *script) deliveries(d *render.Deployment, p *plan) {
 		s.line("[[ \"$(gcloud storage buckets notifications list %s) \" == *\"/topics/%s\"[[:space:]]* ]] ||", url, b.topic)
 		flags := []string{"  gcloud storage buckets notifications create " + url, "--topic " + b.topic, "--event-types OBJECT_FINALIZE"}
 		if b.prefix != "" {
-			flags = append(flags, "--object-prefix "+render.Shell(b.prefix))
+			flags = append(flags, "--object-prefix="+render.Shell(b.prefix))
 		}
 		s.call(append(flags, "--skip-topic-setup")...)
 	} else if b != nil {

@@ -6,13 +6,13 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"godwit.dev/infra/render"
 	"godwit.dev/infra/spec"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/lazy"
 )
 
 // RenderVertexAI is all the files of d for Vertex AI, sorted by path:
@@ -57,7 +57,7 @@ func newVertex(d *render.Deployment) *vertex {
 	return v
 }
 
-var networkName = regexp.MustCompile(`^projects/[a-z0-9.:-]+/global/networks/[a-z]([a-z0-9-]*[a-z0-9])?$`)
+var networkName = lazy.Regexp(`^projects/[a-z0-9.:-]+/global/networks/[a-z]([a-z0-9-]*[a-z0-9])?$`)
 
 func checkVertexAI(d *render.Deployment) error {
 	s, t := d.Spec, d.Spec.Targets.VertexAI
@@ -86,7 +86,7 @@ func checkVertexAI(d *render.Deployment) error {
 	if err := checkNames(at, t.ServiceAccount, t.EncryptionKey); err != nil {
 		return err
 	}
-	if t.Network != "" && !networkName.MatchString(t.Network) {
+	if t.Network != "" && !networkName().MatchString(t.Network) {
 		return bad(at("network"), "want projects/NUMBER/global/networks/NAME, got %q", t.Network).
 			WithHint("gcloud projects describe PROJECT --format='value(projectNumber)'")
 	}
@@ -99,11 +99,11 @@ func checkVertexAI(d *render.Deployment) error {
 	return nil
 }
 
-var machine = regexp.MustCompile(`^([a-z][0-9][a-z]?)-(standard|highmem|highcpu)-([0-9]+)$`)
+var machine = lazy.Regexp(`^([a-z][0-9][a-z]?)-(standard|highmem|highcpu)-([0-9]+)$`)
 
 // machineMemory is what a machine of a usual family has; 0 for what is not known.
 func machineMemory(name string) int64 {
-	m := machine.FindStringSubmatch(name)
+	m := machine().FindStringSubmatch(name)
 	if m == nil {
 		return 0
 	}

@@ -88,7 +88,7 @@ there gcloud pubsub topics describe fraud-objects ||
 flags=(
   --push-endpoint "$URL/events"
   --push-auth-service-account push@acme.iam.gserviceaccount.com
-  --push-auth-token-audience fraud
+  --push-auth-token-audience=fraud
   --ack-deadline 90
   --min-retry-delay 10s --max-retry-delay 600s
   --dead-letter-topic rejected --max-delivery-attempts 7
@@ -109,7 +109,7 @@ there gcloud pubsub topics describe parts ||
 flags=(
   --push-endpoint "$URL/events"
   --push-auth-service-account push@acme.iam.gserviceaccount.com
-  --push-auth-token-audience fraud
+  --push-auth-token-audience=fraud
   --ack-deadline 90
   --min-retry-delay 10s --max-retry-delay 600s
   --dead-letter-topic rejected --max-delivery-attempts 7
@@ -130,7 +130,7 @@ there gcloud pubsub topics describe fraud-topic ||
 flags=(
   --push-endpoint "$URL/events"
   --push-auth-service-account push@acme.iam.gserviceaccount.com
-  --push-auth-token-audience fraud
+  --push-auth-token-audience=fraud
   --ack-deadline 90
   --min-retry-delay 10s --max-retry-delay 600s
   --dead-letter-topic rejected --max-delivery-attempts 7
@@ -161,7 +161,7 @@ grant gcloud pubsub topics add-iam-policy-binding fraud-objects \
   gcloud storage buckets notifications create gs://lake \
   --topic fraud-objects \
   --event-types OBJECT_FINALIZE \
-  --object-prefix rows/ \
+  --object-prefix=rows/ \
   --skip-topic-setup
 
 # The job. To run it: gcloud run jobs execute fraud-score

@@ -91,7 +91,7 @@ there gcloud pubsub topics describe fraud-queue ||
 flags=(
   --push-endpoint "$URL/events"
   --push-auth-service-account "fraud-push@$PROJECT.iam.gserviceaccount.com"
-  --push-auth-token-audience "$URL"
+  --push-auth-token-audience="$URL"
   --ack-deadline 300
   --min-retry-delay 10s --max-retry-delay 600s
   --dead-letter-topic fraud-dead --max-delivery-attempts 5

@@ -97,7 +97,7 @@ there gcloud pubsub topics describe fraud-objects ||
 flags=(
   --push-endpoint "$URL/events"
   --push-auth-service-account "fraud-push@$PROJECT.iam.gserviceaccount.com"
-  --push-auth-token-audience "$URL"
+  --push-auth-token-audience="$URL"
   --ack-deadline 300
   --min-retry-delay 10s --max-retry-delay 600s
   --dead-letter-topic fraud-dead --max-delivery-attempts 5
@@ -120,7 +120,7 @@ grant gcloud pubsub topics add-iam-policy-binding fraud-objects \
   gcloud storage buckets notifications create "gs://$BUCKET" \
   --topic fraud-objects \
   --event-types OBJECT_FINALIZE \
-  --object-prefix rows/ \
+  --object-prefix=rows/ \
   --skip-topic-setup
 
 echo "$URL"
