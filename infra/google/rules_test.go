@@ -282,7 +282,7 @@ func TestNoTextBreaksOut(t *testing.T) {
 
 // Prefixes and audiences stand in the scripts themselves.
 func TestNoTextBreaksOutOfTheScript(t *testing.T) {
-	for _, text := range hostile {
+	for _, text := range []string{strings.Join(hostile, " "), "-- x", `$(touch x)`, `ends with \`} {
 		d := deployment(t, "model: m.onnx\nauth: key\ntriggers: [objects]\nbatch: {input: \"gs://lake/rows/\", output: \"gs://scored/\"}\ntargets: {cloudrun: {secrets: {GODWIT_API_KEYS: keys}, push: {audience: a, serviceAccounts: [push@acme.iam.gserviceaccount.com]}}}\n")
 		d.Spec.Batch.Input = "gs://lake/" + text + "/"
 		d.Spec.Targets.CloudRun.Push.Audience = text

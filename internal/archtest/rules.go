@@ -74,6 +74,7 @@ var rows = []row{
 	{folder: "infra/data"},
 	{folder: "infra/spec", may: []string{"runtime/fault", "runtime/lazy"}},
 	{folder: "infra/render", may: []string{"runtime/lazy", "infra/spec"}},
+	{folder: "infra/google", may: []string{"runtime/fault", "runtime/lazy", "infra/spec", "infra/data", "infra/render"}, tests: []string{"knative"}}, // of one spec both say the same
 	{folder: "infra/*", may: []string{"runtime/fault", "runtime/lazy", "infra/spec", "infra/data", "infra/render"}},
 	{folder: "knative", may: []string{"runtime/fault", "runtime/lazy", "infra/spec", "infra/data", "infra/render"}},
 	{folder: "knative/conformance", may: []string{"infra/spec", "infra/render", "knative"}}, // a module of its own: Knative's own checks
