@@ -232,7 +232,7 @@ func (a *arm) value(v any) any {
 			return "[" + v
 		}
 		return v
-	case ref, call, text:
+	case ref, call, text, choice:
 		return "[" + a.expression(v) + "]"
 	}
 	return v
@@ -266,6 +266,20 @@ func (a *arm) expression(v any) string {
 			args = append(args, a.expression(part))
 		}
 		return "format('" + form.String() + "', " + strings.Join(args, ", ") + ")"
+	case choice:
+		return "if(" + a.expression(v.when) + ", " + a.expression(v.then) + ", " + a.expression(v.other) + ")"
+	case list:
+		all := make([]string, len(v))
+		for i, e := range v {
+			all[i] = a.expression(e)
+		}
+		return "createArray(" + strings.Join(all, ", ") + ")"
+	case object:
+		var all []string
+		for _, f := range v {
+			all = append(all, a.expression(f.key), a.expression(f.value))
+		}
+		return "createObject(" + strings.Join(all, ", ") + ")"
 	case ref:
 		return a.ref(string(v))
 	}

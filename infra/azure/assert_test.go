@@ -171,6 +171,19 @@ func TestNothingThatFailsIsLost(t *testing.T) {
 			}
 		}
 	}
+	// Each of them has an alarm.
+	for name, doc := range all(t) {
+		text := string(asJSON(t, doc["resources"]))
+		for typ, metric := range map[string]string{
+			"Microsoft.Storage/storageAccounts/queueServices/queues": "rows-poison'", "Microsoft.ServiceBus/namespaces/topics/subscriptions": "DeadletteredMessages",
+			"Microsoft.EventGrid/systemTopics/eventSubscriptions": "DeadLetteredCount", "Microsoft.EventGrid/topics/eventSubscriptions": "DeadLetteredCount",
+		} {
+			alarms := len(resourcesOf(doc, "Microsoft.Insights/metricAlerts")) + len(resourcesOf(doc, "Microsoft.Insights/scheduledQueryRules"))
+			if len(resourcesOf(doc, typ)) > 0 && (alarms == 0 || !strings.Contains(text, metric)) {
+				t.Errorf("%s: %s has no alarm", name, typ)
+			}
+		}
+	}
 	if len(seen) != 4 {
 		t.Errorf("seen %v", seen)
 	}

@@ -67,7 +67,7 @@ func deployScript(b *builder) []byte {
 		if in, _ := b.places(); in.account != "" && b.trigger("objects") {
 			lake = ` batchResourceGroup="$AZURE_BATCH_RESOURCE_GROUP"`
 		}
-		line("in_group az deployment group create --name events --template-file infra/events.bicep \\\n  --parameters appName=\"$AZURE_FUNCTION_NAME\" storageName=\"$AZURE_STORAGE_NAME\"%s", lake)
+		line("in_group az deployment group create --name events --template-file infra/events.bicep \\\n  --parameters appName=\"$AZURE_FUNCTION_NAME\" storageName=\"$AZURE_STORAGE_NAME\"%s ${ALERT_ACTION_GROUP:+alertActionGroupId=\"$ALERT_ACTION_GROUP\"}", lake)
 	}
 	if b.front != nil {
 		line("\n# API Management asks the host for a key, so it had to run first.")

@@ -144,6 +144,8 @@ func value(indent string, v any) string {
 			all += "." + v.property
 		}
 		return all
+	case choice:
+		return value(indent, v.when) + " ? " + value(indent, v.then) + " : " + value(indent, v.other)
 	case text:
 		var b strings.Builder
 		b.WriteByte('\'')

@@ -80,6 +80,8 @@ type (
 		args     []any
 		property string // of what it gives; "" is all of it
 	}
+	// choice is then where when is true, else other.
+	choice struct{ when, then, other any }
 	// text is a string that is put together of strings and expressions.
 	text []any
 )

@@ -22,6 +22,9 @@ func (b *builder) triggers() {
 	const host = "AzureFunctionsJobHost__"
 	b.setting(host+"extensionBundle__id", "Microsoft.Azure.Functions.ExtensionBundle", "The host's own triggers beside HTTP.")
 	b.setting(host+"extensionBundle__version", "[4.*, 5.0.0)")
+	if b.trigger("queue") || b.trigger("topic") {
+		b.param(alarmParam())
+	}
 	attempts := 5
 	if b.s.Batch != nil {
 		attempts = b.s.Batch.Attempts
@@ -60,6 +63,7 @@ func (b *builder) queue(host string, attempts int) {
 	b.grant("seesQueue", queueDataReader, queue, "")
 	b.grant("takesMessages", queueDataProcessor, queue, "")
 	b.grant("setsMessagesAside", queueDataSender, poison, "")
+	b.main.add(b.poisonAlarm(name + "-poison"))
 	b.setting("GODWIT_QUEUE", ref("queue.name"))
 	b.setting(host+"maxDequeueCount", number(attempts), "Then a message goes to "+name+"-poison.")
 	if b.s.Batch != nil && b.s.Batch.MaxConcurrency > 0 {
@@ -92,6 +96,7 @@ func (b *builder) topic(host string, attempts int) {
 	}
 	b.main.add(bus, topic, subscription)
 	b.grant("receives", serviceBusReceiver, subscription, "")
+	b.main.add(metricAlarm("deadLetterAlarm", bus, "DeadletteredMessages", "Maximum", ref("topic.name"), ""))
 	b.setting("ServiceBus__fullyQualifiedNamespace", text{ref("bus.name"), ".servicebus.windows.net"})
 	b.connection("ServiceBus")
 	b.setting("GODWIT_TOPIC", ref("topic.name"))
@@ -136,6 +141,7 @@ func (b *builder) subscriptions(attempts int) *template {
 	t.add(
 		&param{name: "appName", typ: "string", about: "The function app: AZURE_FUNCTION_NAME of main.bicep."},
 		&param{name: "storageName", typ: "string", about: "Its storage: AZURE_STORAGE_NAME of main.bicep."},
+		alarmParam(),
 	)
 	in, _ := b.places()
 	if b.trigger("objects") {
@@ -167,7 +173,7 @@ func (b *builder) subscriptions(attempts int) *template {
 		if filter != nil {
 			properties.set("filter", filter)
 		}
-		t.add(topic, g, &resource{symbol: name + "Subscription", typ: kind + "/eventSubscriptions@2025-02-15", name: name, parent: topic, body: of("properties", properties), needs: []string{g.symbol}})
+		t.add(topic, g, metricAlarm(name+"Alarm", topic, "DeadLetteredCount", "Total", nil, ""), &resource{symbol: name + "Subscription", typ: kind + "/eventSubscriptions@2025-02-15", name: name, parent: topic, body: of("properties", properties), needs: []string{g.symbol}})
 	}
 	if b.trigger("objects") {
 		source := any(ref("storage.id"))

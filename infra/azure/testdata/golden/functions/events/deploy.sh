@@ -8,4 +8,4 @@ in_group az functionapp deployment source config-zip --name "$AZURE_FUNCTION_NAM
 
 # Event Grid asks for the functions it calls, so they had to be there first.
 in_group az deployment group create --name events --template-file infra/events.bicep \
-  --parameters appName="$AZURE_FUNCTION_NAME" storageName="$AZURE_STORAGE_NAME"
+  --parameters appName="$AZURE_FUNCTION_NAME" storageName="$AZURE_STORAGE_NAME" ${ALERT_ACTION_GROUP:+alertActionGroupId="$ALERT_ACTION_GROUP"}

@@ -10,6 +10,9 @@ param logRetentionInDays int = 30
 @description('Where the Key Vaults are.')
 param keyVaultResourceGroup string = resourceGroup().name
 
+@description('The id of the action group that is told when something failed for good; empty for none.')
+param alertActionGroupId string = ''
+
 @description('The id of the subnet for private endpoints, in the same network as the function\'s and not the same.')
 param privateEndpointSubnetId string
 
@@ -214,6 +217,40 @@ resource setsMessagesAside 'Microsoft.Authorization/roleAssignments@2022-04-01' 
   }
 }
 
+// Queues of storage have no metric of their own; the host's log tells of each message that it puts aside.
+resource poisonAlarm 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+  name: '${appName}-poison'
+  location: location
+  properties: {
+    severity: 2
+    enabled: true
+    scopes: [
+      logs.id
+    ]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT15M'
+    criteria: {
+      allOf: [
+        {
+          query: 'AppTraces | where Message has "Moving message to queue \'rows-poison\'"'
+          timeAggregation: 'Count'
+          operator: 'GreaterThan'
+          threshold: 0
+        }
+      ]
+    }
+    skipQueryValidation: true
+    actions: {
+      actionGroups: empty(alertActionGroupId) ? [] : [
+        alertActionGroupId
+      ]
+    }
+  }
+  dependsOn: [
+    insights
+  ]
+}
+
 // Topics need the Standard tier.
 resource bus 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
   name: appName
@@ -251,6 +288,48 @@ resource receives 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: identity.properties.principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataReceiver)
+  }
+}
+
+resource deadLetterAlarm 'Microsoft.Insights/metricAlerts@2018-03-01' = {
+  name: '${appName}-deadLetterAlarm'
+  location: 'global'
+  properties: {
+    severity: 2
+    enabled: true
+    scopes: [
+      bus.id
+    ]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT15M'
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+      allOf: [
+        {
+          criterionType: 'StaticThresholdCriterion'
+          name: 'DeadletteredMessages'
+          metricNamespace: 'Microsoft.ServiceBus/namespaces'
+          metricName: 'DeadletteredMessages'
+          operator: 'GreaterThan'
+          threshold: 0
+          timeAggregation: 'Maximum'
+          dimensions: [
+            {
+              name: 'EntityName'
+              operator: 'Include'
+              values: [
+                topic.name
+              ]
+            }
+          ]
+        }
+      ]
+    }
+    actions: empty(alertActionGroupId) ? [] : [
+      {
+        actionGroupId: alertActionGroupId
+      }
+    ]
   }
 }
 

@@ -9,6 +9,9 @@ param appName string
 @description('Its storage: AZURE_STORAGE_NAME of main.bicep.')
 param storageName string
 
+@description('The id of the action group that is told when something failed for good; empty for none.')
+param alertActionGroupId string = ''
+
 @description('Where that account is: AZURE_BATCH_RESOURCE_GROUP of main.bicep.')
 param batchResourceGroup string = resourceGroup().name
 
@@ -56,6 +59,39 @@ resource objectsKeepDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04
     principalId: objectsTopic.identity.principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', storageBlobDataContributor)
+  }
+}
+
+resource objectsAlarm 'Microsoft.Insights/metricAlerts@2018-03-01' = {
+  name: '${appName}-objectsAlarm'
+  location: 'global'
+  properties: {
+    severity: 2
+    enabled: true
+    scopes: [
+      objectsTopic.id
+    ]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT15M'
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+      allOf: [
+        {
+          criterionType: 'StaticThresholdCriterion'
+          name: 'DeadLetteredCount'
+          metricNamespace: 'Microsoft.EventGrid/systemTopics'
+          metricName: 'DeadLetteredCount'
+          operator: 'GreaterThan'
+          threshold: 0
+          timeAggregation: 'Total'
+        }
+      ]
+    }
+    actions: empty(alertActionGroupId) ? [] : [
+      {
+        actionGroupId: alertActionGroupId
+      }
+    ]
   }
 }
 
