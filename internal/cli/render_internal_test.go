@@ -112,3 +112,23 @@ func TestReadLineTakesNoMoreThanALine(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
+
+func TestFormOfATarget(t *testing.T) {
+	for text, want := range map[string]bool{
+		"awslambda: {}": false, "awslambda: {package: image}": true, "azurefunctions: {}": false, "azurefunctions: {plan: premium}": false,
+		"azurefunctions: {plan: containerapps}": true, "edge: {}": false, "edge: {runtime: greengrass}": false, "edge: {runtime: iotedge}": true,
+		"knative: {}": true, "cloudrun: {}": true, "sagemaker: {}": true, "vertexai: {}": true, "azureml: {}": true,
+	} {
+		s, err := spec.Parse(spec.FileName, []byte("model: m.onnx\nauth: none\nimage: ghcr.io/acme/m\ntargets: {"+text+"}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := s.Targets.Names()[0]
+		if got := inImage(s, target); got != want {
+			t.Errorf("%s: got %v", text, got)
+		}
+		if form, err := formOf(&packageOptions{target: target, push: true}, s); (err == nil) != want || want && form.suffix != asImage.suffix {
+			t.Errorf("%s: pushed as %q, %v", text, form.suffix, err)
+		}
+	}
+}

@@ -170,7 +170,6 @@ func pushed(r *rendering, target string) (image, digest string, err error) {
 // the path of a zip, which is made in tmp unless there is one, or an image by its
 // digest. SageMaker's image godwit-cdk finds in godwit.lock itself.
 func (p *program) deployable(ctx context.Context, r *rendering, tmp string) (what map[string]string, digest string, err error) {
-	zip := r.options.packed
 	switch t := r.spec.Targets.AWSLambda; {
 	case t == nil:
 		_, digest, err := pushed(r, "sagemaker")
@@ -178,10 +177,10 @@ func (p *program) deployable(ctx context.Context, r *rendering, tmp string) (wha
 	case t.Package == "image":
 		image, digest, err := pushed(r, "awslambda")
 		return map[string]string{"image": image}, digest, err
-	default:
-		if zip, err = p.archive(ctx, r, "awslambda", filepath.Join(tmp, r.spec.Name+".zip")); err != nil {
-			return nil, "", err
-		}
+	}
+	zip, err := p.archive(ctx, r, "awslambda", filepath.Join(tmp, r.spec.Name+".zip"))
+	if err != nil {
+		return nil, "", err
 	}
 	if zip, err = filepath.Abs(zip); err == nil {
 		digest, err = digestOf(zip)
