@@ -2,23 +2,23 @@ package knative
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"godwit.dev/infra/render"
 	"godwit.dev/infra/spec"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/lazy"
 )
 
 // Kubernetes' own forms of names: what godwit.yaml lets pass and an API server,
 // or Knative's webhook, does not.
 var (
-	pinned    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$`)
-	dnsLabel  = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	subdomain = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
-	labelText = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$`)
-	secretKey = regexp.MustCompile(`^[A-Za-z0-9._-]{1,253}$`)
+	pinned    = lazy.Regexp(`^[A-Za-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$`)
+	dnsLabel  = lazy.Regexp(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	subdomain = lazy.Regexp(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
+	labelText = lazy.Regexp(`^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$`)
+	secretKey = lazy.Regexp(`^[A-Za-z0-9._-]{1,253}$`)
 )
 
 func check(d *render.Deployment) error {
@@ -27,7 +27,7 @@ func check(d *render.Deployment) error {
 		return bad("targets", "want a target knative, got none").WithHint("Add targets: {knative: {}}.")
 	}
 	at := func(key string) string { return "targets.knative." + key }
-	if !pinned.MatchString(d.Image) {
+	if !pinned().MatchString(d.Image) {
 		return bad("image", "want an image by its digest, REPOSITORY@sha256:…, got %q", d.Image).
 			WithHint("godwit package DIR --target knative --push")
 	}
@@ -55,7 +55,7 @@ func check(d *render.Deployment) error {
 		return bad(at("job"), "want batch.input and batch.output where the job finds them, got %q and %q", s.Batch.Input, s.Batch.Output).
 			WithHint("Add store: and what they are below, such as s3://lake, or write them out as URLs.")
 	}
-	if t.ModelImage != "" && !pinned.MatchString(t.ModelImage) {
+	if t.ModelImage != "" && !pinned().MatchString(t.ModelImage) {
 		return bad(at("modelImage"), "want an image by its digest, REPOSITORY@sha256:…, got %q", t.ModelImage).WithHint("A tag can mean other models tomorrow.")
 	}
 	if m := t.Monitor; m != nil && m.Token == "" && (s.Auth.Mode == "key" || s.Auth.Mode == "jwt") {
@@ -87,11 +87,11 @@ func checkTraffic(d *render.Deployment, at func(string) string) error {
 
 // checkNames refuses what godwit.yaml takes for a name and Kubernetes does not.
 func checkNames(t *spec.Knative, at func(string) string) error {
-	if !dnsLabel.MatchString(t.Namespace) {
+	if !dnsLabel().MatchString(t.Namespace) {
 		return bad(at("namespace"), "want at most 63 lower-case letters, digits and '-', got %q", t.Namespace).WithHint("A namespace has no dots.")
 	}
 	for _, n := range names(t) {
-		if n.value != "" && !subdomain.MatchString(n.value) {
+		if n.value != "" && !subdomain().MatchString(n.value) {
 			return bad(at(n.name), "want parts of letters, digits and '-' between single dots, got %q", n.value)
 		}
 	}
@@ -104,7 +104,7 @@ func checkNames(t *spec.Knative, at func(string) string) error {
 		}
 	}
 	for _, s := range secrets(t) {
-		if len(s.secret) > 253 || !subdomain.MatchString(s.secret) || !secretKey.MatchString(s.key) || s.key == "." || s.key == ".." {
+		if len(s.secret) > 253 || !subdomain().MatchString(s.secret) || !secretKey().MatchString(s.key) || s.key == "." || s.key == ".." {
 			return bad(at("secrets."+s.variable), "want a Secret as NAME or NAME/KEY, got %q", t.Secrets[s.variable]).
 				WithHint("kubectl create secret generic NAME --from-literal KEY=…")
 		}
@@ -149,10 +149,10 @@ func checkLabels(labels map[string]string, path string) error {
 		if !both {
 			prefix, name = "", key
 		}
-		if name == "" || !labelText.MatchString(name) || both && (len(prefix) > 253 || !subdomain.MatchString(prefix)) {
+		if name == "" || !labelText().MatchString(name) || both && (len(prefix) > 253 || !subdomain().MatchString(prefix)) {
 			return bad(path, "want a label such as cloud.google.com/gke-accelerator, got %q", key)
 		}
-		if !labelText.MatchString(labels[key]) {
+		if !labelText().MatchString(labels[key]) {
 			return bad(path+"."+key, "want at most 63 letters, digits, '-', '_' and '.', got %q", labels[key])
 		}
 	}

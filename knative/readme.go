@@ -3,11 +3,11 @@ package knative
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"godwit.dev/infra/render"
+	"godwit.dev/runtime/lazy"
 )
 
 func readme(d *render.Deployment) []byte {
@@ -141,12 +141,12 @@ func otherClusters(b *bytes.Buffer, d *render.Deployment) {
 	}
 }
 
-var feature = regexp.MustCompile(`(?m)` + needsMark + `(\S+): enabled in the ConfigMap$`)
+var feature = lazy.Regexp(`(?m)` + needsMark + `(\S+): enabled in the ConfigMap$`)
 
 // flags are the cluster's features that the files use and that are off as it comes.
 func flags(d *render.Deployment) (all []string) {
 	text := append(render.Document(service(d)), render.Document(overlayOf(d).all(d))...)
-	for _, m := range feature.FindAllSubmatch(text, -1) {
+	for _, m := range feature().FindAllSubmatch(text, -1) {
 		all = append(all, string(m[1]))
 	}
 	slices.Sort(all)

@@ -77,7 +77,7 @@ var rows = []row{
 	{folder: "infra/google", may: []string{"runtime/fault", "runtime/lazy", "infra/spec", "infra/data", "infra/render"}, tests: []string{"knative"}}, // of one spec both say the same
 	{folder: "infra/*", may: []string{"runtime/fault", "runtime/lazy", "infra/spec", "infra/data", "infra/render"}},
 	{folder: "knative", may: []string{"runtime/fault", "runtime/lazy", "infra/spec", "infra/data", "infra/render"}},
-	{folder: "knative/conformance", may: []string{"infra/spec", "infra/render", "knative"}}, // a module of its own: Knative's own checks
+	{folder: "knative/conformance", may: []string{"runtime/fault", "runtime/trigger", "infra/spec", "infra/render", "knative", "adapters/knative"}}, // a module of its own: Knative's own checks
 
 	{folder: "internal/emulate", may: portable},
 	{folder: "internal/emulatetest", may: conform}, // only tests link it

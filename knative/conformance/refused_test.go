@@ -10,9 +10,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// A fault is a row of testdata/refused.yaml. That godwit.yaml cannot say it is
+// A spoiled manifest is a row of testdata/refused.yaml. That godwit.yaml cannot say it is
 // tested beside the renderer.
-type fault struct {
+type spoiled struct {
 	Name, Spec, Want, File, Path, Tier string
 	Image                              *string
 	Patch                              json.RawMessage
@@ -25,7 +25,7 @@ func TestFaultsAreRefusedWithTheirPaths(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []fault
+	var all []spoiled
 	if err := yaml.UnmarshalStrict(b, &all); err != nil {
 		t.Fatal(err)
 	}
