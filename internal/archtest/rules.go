@@ -83,9 +83,9 @@ var rows = []row{
 	{folder: "internal/emulatetest", may: conform}, // only tests link it
 	{folder: "internal/recorded", may: portable},
 	{folder: "internal/samples", may: portable},
-	{folder: "internal/client", may: portable},                 // the protocol from the caller's side
-	{folder: "internal/handlerbuild", may: portable},           // compiles a user's handler by running go
-	{folder: "internal/page", may: portable},                   // the static page of GET /
+	{folder: "internal/client", may: portable},                                 // the protocol from the caller's side
+	{folder: "internal/handlerbuild", may: portable},                           // compiles a user's handler by running go
+	{folder: "internal/page", may: portable},                                   // the static page of GET /
 	{folder: "internal/fetch", may: []string{"runtime/fault", "runtime/lazy"}}, // every function binary links it
 	{folder: "internal/app", may: join(joined, "runtime/isolate")},
 	{folder: "internal/fnserver", may: join(joined, "internal/app")},
