@@ -271,6 +271,17 @@ func TestNothingBreaksOut(t *testing.T) {
 	}
 }
 
+// A variable may be called what Bicep has words for.
+func TestWordsOfBicepAreNames(t *testing.T) {
+	d := deployment(t, "model: fraud.onnx\ntargets: {azurefunctions: {env: {\"null\": a, \"true\": b, resource: c, _: d}}}\n")
+	main := rendered(t, d, RenderFunctions)["infra/main.bicep"]
+	for _, want := range []string{"\n    'null': 'a'\n", "\n    'true': 'b'\n", "\n    resource: 'c'\n", "\n    _: 'd'\n"} {
+		if !strings.Contains(main, want) {
+			t.Errorf("want %q", want)
+		}
+	}
+}
+
 func rendered(t testing.TB, d *render.Deployment, with ...func(*render.Deployment) ([]render.File, error)) map[string]string {
 	t.Helper()
 	all := map[string]string{}

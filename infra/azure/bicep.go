@@ -168,7 +168,7 @@ func key(k any) string {
 	switch {
 	case !ok:
 		return value("", text{k})
-	case identifier.MatchString(s):
+	case identifier.MatchString(s) && s != "true" && s != "false" && s != "null":
 		return s
 	}
 	return literal(s)
