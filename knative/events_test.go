@@ -346,3 +346,23 @@ func TestTeardownTellsOfTheClaim(t *testing.T) {
 		}
 	}
 }
+
+// Each Secret that is needed is named once, with all its keys.
+func TestReadmeNamesSecrets(t *testing.T) {
+	d := variant(t, "events")
+	d.Spec.Targets.Knative.Monitor.Token = "prometheus/token"
+	d.Spec.Targets.Knative.Secrets = map[string]string{"A": "kafka/user", "B": "other"}
+	readme := files(t, d)["README.md"]
+	for secret, keys := range map[string][]string{"kafka": {"user, for A", "user, for Kafka's user", "ca.crt, for"}, "other": {"B, for B"}, "prometheus": {"token, for Prometheus"}} {
+		_, line, ok := strings.Cut(readme, "get secret "+secret+" ")
+		line, _, _ = strings.Cut(line, "\n")
+		if !ok || strings.Count(readme, "get secret "+secret+" ") != 1 {
+			t.Errorf("%s is named %d times", secret, strings.Count(readme, "get secret "+secret+" "))
+		}
+		for _, key := range keys {
+			if !strings.Contains(line, key) {
+				t.Errorf("%s: %q lacks %q", secret, line, key)
+			}
+		}
+	}
+}

@@ -22,8 +22,21 @@ func readme(d *render.Deployment) []byte {
 	if k := t.Kafka; k != nil {
 		needed = append(needed, kafkaSecrets(k)...)
 	}
-	for _, one := range needed {
-		line(fmt.Sprintf("kubectl -n %s get secret %s", t.Namespace, one.secret), fmt.Sprintf("has to have the key %s, for %s", one.key, one.variable))
+	if t.Monitor != nil && t.Monitor.Token != "" {
+		name, key, _ := strings.Cut(t.Monitor.Token, "/")
+		needed = append(needed, secret{"Prometheus", name, key})
+	}
+	for i, one := range needed {
+		if slices.ContainsFunc(needed[:i], func(s secret) bool { return s.secret == one.secret }) {
+			continue
+		}
+		var keys []string
+		for _, s := range needed[i:] {
+			if key := s.key + ", for " + s.variable; s.secret == one.secret && !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+		line(fmt.Sprintf("kubectl -n %s get secret %s", t.Namespace, one.secret), "has to have the key "+strings.Join(keys, "; the key "))
 	}
 	line("kubectl diff -k "+Overlay(d), "what would change")
 	line("kubectl apply -k "+Overlay(d), "")
