@@ -174,9 +174,14 @@ func TestNothingThatFailsIsLost(t *testing.T) {
 	// Each of them has an alarm.
 	for name, doc := range all(t) {
 		text := string(asJSON(t, doc["resources"]))
+		if len(resourcesOf(doc, "Microsoft.Storage/storageAccounts/queueServices/queues")) > 0 {
+			if rules := resourcesOf(doc, "Microsoft.Insights/scheduledQueryRules"); len(rules) != 1 || !strings.Contains(string(asJSON(t, rules)), "rows-poison'") {
+				t.Errorf("%s: the poison queue has no alarm", name)
+			}
+		}
 		for typ, metric := range map[string]string{
-			"Microsoft.Storage/storageAccounts/queueServices/queues": "rows-poison'", "Microsoft.ServiceBus/namespaces/topics/subscriptions": "DeadletteredMessages",
-			"Microsoft.EventGrid/systemTopics/eventSubscriptions": "DeadLetteredCount", "Microsoft.EventGrid/topics/eventSubscriptions": "DeadLetteredCount",
+			"Microsoft.ServiceBus/namespaces/topics/subscriptions": "DeadletteredMessages",
+			"Microsoft.EventGrid/systemTopics/eventSubscriptions":  "DeadLetteredCount", "Microsoft.EventGrid/topics/eventSubscriptions": "DeadLetteredCount",
 		} {
 			alarms := len(resourcesOf(doc, "Microsoft.Insights/metricAlerts")) + len(resourcesOf(doc, "Microsoft.Insights/scheduledQueryRules"))
 			if len(resourcesOf(doc, typ)) > 0 && (alarms == 0 || !strings.Contains(text, metric)) {
@@ -494,6 +499,69 @@ func TestWhatIsRefused(t *testing.T) {
 		if e == nil || files != nil || e.Code != c.code || e.Subject != c.want {
 			t.Errorf("%s: want %v about %s, got %v", name, c.code, c.want, err)
 		}
+	}
+}
+
+// Of accounts that are there the function reads one container and writes the
+// other, and is told of the rows alone.
+func TestLakes(t *testing.T) {
+	docs := templates(t, deployment(t, functionSpecs(t)["lake"]))
+	roles := map[string]any{}
+	for _, r := range resourcesOf(docs["main.json"], "Microsoft.Resources/deployments") {
+		p := []any{"properties", "parameters"}
+		name := number(dig(r, append(p, "accountName", "value"))) + "/" + number(dig(r, append(p, "containerName", "value")))
+		roles[name] = dig(r, append(p, "roleId", "value"))
+	}
+	want := map[string]any{
+		"acmelake/rows": "[variables('roles').storageBlobDataReader]", "acmelake/scores": "[variables('roles').storageBlobDataContributor]",
+	}
+	if diff := cmp.Diff(want, roles); diff != "" {
+		t.Error(diff)
+	}
+	events := docs["events.json"]["resources"]
+	if got := dig(events, []any{"objectsSubscription", "properties", "filter", "subjectBeginsWith"}); got != "/blobServices/default/containers/rows/blobs/2026/" {
+		t.Errorf("events of %v", got)
+	}
+	if got := dig(events, []any{"objectsTopic", "properties", "source"}); !strings.Contains(got.(string), "'acmelake'") {
+		t.Errorf("events of %v", got)
+	}
+	for prefix, want := range map[string]place{
+		"rows/": {"", dataAt, "rows/"}, "./": {"", dataAt, ""}, "a/b": {"", dataAt, "a/b/"}, "azblob://acme/lake": {"acme", "lake", ""}, "azblob://acme/lake/a/b/": {"acme", "lake", "a/b/"},
+	} {
+		if got, ok := placeOf(prefix); got != want || !ok {
+			t.Errorf("%s: want %v, got %v", prefix, want, got)
+		}
+	}
+	for _, prefix := range []string{"s3://lake/a/", "azblob://acme/", "azblob://a/lake/", "azblob://acme/La--ke/", "azblob://acme'/lake/", "azblob://acme/la'ke/"} {
+		if got, ok := placeOf(prefix); ok {
+			t.Errorf("%s: want none, got %v", prefix, got)
+		}
+	}
+}
+
+// Behind a private endpoint the app, its blobs and its queues have one each, and
+// a name by which it is found.
+func TestPrivateEndpoints(t *testing.T) {
+	doc := templates(t, deployment(t, everything))["main.json"]
+	groups := map[any]bool{}
+	for symbol, r := range resourcesOf(doc, "Microsoft.Network/privateEndpoints") {
+		connection := dig(r, []any{"properties", "privateLinkServiceConnections"}).([]any)[0]
+		for _, g := range dig(connection, []any{"properties", "groupIds"}).([]any) {
+			groups[g] = true
+		}
+		if dig(r, []any{"properties", "subnet", "id"}) != "[parameters('privateEndpointSubnetId')]" {
+			t.Errorf("%s is in another subnet", symbol)
+		}
+		if dig(doc["resources"], []any{symbol + "Names", "properties"}) == nil {
+			t.Errorf("%s has no name", symbol)
+		}
+	}
+	if diff := cmp.Diff(map[any]bool{"sites": true, "blob": true, "queue": true}, groups); diff != "" {
+		t.Error(diff)
+	}
+	zones := len(resourcesOf(doc, "Microsoft.Network/privateDnsZones"))
+	if links := len(resourcesOf(doc, "Microsoft.Network/privateDnsZones/virtualNetworkLinks")); zones != 3 || links != 3 {
+		t.Errorf("%d zones with %d links", zones, links)
 	}
 }
 
