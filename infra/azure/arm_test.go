@@ -90,7 +90,7 @@ func (a *arm) declared() {
 		default:
 			continue
 		}
-		if seen[name] || !identifier.MatchString(name) {
+		if seen[name] || !identifier().MatchString(name) {
 			a.t.Errorf("want a new identifier, got %q", name)
 		}
 		seen[name] = true

@@ -213,7 +213,7 @@ func TestAppsAreSafe(t *testing.T) {
 		for _, r := range resourcesOf(doc, "Microsoft.App/containerApps") {
 			containers++
 			c := dig(r, []any{"properties", "template", "containers"}).([]any)[0].(map[string]any)
-			if !pinned.MatchString(c["image"].(string)) || len(c["probes"].([]any)) != 3 {
+			if !pinned().MatchString(c["image"].(string)) || len(c["probes"].([]any)) != 3 {
 				t.Errorf("%s: %v", name, c)
 			}
 			if dig(r, []any{"properties", "configuration", "ingress", "allowInsecure"}) != false {

@@ -178,7 +178,7 @@ func (b *builder) vaults() []string {
 		all[vault] = true
 	}
 	for _, s := range b.t.Secrets {
-		all[secretName.FindStringSubmatch(s)[1]] = true
+		all[secretName().FindStringSubmatch(s)[1]] = true
 	}
 	return slices.Sorted(maps.Keys(all))
 }

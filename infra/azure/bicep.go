@@ -2,10 +2,11 @@ package azure
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"godwit.dev/runtime/lazy"
 )
 
 // bicep is t as a file.
@@ -161,14 +162,14 @@ func value(indent string, v any) string {
 	return fmt.Sprint(v) // a number or a bool
 }
 
-var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var identifier = lazy.Regexp(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 func key(k any) string {
 	s, ok := k.(string)
 	switch {
 	case !ok:
 		return value("", text{k})
-	case identifier.MatchString(s) && s != "true" && s != "false" && s != "null":
+	case identifier().MatchString(s) && s != "true" && s != "false" && s != "null":
 		return s
 	}
 	return literal(s)

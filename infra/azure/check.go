@@ -2,17 +2,17 @@ package azure
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"godwit.dev/infra/render"
 	"godwit.dev/infra/spec"
+	"godwit.dev/runtime/lazy"
 )
 
 var (
-	pinned = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$`)
-	subnet = regexp.MustCompile(`^/subscriptions/[0-9a-fA-F-]{36}/resourceGroups/[A-Za-z0-9._()-]+/providers/Microsoft\.Network/virtualNetworks/[A-Za-z0-9._-]+/subnets/[A-Za-z0-9._-]+$`)
+	pinned = lazy.Regexp(`^[A-Za-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$`)
+	subnet = lazy.Regexp(`^/subscriptions/[0-9a-fA-F-]{36}/resourceGroups/[A-Za-z0-9._()-]+/providers/Microsoft\.Network/virtualNetworks/[A-Za-z0-9._-]+/subnets/[A-Za-z0-9._-]+$`)
 )
 
 func at(key string) string { return "targets.azurefunctions." + key }
@@ -23,7 +23,7 @@ func checkFunctions(d *render.Deployment) error {
 		return bad("targets", "want a target azurefunctions, got none").WithHint("Add targets: {azurefunctions: {}}.")
 	}
 	switch {
-	case t.Plan == "containerapps" && !pinned.MatchString(d.Image):
+	case t.Plan == "containerapps" && !pinned().MatchString(d.Image):
 		return bad("image", "want an image by its digest, REPOSITORY@sha256:…, got %q", d.Image).WithHint("godwit package DIR --target azurefunctions --push")
 	case t.Plan != "containerapps" && (d.Package == "" || strings.ContainsAny(d.Package, "/\\")):
 		return bad("package", "want the name of a zip beside the files, got %q", d.Package).WithHint("godwit package DIR --target azurefunctions -o NAME.zip")
@@ -35,7 +35,7 @@ func checkFunctions(d *render.Deployment) error {
 	if t.Plan == "premium" && t.Memory > 14*spec.GiB {
 		return bad(at("memory"), "want at most 14GiB, which is Premium's largest machine, got %v", t.Memory).WithHint("Use plan: containerapps.")
 	}
-	if t.Subnet != "" && !subnet.MatchString(t.Subnet) {
+	if t.Subnet != "" && !subnet().MatchString(t.Subnet) {
 		return bad(at("subnet"), "want the id of a subnet, /subscriptions/…/virtualNetworks/NAME/subnets/NAME, got %q", t.Subnet).
 			WithHint("az network vnet subnet show --query id")
 	}
@@ -51,7 +51,7 @@ func checkFunctions(d *render.Deployment) error {
 			WithHint("az keyvault key show --vault-name VAULT --name NAME --query key.kid")
 	}
 	for _, name := range sorted(t.Secrets) {
-		if !secretName.MatchString(t.Secrets[name]) {
+		if !secretName().MatchString(t.Secrets[name]) {
 			return bad(at("secrets."+name), "want a secret as VAULT/NAME, got %q", t.Secrets[name]).
 				WithHint("az keyvault secret set --vault-name VAULT --name NAME --file FILE")
 		}
@@ -135,10 +135,10 @@ func checkML(d *render.Deployment) error {
 		return bad("targets", "want a target azureml, got none").WithHint("Add targets: {azureml: {}}.")
 	}
 	at := func(key string) string { return "targets.azureml." + key }
-	if !pinned.MatchString(d.Image) {
+	if !pinned().MatchString(d.Image) {
 		return bad("image", "want an image by its digest, REPOSITORY@sha256:…, got %q", d.Image).WithHint("godwit package DIR --target azureml --push")
 	}
-	if name := newML(d).endpoint; !endpointName.MatchString(name) {
+	if name := newML(d).endpoint; !endpointName().MatchString(name) {
 		return bad("name", "want 3 to 32 letters, digits and '-' for an endpoint, got %q", name).WithHint("Add name: and a longer one.")
 	}
 	if m := memories[t.InstanceType]; m > 0 && int64(m) <= d.ModelBytes {
@@ -159,7 +159,7 @@ func checkML(d *render.Deployment) error {
 		return bad(at("secrets"), "want %s, which auth reads its keys of, got none", s.Auth.Key.Env).WithHint("Add secrets: {%s: VAULT/NAME}, a Key Vault and a secret in it.", s.Auth.Key.Env)
 	}
 	for _, name := range sorted(t.Secrets) {
-		if !secretName.MatchString(t.Secrets[name]) {
+		if !secretName().MatchString(t.Secrets[name]) {
 			return bad(at("secrets."+name), "want a secret as VAULT/NAME, got %q", t.Secrets[name]).WithHint("az keyvault secret set --vault-name VAULT --name NAME --file FILE")
 		}
 	}

@@ -125,7 +125,7 @@ func (b *builder) containerVariables() (variables, secrets list, needs []string)
 	}
 	vaults := map[string]string{}
 	for i, name := range sorted(b.t.Secrets) {
-		part := secretName.FindStringSubmatch(b.t.Secrets[name])
+		part := secretName().FindStringSubmatch(b.t.Secrets[name])
 		own := "secret-" + strconv.Itoa(i+1)
 		path := "/secrets/" + part[2]
 		if part[3] != "" {

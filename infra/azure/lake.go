@@ -2,8 +2,9 @@ package azure
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
+
+	"godwit.dev/runtime/lazy"
 )
 
 // A place is where a prefix of batches is: below a container of the function's
@@ -16,8 +17,8 @@ type place struct {
 
 // containerName is Azure's own form of one, and accountName of an account.
 var (
-	containerName = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9]){2,62}$`)
-	accountName   = regexp.MustCompile(`^[a-z0-9]{3,24}$`)
+	containerName = lazy.Regexp(`^[a-z0-9](-?[a-z0-9]){2,62}$`)
+	accountName   = lazy.Regexp(`^[a-z0-9]{3,24}$`)
 )
 
 // placeOf reads batch.input or batch.output; ok tells whether Azure has it.
@@ -32,7 +33,7 @@ func placeOf(prefix string) (p place, ok bool) {
 	p.account = u.Host
 	p.container, p.path, _ = strings.Cut(strings.Trim(u.Path, "/"), "/")
 	p.path = folder(p.path)
-	return p, accountName.MatchString(p.account) && containerName.MatchString(p.container)
+	return p, accountName().MatchString(p.account) && containerName().MatchString(p.container)
 }
 
 func folder(path string) string {

@@ -2,12 +2,12 @@ package azure
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
 	"godwit.dev/infra/render"
 	"godwit.dev/infra/spec"
+	"godwit.dev/runtime/lazy"
 )
 
 // mlPort is what fn-server listens on there; containers do not run as root.
@@ -142,7 +142,7 @@ func (m *ml) variables(open, end string) map[string]string {
 		all[name] = v
 	}
 	for name, v := range m.t.Secrets {
-		part := secretName.FindStringSubmatch(v)
+		part := secretName().FindStringSubmatch(v)
 		uri := "https://" + part[1] + ".vault.azure.net/secrets/" + part[2]
 		if part[3] != "" {
 			uri += "/" + part[3]
@@ -216,4 +216,4 @@ func (m *ml) batchFiles() []render.File {
 func (m *ml) cluster() string { return short(m.s.Name, 16) + "-batch" }
 
 // endpointName is Azure's own form of an endpoint's name.
-var endpointName = regexp.MustCompile(`^[a-z][a-z0-9-]{1,30}[a-z0-9]$`)
+var endpointName = lazy.Regexp(`^[a-z][a-z0-9-]{1,30}[a-z0-9]$`)

@@ -2,9 +2,10 @@ package azure
 
 import (
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
+
+	"godwit.dev/runtime/lazy"
 )
 
 // network adds private endpoints, with the names by which they are found.
@@ -41,14 +42,14 @@ func (b *builder) network() {
 }
 
 // A secret's name is VAULT/NAME or VAULT/NAME/VERSION, or its URL.
-var secretName = regexp.MustCompile(`^(?:https://)?([A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9])(?:\.vault\.azure\.net/secrets)?/([A-Za-z0-9-]{1,127})(?:/([0-9a-f]{32}))?$`)
+var secretName = lazy.Regexp(`^(?:https://)?([A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9])(?:\.vault\.azure\.net/secrets)?/([A-Za-z0-9-]{1,127})(?:/([0-9a-f]{32}))?$`)
 
 // secrets are settings that the platform fills from Key Vaults; roles are the
 // symbols of what lets it.
 func (b *builder) secrets() (roles []string) {
 	vaults := map[string]string{}
 	for _, name := range sorted(b.t.Secrets) {
-		part := secretName.FindStringSubmatch(b.t.Secrets[name])
+		part := secretName().FindStringSubmatch(b.t.Secrets[name])
 		uri := text{"@Microsoft.KeyVault(SecretUri=https://" + part[1], fn("environment").at("suffixes.keyvaultDns"), "/secrets/" + part[2]}
 		if part[3] != "" {
 			uri = append(uri, "/"+part[3])
@@ -123,7 +124,7 @@ func (b *builder) param(p *param) {
 }
 
 // keyPath is what follows the vault in a key's URL.
-var keyPath = regexp.MustCompile(`^/keys/([A-Za-z0-9-]{1,127})(?:/([0-9a-f]{32}))?/?$`)
+var keyPath = lazy.Regexp(`^/keys/([A-Za-z0-9-]{1,127})(?:/([0-9a-f]{32}))?/?$`)
 
 // partsOf are the name of a key's vault, its own, and its version or "".
 func partsOf(key string) (vault, name, version string) {
@@ -131,12 +132,12 @@ func partsOf(key string) (vault, name, version string) {
 	if err != nil {
 		return "", "", ""
 	}
-	part := keyPath.FindStringSubmatch(u.Path)
+	part := keyPath().FindStringSubmatch(u.Path)
 	vault, ours := strings.CutSuffix(u.Host, ".vault.azure.net")
-	if part == nil || u.RawQuery != "" || u.Fragment != "" || !ours || !vaultName.MatchString(vault) {
+	if part == nil || u.RawQuery != "" || u.Fragment != "" || !ours || !vaultName().MatchString(vault) {
 		return "", "", ""
 	}
 	return vault, part[1], part[2]
 }
 
-var vaultName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]$`)
+var vaultName = lazy.Regexp(`^[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]$`)
