@@ -55,6 +55,47 @@ for user in 65532:65532 0:0; do
 	echo "as $user: $(cat "$work/answers"), peak ${is##* } kB, exit code 0"
 done
 
+# The module of Azure IoT Edge, with the createOptions that godwit render writes; Docker's API has them, podman has flags.
+cp -r "$root/examples/digits" "$work/module" && rm -f "$work/module/godwit.lock"
+printf '%s\n' 'model: digits.onnx' 'auth: none' \
+	"targets: {edge: {runtime: iotedge, architecture: $arch, cpu: 1, memory: 512MiB, healthyAfter: 100ms, env: {LEVEL: \"a 'word', \$X\"}}}" >"$work/module/godwit.yaml"
+"$godwit" package "$work/module" --target edge --base "oci:$base" -o "$work/module.tar" --quiet >"$work/digest"
+printf 'version: 1\npackages:\n  "edge": {digest: "%s", image: "acme.azurecr.io/digits", platforms: ["linux/%s"]}\n' "$(cat "$work/digest")" "$arch" >"$work/module/godwit.lock"
+"$godwit" render "$work/module" --target edge -o "$work/deployed" --quiet >/dev/null
+install -d -o 65532 -g 65532 "$work/state"
+mapfile -t flags < <(python3 - "$work/deployed/deployment.json" "$work/state" <<-'EOF'
+	import json, sys
+	agent = json.load(open(sys.argv[1]))["modulesContent"]["$edgeAgent"]["properties.desired"]
+	module = agent["modules"]["digits"]
+	options = json.loads(module["settings"]["createOptions"])
+	host = options.pop("HostConfig")
+	known = {"User": options.pop("User"), "StopTimeout": options.pop("StopTimeout")}
+	print("--user", known["User"], "--stop-timeout", known["StopTimeout"], sep="\n")
+	options.pop("ExposedPorts"), host.pop("PortBindings")  # there is no network
+	assert host.pop("ReadonlyRootfs") is True
+	print("--read-only", "--read-only-tmpfs=false", "--memory", host.pop("Memory"), "--cpus", host.pop("NanoCpus") / 1e9, sep="\n")
+	host.pop("MemorySwap")
+	for at, how in host.pop("Tmpfs").items():
+	    print("--tmpfs", at + (":" + how if how else ""), sep="\n")
+	for flag, key in ("--cap-drop", "CapDrop"), ("--security-opt", "SecurityOpt"):
+	    for value in host.pop(key):
+	        print(flag, value, sep="\n")
+	for bind in host.pop("Binds"):
+	    print("--volume", sys.argv[2] + ":" + bind.split(":", 1)[1], sep="\n")
+	for name, value in module["env"].items():
+	    print("--env", name + "=" + value["value"], sep="\n")
+	assert not options and not host, (options, host)
+EOF
+)
+box=$("${podman[@]}" run --detach --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 "${flags[@]}" "$(load "$work/module.tar")")
+pid=$("${podman[@]}" inspect --format '{{.State.Pid}}' "$box")
+nsenter --target "$pid" --net "$work/client" -function "$work/module" -ask 127.0.0.1:8080 >"$work/answers" || { "${podman[@]}" logs "$box" >&2 && exit 1; }
+tr '\0' '\n' <"/proc/$pid/environ" | grep -qxF "LEVEL=a 'word', \$X"
+for _ in $(seq 100); do grep -q '"healthy": "[0-9a-f]' "$work/state/versions.json" && break; sleep 0.1; done
+grep -q '"healthy": "[0-9a-f]' "$work/state/versions.json" || { "${podman[@]}" logs "$box" >&2 && exit 1; }
+"${podman[@]}" stop "$box" >/dev/null
+echo "as a module of Azure IoT Edge: $(cat "$work/answers"), its state outlives it"
+
 # The platforms are played from a namespace that has loopback alone, which the containers share.
 # shellcheck disable=SC2016
 unshare --net sh -c 'ip link set lo up && exec "$@"' sh \

@@ -138,18 +138,19 @@ systemd-analyze security --offline=true --root="$checked" --no-pager --threshold
 unit=godwit-second.service
 cp -r "$root/examples/digits" "$work/second" && rm -f "$work/second/godwit.lock"
 level='a "word", 100% of $(NAME), $X: %n \ # '"'"'; é'
-deploy() { # VERSION
+deploy() { # VERSION HEALTHY_AFTER
 	cat >"$work/second/godwit.yaml" <<-EOF
 		name: second
 		isolate: on
 		models: [{path: digits.onnx, version: "$1"}]
-		targets: {edge: {architecture: $(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/'), listen: '127.0.0.1:8082', memory: 1GiB, cpu: 0.5, env: {LEVEL: '${level//\'/\'\'}'}, secrets: {TOKEN: second.env}}}
+		targets: {edge: {architecture: $(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/'), listen: '127.0.0.1:8082', healthyAfter: $2, memory: 1GiB, cpu: 0.5, env: {LEVEL: '${level//\'/\'\'}'}, secrets: {TOKEN: second.env}}}
 	EOF
 	inside "${GODWIT:-$root/bin/godwit}" deploy "$work/second" --target edge --yes -o "$work/rendered"
 }
 inside mkdir /etc/godwit
 printf 'TOKEN=hush\n' | inside sh -c 'umask 077 && cat >/etc/godwit/second.env'
-deploy 1
+second() { inside sh -c "curl -s http://127.0.0.1:8082/v2/models/digits | grep -o '\"versions\":\[\"[^\"]*\"' | cut -d'\"' -f4"; }
+deploy 1 0s
 until_is "deployed" active show ActiveState
 until_is "answers" 200 inside curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:8082/v2/models/digits/infer -d "@$root/examples/digits/requests/digits/1.json"
 until_is "CPU and memory" "500ms 1073741824" inside sh -c "systemctl show $unit -p MemoryMax -p CPUQuotaPerSecUSec --value | xargs"
@@ -158,10 +159,18 @@ until_is "a variable" 1 has "LEVEL=$level"
 until_is "a secret" 1 has "TOKEN=hush"
 until_is "starts with the device" enabled inside systemctl is-enabled "$unit"
 first=$(inside readlink /opt/godwit/second)
-deploy 2
-until_is "deployed again" 2 inside sh -c "curl -s http://127.0.0.1:8082/v2/models/digits | grep -o '\"versions\":\[\"[^\"]*\"' | cut -d'\"' -f4"
+deploy 2 1h
+until_is "deployed again" 2 second
 [ "$(inside readlink /opt/godwit/second)" != "$first" ] && inside test -x "$first/fn-server"
+for n in 1 2 3; do
+	inside kill -9 "$(show MainPID)"
+	until_is "restarts after it crashed" "$n" show NRestarts
+	until_is "started" active show ActiveState
+done
+until_is "a package that crashes gives way" 1 second
+until_is "status" "serves second, an older version, as the installed one does not work" show StatusText
 inside ln -sfnT "$first" /opt/godwit/second && inside systemctl restart "$unit" # as README.md says
-until_is "and back" 1 inside sh -c "curl -s http://127.0.0.1:8082/v2/models/digits | grep -o '\"versions\":\[\"[^\"]*\"' | cut -d'\"' -f4"
+until_is "and back" "serves second" show StatusText
+until_is "version" 1 second
 inside systemctl disable --now "$unit"
 until_is "stopped" "inactive" show ActiveState

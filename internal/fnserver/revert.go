@@ -19,6 +19,7 @@ import (
 	"godwit.dev/infra/spec"
 	"godwit.dev/internal/app"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/manifest"
 	"godwit.dev/runtime/onnx"
 )
 
@@ -337,13 +338,28 @@ func version(dir string) (string, error) {
 }
 
 // parts are the files of a function folder that make a version: godwit.yaml,
-// the models with their data, and the recorded requests. Of one that cannot be
-// read it is what can be told.
+// the models with their data, and the recorded requests; of a package its
+// manifest, and the models in the forms that it has. Of one that cannot be read
+// it is what can be told.
 func parts(dir string) ([]string, error) {
 	files := []string{spec.FileName}
+	packed, err := manifest.Load(dir)
+	if packed != nil || err != nil {
+		files = append(files, manifest.Name)
+	}
+	if packed != nil {
+		for _, m := range packed.Models {
+			for _, form := range m.Baked {
+				files = append(files, filepath.FromSlash(form.Path))
+				for _, data := range form.Data {
+					files = append(files, filepath.FromSlash(data))
+				}
+			}
+		}
+	}
 	if _, s, err := app.ReadSpec(dir); err == nil {
 		for _, m := range s.Models {
-			if strings.Contains(m.Path, "://") {
+			if strings.Contains(m.Path, "://") || packed != nil && packed.File(m.Path) == nil {
 				continue
 			}
 			path := filepath.FromSlash(m.Path)
@@ -355,7 +371,7 @@ func parts(dir string) ([]string, error) {
 			}
 		}
 	}
-	err := fs.WalkDir(os.DirFS(dir), "requests", func(name string, e fs.DirEntry, err error) error {
+	err = fs.WalkDir(os.DirFS(dir), "requests", func(name string, e fs.DirEntry, err error) error {
 		if err == nil && e.Type().IsRegular() {
 			files = append(files, filepath.FromSlash(name))
 		}

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/infer"
+	"godwit.dev/runtime/manifest"
 	"godwit.dev/runtime/tensor"
 )
 
@@ -197,6 +200,57 @@ func TestExternalDataIsPartOfAVersion(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.dir, "tiny.bin"), []byte("others"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if two := s.healthy(); two == one {
+		t.Error("other weights are the same version")
+	}
+}
+
+// A package holds its models in other forms, which are parts of its version with
+// the manifest that says which; its programs are not.
+func TestPackagesAreVersions(t *testing.T) {
+	s := &site{t, t.TempDir(), t.TempDir()}
+	pack := func(weights string) {
+		t.Helper()
+		m := &manifest.Manifest{Version: 1, Function: "m", Godwit: "1", Platform: "linux/arm64", Runtime: manifest.Runtime{Version: "1.31.1", SHA256: strings.Repeat("0", 64)}}
+		for name, text := range map[string]string{"godwit.yaml": "model: m.onnx\n", "m.extended.onnx": "graph", "m.extended.onnx.data": weights, "fn-server": "program"} {
+			if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			var sum manifest.Sum
+			_, _ = sum.Write([]byte(text))
+			m.Files = append(m.Files, sum.File(name))
+		}
+		slices.SortFunc(m.Files, func(a, b manifest.File) int { return strings.Compare(a.Path, b.Path) })
+		m.Models = []manifest.Model{{Name: "m", Version: "1", Path: "m.onnx", Digest: "sha256:" + strings.Repeat("1", 64),
+			Baked: []manifest.Baked{{Path: "m.extended.onnx", Format: "onnx", Level: "extended", Data: []string{"m.extended.onnx.data"}}}}}
+		text, err := m.Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(s.dir, manifest.Name), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pack("one")
+	one := s.healthy()
+	var kept []string
+	all, err := os.ReadDir(filepath.Join(s.state, "versions", one))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		kept = append(kept, e.Name())
+	}
+	if diff := cmp.Diff([]string{manifest.Name, "godwit.yaml", "m.extended.onnx", "m.extended.onnx.data"}, kept); diff != "" {
+		t.Errorf("the copy (-want +got):\n%s", diff)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "fn-server"), []byte("another"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if again := s.healthy(); again != one {
+		t.Error("another program is another version")
+	}
+	pack("two")
 	if two := s.healthy(); two == one {
 		t.Error("other weights are the same version")
 	}
