@@ -67,6 +67,10 @@ check: onnxruntime ## Format, vet, lint, race tests, builds without cgo, generat
 e2e: build ## Run the tests that install other programs: Python and Node.js clients, a browser, namespaces.
 	@e2e/run.sh
 
+.PHONY: e2e-knative
+e2e-knative: build ## Run the image and what render writes in a real cluster with Knative, built from source; as root.
+	@e2e/knative/cluster.sh
+
 .PHONY: bench
 bench: build ## Measure bin/godwit against its floors and goals (QUICK=1, BENCH=7,8, DOCS=1).
 	@scripts/bench.sh

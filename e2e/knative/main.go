@@ -3,6 +3,8 @@
 //
 //	knative render DIR
 //	knative deployment FILE.json
+//	knative ask [-n N] [-c N] [-form N] ADDRESS FUNCTION
+//	knative sink ADDRESS
 //	knative refused -api URL -ca FILE -token TOKEN GOLDEN REFUSED.yaml
 package main
 
@@ -24,12 +26,16 @@ func main() {
 		err = renderAll(os.Args[2])
 	case "deployment":
 		err = podOf(os.Args[2])
+	case "ask":
+		err = askAll(os.Args[2:])
+	case "sink":
+		err = sink(os.Args[2])
 	case "refused":
 		if err = flags.Parse(os.Args[2:]); err == nil {
 			err = refusedAll(&a, flags.Arg(0), flags.Arg(1))
 		}
 	default:
-		err = fmt.Errorf("want render, deployment or refused, got %q", verb)
+		err = fmt.Errorf("want render, deployment, refused, ask or sink, got %q", verb)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
