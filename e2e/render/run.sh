@@ -40,6 +40,11 @@ for example in digits penguins; do
 	if bare npx cdk deploy --all --require-approval never >"$work/deploy.log" 2>&1; then echo "want no account here" >&2 && exit 1; fi
 	grep -q 'Unable to resolve AWS account' "$work/deploy.log" || { cat "$work/deploy.log" >&2 && exit 1; }
 	cd ..
+	"$godwit" deploy "$example" --target awslambda -o "$example-aws" --package "$zip" --dry-run | tail -2 >"$work/lines"
+	[ "$(cut -d' ' -f1 "$work/lines" | xargs)" = "npm npx" ] || { cat "$work/lines" >&2 && exit 1; }
+	code=0 # as far as one comes without an account
+	bare env PATH="$root/bin:$work/tools:/usr/bin:/bin" "$godwit" deploy "$example" --target awslambda -o "$example-aws" --package "$zip" --yes >"$work/deploy.log" 2>&1 || code=$?
+	{ [ $code = 1 ] && grep -q 'Unable to resolve AWS account' "$work/deploy.log" && grep -q '^npx cdk deploy --all --require-approval never' "$work/deploy.log"; } || { cat "$work/deploy.log" >&2 && exit 1; }
 	"$godwit" render "$example" --target awslambda -o "$example-aws" --package "$zip" --quiet >/dev/null
 	bare sh -c "cd $example-aws && npx cdk ls" >/dev/null # what npm installed is still there
 	echo "$example: $(stat -c %s "$example-aws"/cdk.out/*.template.json) bytes of template, $(grep -c '"Type": "AWS::' "$example-aws/cdk.out/$example.template.json") resources"

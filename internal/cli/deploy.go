@@ -23,6 +23,7 @@ import (
 type deployOptions struct {
 	renderOptions
 	dry, unpushed bool
+	base          string // of images; "" is the one that package takes
 }
 
 func (p *program) newDeploy() *cobra.Command {
@@ -69,6 +70,7 @@ interrupted.`,
 	f.StringVar(&o.target, "target", "", "the platform: "+strings.Join(can, ", "))
 	f.StringVarP(&o.out, "output", "o", "", "the folder to render to (default NAME-TARGET)")
 	f.StringVar(&o.packed, "package", "", "the package to deploy (default: one is made now)")
+	f.StringVar(&o.base, "base", "", "the base of an image, as for godwit package")
 	f.BoolVar(&o.dry, "dry-run", false, "print the commands and run none")
 	f.BoolVar(&o.unpushed, "no-push", false, "deploy the image that was pushed last")
 	f.BoolVar(&o.yes, "yes", false, "do not ask, and render into a folder that has other files")
@@ -113,10 +115,10 @@ func (p *program) deploy(ctx context.Context, path string, o *deployOptions) err
 		return err
 	}
 	for _, target := range push {
-		p.announce(render.Command{Args: []string{"godwit", "package", path, "--target", target, "--push"}})
+		p.announce(o.push(path, target))
 		quiet := *p
 		quiet.Stdout, quiet.json = p.Stderr, false
-		if err := quiet.pack(ctx, path, &packageOptions{target: target, push: true}); err != nil {
+		if err := quiet.pack(ctx, path, &packageOptions{target: target, base: o.base, push: true}); err != nil {
 			return err
 		}
 	}
@@ -143,6 +145,15 @@ func (p *program) deploy(ctx context.Context, path string, o *deployOptions) err
 	return nil
 }
 
+// push is the command that makes and pushes a target's image.
+func (o *deployOptions) push(path, target string) render.Command {
+	c := render.Command{Args: []string{"godwit", "package", path, "--target", target, "--push"}}
+	if o.base != "" {
+		c.Args = append(c.Args, "--base", o.base)
+	}
+	return c
+}
+
 // dryRun prints what deploy would run, so that it can be pasted.
 func (p *program) dryRun(ctx context.Context, how renderer, r *rendering, o *deployOptions, push []string) error {
 	tmp, err := os.MkdirTemp(p.Getenv("TMPDIR"), "godwit-deploy-*")
@@ -160,7 +171,7 @@ func (p *program) dryRun(ctx context.Context, how renderer, r *rendering, o *dep
 	}
 	var all []render.Command
 	for _, target := range push {
-		all = append(all, render.Command{Args: []string{"godwit", "package", r.path, "--target", target, "--push"}})
+		all = append(all, o.push(r.path, target))
 	}
 	again := []string{"godwit", "render", r.path, "--target", o.target, "-o", o.out}
 	if o.packed != "" {
