@@ -3,7 +3,6 @@ package edge
 import (
 	"maps"
 	"net"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -11,16 +10,17 @@ import (
 	"godwit.dev/infra/render"
 	"godwit.dev/infra/spec"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/lazy"
 )
 
 var (
-	pinned  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$`)
-	digest  = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	archive = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*\.tar\.gz$`)
+	pinned  = lazy.Regexp(`^[A-Za-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$`)
+	digest  = lazy.Regexp(`^sha256:[0-9a-f]{64}$`)
+	archive = lazy.Regexp(`^[A-Za-z0-9][A-Za-z0-9._-]*\.tar\.gz$`)
 	// secretFile is a file below /etc/godwit.
-	secretFile = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	secretFile = lazy.Regexp(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 	// recipeVariable is what Greengrass fills in, in scripts and variables alike.
-	recipeVariable = regexp.MustCompile(`\{[A-Za-z0-9_.-]+:`)
+	recipeVariable = lazy.Regexp(`\{[A-Za-z0-9_.-]+:`)
 )
 
 func check(d *render.Deployment) error {
@@ -29,14 +29,14 @@ func check(d *render.Deployment) error {
 		return bad("targets", "want a target edge, got none").WithHint("Add targets: {edge: {}}.")
 	}
 	at := func(key string) string { return "targets.edge." + key }
-	if !digest.MatchString(d.Digest) {
+	if !digest().MatchString(d.Digest) {
 		return bad("package", "want the digest of a package, got %q", d.Digest).WithHint("godwit package DIR --target edge")
 	}
 	switch {
-	case t.Runtime == "iotedge" && !pinned.MatchString(d.Image):
+	case t.Runtime == "iotedge" && !pinned().MatchString(d.Image):
 		return bad("image", "want an image by its digest, REPOSITORY@sha256:…, got %q", d.Image).
 			WithHint("godwit package DIR --target edge --push")
-	case t.Runtime != "iotedge" && !archive.MatchString(d.Package):
+	case t.Runtime != "iotedge" && !archive().MatchString(d.Package):
 		return bad("package", "want NAME.tar.gz, got %q", d.Package).WithHint("godwit package DIR --target edge -o NAME.tar.gz")
 	}
 	if t.Memory > 0 && int64(t.Memory) <= d.ModelBytes {
@@ -104,7 +104,7 @@ func checkVariables(t *spec.Edge, at func(string) string) error {
 		switch {
 		case t.Runtime == "systemd" && strings.ContainsFunc(value, control):
 			return unsupported(at("env."+name), "want no control characters, which systemd takes in no variable, got %q", value)
-		case t.Runtime == "greengrass" && recipeVariable.MatchString(value):
+		case t.Runtime == "greengrass" && recipeVariable().MatchString(value):
 			return unsupported(at("env."+name), "want no {NAME:…}, which Greengrass fills in, got %q", value)
 		}
 	}
@@ -113,7 +113,7 @@ func checkVariables(t *spec.Edge, at func(string) string) error {
 		case t.Runtime != "systemd":
 			return unsupported(at("secrets."+name), "want none: %s has no place for variables that others may not read", t.Runtime).
 				WithHint("Have the function read a file on the device: auth: {key: {file: /etc/godwit/keys}} for keys.")
-		case !secretFile.MatchString(file):
+		case !secretFile().MatchString(file):
 			return bad(at("secrets."+name), "want the name of a file below /etc/godwit, got %q", file).
 				WithHint("Its lines are NAME=VALUE, and only root has to be able to read it.")
 		}
