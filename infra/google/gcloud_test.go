@@ -400,6 +400,14 @@ func (c *cloud) run(files map[string]string, script string, env ...string) (call
 				c.t.Fatal(err)
 			}
 			calls = append(calls, one)
+			if path := os.Getenv("GODWIT_GCLOUD_CALLS"); path != "" { // for e2e/google
+				all, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+				if err != nil {
+					c.t.Fatal(err)
+				}
+				fmt.Fprintln(all, lines.Text())
+				all.Close()
+			}
 		}
 	}
 	return calls, string(out), err == nil
