@@ -112,6 +112,10 @@ func gcloud(dir string, args []string, in io.Reader, out io.Writer) error {
 	}
 	switch verb {
 	case "":
+		if kind == "storage service-agent" {
+			fmt.Fprintln(out, "service-123456789@gs-project-accounts.iam.gserviceaccount.com")
+			return nil
+		}
 		if kind == "auth print-access-token" {
 			fmt.Fprintln(out, "token")
 			return nil

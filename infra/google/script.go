@@ -212,6 +212,10 @@ func (s *script) deliveries(d *render.Deployment, p *plan) {
 			s.grant(r.command, inShell(p.runs), r.role)
 		}
 	}
+	if p.inbox != nil {
+		s.part("Cloud Storage's own account is there once it was asked for.")
+		s.line("gcloud storage service-agent >/dev/null")
+	}
 	if b := p.inbox; b != nil && b.topic != "" {
 		s.part("The bucket tells of new objects below " + orAll(b.prefix) + ", and of no others.")
 		s.grant("gcloud pubsub topics add-iam-policy-binding "+b.topic, storageAgent.shell(), publisher)

@@ -392,7 +392,7 @@ func byScript(t *testing.T, calls []call) (lines []string) {
 	for _, one := range calls {
 		kind, verb, about, f := one.parse()
 		switch verb {
-		case "describe", "list", "get-value":
+		case "describe", "list", "get-value", "":
 			continue
 		case "add-iam-policy-binding":
 			if kind == "pubsub subscriptions" && strings.Contains(about[0], "/eventarc-") {

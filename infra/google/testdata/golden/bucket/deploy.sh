@@ -78,6 +78,9 @@ else
   gcloud pubsub subscriptions create fraud-dead --topic fraud-dead --message-retention-duration 7d --expiration-period never
 fi
 
+# Cloud Storage's own account is there once it was asked for.
+gcloud storage service-agent >/dev/null
+
 # Eventarc tells of every new object of the bucket. It delivers through a subscription
 # that it makes itself, which gets the same dead letters as others.
 grant gcloud projects add-iam-policy-binding "$PROJECT" --condition None \

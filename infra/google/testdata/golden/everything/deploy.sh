@@ -153,6 +153,9 @@ grant gcloud pubsub topics add-iam-policy-binding rejected \
   --member serviceAccount:scoring@acme.iam.gserviceaccount.com \
   --role roles/pubsub.publisher
 
+# Cloud Storage's own account is there once it was asked for.
+gcloud storage service-agent >/dev/null
+
 # The bucket tells of new objects below rows/, and of no others.
 grant gcloud pubsub topics add-iam-policy-binding fraud-objects \
   --member "serviceAccount:service-$NUMBER@gs-project-accounts.iam.gserviceaccount.com" \

@@ -112,6 +112,9 @@ grant gcloud pubsub subscriptions add-iam-policy-binding fraud-objects \
   --member "serviceAccount:service-$NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com" \
   --role roles/pubsub.subscriber
 
+# Cloud Storage's own account is there once it was asked for.
+gcloud storage service-agent >/dev/null
+
 # The bucket tells of new objects below rows/, and of no others.
 grant gcloud pubsub topics add-iam-policy-binding fraud-objects \
   --member "serviceAccount:service-$NUMBER@gs-project-accounts.iam.gserviceaccount.com" \
