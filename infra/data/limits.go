@@ -153,6 +153,7 @@ var limits = []Limit{
 
 	unknown(edge, Request, device, ""),
 	unknown(edge, Time, device, ""),
+	known(edge, Stop, 5*sec, doc("aws-greengrass/aws-greengrass-nucleus, UnixExec.close and Exec.gracefulShutdownTimeout"), "", "runtime=greengrass"),
 	unknown(edge, Start, device, ""),
 	unknown(edge, Unpacked, device, "its disk"),
 	unknown(edge, MemoryMax, device, ""),

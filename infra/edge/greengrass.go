@@ -43,6 +43,10 @@ func recipePath(d *render.Deployment) string {
 	return "recipes/" + component(d.Spec) + "-" + version(d) + ".yaml"
 }
 
+// run starts the function up to four times. Greengrass stops the shell and all
+// below it by SIGTERM, each process by itself.
+const run = `trap stop=1 TERM; for n in 1 2 3 4; do {work:path}/app/fn-server & wait $! && exit; [ "$stop" ] || sleep 2; [ "$stop" ] && { wait; exit; }; done; exit 1`
+
 func recipe(d *render.Deployment, v string) render.Mapping {
 	s, t := d.Spec, d.Spec.Targets.Edge
 	env := render.Mapping{
@@ -72,7 +76,7 @@ func recipe(d *render.Deployment, v string) render.Mapping {
 					{"Script", "rm -rf {work:path}/app && mkdir {work:path}/app && tar -xzf {artifacts:path}/" + d.Package + " -C {work:path}/app", "Greengrass itself unpacks zips alone, and drops the modes of files."},
 					{"Timeout", 300},
 				}},
-				{"Run", render.Mapping{{"Script", "exec {work:path}/app/fn-server", "Not as a child of a shell, which would keep SIGTERM to itself."}}},
+				{"Run", render.Mapping{{"Script", run, "Greengrass gives up what fails three times in an hour. Four starts are one failure to it,\nso that a version that crashes three times can give way to the last healthy one."}}},
 			}},
 		}}},
 	}

@@ -76,6 +76,7 @@ func notes(d *render.Deployment) (all []string) {
 				"The devices' token exchange role has to allow s3:GetObject on arn:aws:s3:::"+t.Greengrass.Bucket+"/"+component(s)+"/*.",
 				"Teardown: deploy to the target without the component, then `aws greengrassv2 delete-component` with the version's ARN, and remove the object from the bucket.")
 		}
+		all = append(all, "Greengrass ends what still runs 5 s after it was asked to stop, whatever limits.drain says.")
 		if limits(t) != nil {
 			all = append(all, "The limits are Greengrass's own, by control groups; they need the nucleus 2.4 or later.")
 		}

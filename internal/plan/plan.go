@@ -94,6 +94,8 @@ func choicesOf(t *spec.Targets, target string) (all []string) {
 		all = append(all, "plan="+t.AzureFunctions.Plan)
 	case "sagemaker":
 		all = append(all, "mode="+t.SageMaker.Mode)
+	case "edge":
+		all = append(all, "runtime="+t.Edge.Runtime)
 	case "vertexai":
 		when(t.VertexAI.DedicatedEndpoint, "dedicated")
 	}

@@ -130,7 +130,8 @@ func TestCannot(t *testing.T) {
 		{"targets: {vertexai: {}}", "vertexai", []string{"take requests above 1500kB", "speak gRPC", "go to zero"}, nil},
 		{"targets: {azurefunctions: {}, knative: {gpu: 1}}", "azurefunctions", []string{"run on a GPU"}, nil},
 		{"targets: {azurefunctions: {plan: containerapps}, knative: {gpu: 1}}", "azurefunctions", nil, []string{"run on a GPU"}},
-		{"targets: {edge: {}}", "edge", nil, []string{"speak", "go to zero"}},
+		{"targets: {edge: {runtime: greengrass}}", "edge", []string{"wait longer than 5s"}, nil},
+		{"targets: {edge: {}}", "edge", nil, []string{"speak", "go to zero", "wait"}},
 	} {
 		got := plan.Of(parse(t, "model: m.onnx\nauth: none\n"+tt.yaml+"\n"), tt.target).Cannot
 		has := func(what string) bool {
