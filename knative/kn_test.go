@@ -198,6 +198,14 @@ func TestKnLineEqualsTheFiles(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			d := deployment(t, text(t, v.name, v.yaml))
 			want := applied(t, d)
+			if d.Spec.Targets.Knative.Traffic != nil {
+				// Knative fills them in for kn; files without them could be applied only once.
+				for _, path := range []string{"name", "readinessProbe.successThreshold"} {
+					if !without(want, strings.Split("spec.template.spec.containers.0."+path, ".")) {
+						t.Errorf("%s is not in the files", path)
+					}
+				}
+			}
 			for _, path := range knative.KnCannot(d) {
 				if !without(want, strings.Split(strings.NewReplacer("[", ".", "]", "").Replace(path), ".")) {
 					t.Errorf("%s is not in the files", path)

@@ -78,7 +78,13 @@ func account(d *render.Deployment) string {
 
 func container(d *render.Deployment) render.Mapping {
 	t := d.Spec.Targets.Knative
-	c := render.Mapping{{"image", d.Image}}
+	var c render.Mapping
+	ready := render.Mapping{{"httpGet", get(render.Ready)}}
+	if t.Traffic != nil {
+		c.Add("name", "user-container", "This and successThreshold are what Knative would fill in, the first time alone where\na revision has a name: without them it could not be applied again.")
+		ready.Add("successThreshold", 1)
+	}
+	c.Add("image", d.Image)
 	c.Add("ports", render.List{render.Mapping{
 		{"name", "h2c", "HTTP/2 without TLS, which gRPC needs. REST comes over it as well."},
 		{"containerPort", render.Port},
@@ -86,7 +92,7 @@ func container(d *render.Deployment) render.Mapping {
 	c.Add("env", env(d))
 	c.Add("resources", resources(d),
 		"Requested is what is limited: the engine sizes its threads by the CPU limit,", "and memory that is promised twice ends in a killed pod.")
-	c.Add("readinessProbe", render.Mapping{{"httpGet", get(render.Ready)}},
+	c.Add("readinessProbe", ready,
 		"Answered when every model is loaded. Without a period queue-proxy asks all the", "time, so that a pod that starts is used within milliseconds.")
 	c.Add("livenessProbe", render.Mapping{
 		{"httpGet", get(render.Live)},
