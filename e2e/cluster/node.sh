@@ -51,6 +51,7 @@ start_control_plane() {
 	ip link set lo up
 	# The node's address is that of the bridge which its pods are on.
 	ip link add cni0 type bridge && ip addr add $node_ip/24 dev cni0 && ip link set cni0 up
+	ip route add 10.96.0.0/16 dev cni0 # Services: kube-proxy only sees what has a way to go
 	sysctl -qw net.ipv4.ip_forward=1
 	openssl genpkey -quiet -algorithm RSA -out "$work/accounts.key"
 	openssl pkey -in "$work/accounts.key" -pubout -out "$work/accounts.pub"
@@ -178,6 +179,7 @@ start_knative() {
 	configure config-domain '"example.com": ""' # the one that comes would make every route private
 	configure config-autoscaler '"stable-window": "6s", "scale-to-zero-grace-period": "6s", "scale-to-zero-pod-retention-period": "0s"'
 	configure config-deployment '"progress-deadline": "120s", "queue-sidecar-cpu-request": "10m"'
+	documents "$eventing"/third_party/eventing-integrations-latest/*-images.yaml | "${kubectl[@]}" apply -f - >/dev/null # the controller wants to know them
 	documents "$serving"/config/core/999-cache.yaml | local_images | "${kubectl[@]}" apply -f - >/dev/null
 	documents "$serving"/config/core/deployments/{controller,autoscaler,activator,webhook}.yaml | deployments
 	documents "$serving"/config/core/webhooks/*.yaml | "${kubectl[@]}" apply -f - >/dev/null
@@ -185,16 +187,13 @@ start_knative() {
 	documents "$eventing"/config/core/deployments/{controller,webhook,job-sink}.yaml "$eventing"/config/channels/in-memory-channel/deployments/*.yaml \
 		"$eventing"/config/brokers/mt-channel-broker/deployments/{broker-filter,broker-ingress,controller}.yaml | deployments
 	documents "$eventing"/config/core/webhooks/*.yaml "$eventing"/config/channels/in-memory-channel/webhooks/*.yaml | "${kubectl[@]}" apply -f - >/dev/null
-	for space in kube-system knative-serving traefik knative-eventing; do "${kubectl[@]}" -n $space rollout status deployment --timeout 300s >/dev/null; done
+	for space in kube-system knative-serving traefik knative-eventing; do "${kubectl[@]}" -n $space rollout status deployment --timeout 150s >/dev/null; done
 }
 apply() { "${kubectl[@]}" apply -f "$1" >/dev/null; }
 configure() { "${kubectl[@]}" -n knative-serving patch configmap "$1" --type merge -p "{\"data\": {$2}}" >/dev/null; }
 
-# deployments: applies what comes, with our images and small requests, and without what scales it.
-deployments() {
-	local_images | "${kubectl[@]}" set resources --local -f - --requests cpu=10m,memory=20Mi -o yaml >"$work/deployments.yaml" 2>"$work/deployments.log" || { cat "$work/deployments.log" >&2 && return 1; }
-	apply "$work/deployments.yaml"
-}
+# deployments: applies what comes, with our images, and asking for little of a processor.
+deployments() { local_images | sed '/requests:/,/limits:/s/cpu: .*/cpu: 10m/' | "${kubectl[@]}" apply -f - >/dev/null; }
 
 # program_images FILE: one image for each program of the cluster, all of one layer, as an archive.
 program_images() {

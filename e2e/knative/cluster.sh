@@ -126,7 +126,8 @@ deployed() {
 	serving_ready
 	row "applied to ready" "$(seconds "$start") s"
 	url=$("${kubectl[@]}" get ksvc digits -o jsonpath='{.status.url}')
-	curl -sSf "$url/v2/models/digits/infer" -d @"$work/digits/requests/digits/1.json" >/dev/null # as docs/knative.md has it
+	until_ok 30 curl -sSf "$url/v2/models/digits/infer" -d @"$work/digits/requests/digits/1.json" # as docs/knative.md has it
+	row "applied to answered" "$(seconds "$start") s" # the ingress takes a while to route what it has said is ready
 	stable=$revision
 	local form
 	for form in 0 1 2 3; do ask -form $form -n 4 >/dev/null; done # gRPC too, through the ingress and queue-proxy
@@ -204,7 +205,7 @@ canary() {
 	[ "$canary" != "$stable" ] || { echo "want another revision than $stable" >&2 && return 1; }
 	ask -n 20 >/dev/null
 	[ "$(answered "$canary")" = 0 ] || { echo "want no request for a canary of 0%" >&2 && return 1; }
-	curl -sSf "${url/\/\//\/\/canary-}/v2/models/digits/infer" -d @"$work/digits/requests/digits/1.json" >/dev/null # at its tag
+	until_ok 30 curl -sSf "${url/\/\//\/\/canary-}/v2/models/digits/infer" -d @"$work/digits/requests/digits/1.json" # at its tag
 	deploy "minScale: 1, env: {VERSION: '1'}, traffic: {stable: $stable, canary: 20%}"
 	[ "$revision" = "$canary" ] || { echo "want the same revision, $canary, got $revision" >&2 && return 1; }
 	serving_ready
