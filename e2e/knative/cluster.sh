@@ -41,7 +41,14 @@ make_group() {
 	fi
 }
 remove_group() {
-	[ -z "${group:-}" ] || find /sys/fs/cgroup -depth -type d -path "/sys/fs/cgroup*$group*" -exec rmdir {} + 2>/dev/null || :
+	local _
+	[ -n "${group:-}" ] || return 0
+	if [ -n "${inside:-}" ]; then kill "$inside" 2>/dev/null && wait "$inside" || :; fi
+	for _ in $(seq 50); do # a process that was killed is in its group for a moment
+		find /sys/fs/cgroup -depth -type d -path "/sys/fs/cgroup*$group*" -exec rmdir {} + 2>/dev/null || :
+		[ -n "$(find /sys/fs/cgroup -maxdepth 2 -name "${group#/}")" ] || return 0
+		sleep 0.2
+	done
 }
 
 # step NAME COMMAND...: with its time.
