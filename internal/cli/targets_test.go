@@ -19,6 +19,18 @@ var further = map[string]string{
 	"knative":   "the CloudEvents SDK reads its answers, in `make test`",
 }
 
+// files is what render writes for a target, and who has judged it.
+var files = map[string]string{
+	"awslambda":      "CDK: rules, linters, a mock of AWS; not seen in an account",
+	"sagemaker":      "CDK: rules and linters; not seen in an account",
+	"knative":        "kustomize: Knative's own admission code, a real API server with its webhooks, a real cluster",
+	"cloudrun":       "YAML, gcloud, Terraform: golden and linted only, not seen in an account",
+	"vertexai":       "REST bodies, gcloud, Terraform: golden and linted only, not seen in an account",
+	"azurefunctions": "Bicep for azd: golden and linted only, not seen in an account",
+	"azureml":        "az ml and Bicep: golden and linted only, not seen in an account",
+	"edge":           "systemd: a real one; Greengrass and IoT Edge: golden only, the module under podman",
+}
+
 // The README's table of targets is made of what verify reports.
 func TestReadmeNamesTheEvidence(t *testing.T) {
 	const path, begin, end = "../../README.md", "<!-- targets: written by make golden -->\n", "<!-- /targets -->"
@@ -32,8 +44,8 @@ func TestReadmeNamesTheEvidence(t *testing.T) {
 		t.Fatalf("README.md: want %q and %q", begin, end)
 	}
 	var b strings.Builder
-	b.WriteString("| target | what runs there | evidence in `godwit verify` | and besides |\n| --- | --- | --- | --- |\n")
-	b.WriteString("| this machine | `godwit serve` | real: ONNX Runtime | other people's clients (tritonclient, a browser) and a second engine (onnxruntime-node) agree, in `make e2e` |\n")
+	b.WriteString("| target | what runs there | evidence in `godwit verify` | and besides | files of `godwit render` |\n| --- | --- | --- | --- | --- |\n")
+	b.WriteString("| this machine | `godwit serve` | real: ONNX Runtime | other people's clients (tritonclient, a browser) and a second engine (onnxruntime-node) agree, in `make e2e` |  |\n")
 	for _, name := range spec.TargetNames() {
 		binary := "`fn-server`"
 		if name == "awslambda" {
@@ -41,11 +53,11 @@ func TestReadmeNamesTheEvidence(t *testing.T) {
 		}
 		forms := emulate.Variants(name)
 		if forms == nil {
-			fmt.Fprintf(&b, "| `%s` | – | not yet | |\n", name)
+			fmt.Fprintf(&b, "| `%s` | – | not yet | | |\n", name)
 			continue
 		}
 		kind, from := emulate.EvidenceOf(name)
-		fmt.Fprintf(&b, "| `%s` | %s: %s | %s: %s | %s |\n", name, binary, strings.Join(forms, ", "), kind, from, further[name])
+		fmt.Fprintf(&b, "| `%s` | %s: %s | %s: %s | %s | %s |\n", name, binary, strings.Join(forms, ", "), kind, from, further[name], files[name])
 	}
 	if os.Getenv("UPDATE_GOLDEN") != "" && os.Getenv("CI") == "" {
 		if err := os.WriteFile(path, []byte(before+begin+b.String()+end+after), 0o644); err != nil {

@@ -60,8 +60,8 @@ func fatal(err error) {
 }
 
 var (
-	row    = regexp.MustCompile(`(?m)^\| *\d+ *\|.*\| *([^|]*) *\|$`)
-	quoted = regexp.MustCompile("`([^`]*)`")
+	row    = regexp.MustCompile(`(?m)^\|.*\| *([^|]*) *\|$`)
+	quoted = regexp.MustCompile("`([^` ]*:(?:Test|Fuzz|Example)[^`]*|e2e/[^`]*)`")
 )
 
 // proofsIn are what the page names as proofs, "folder:Test" or "e2e/part", each

@@ -9,7 +9,7 @@ import (
 
 func TestProofsIn(t *testing.T) {
 	got := proofsIn("# Title\n\n| number | requirement | proof |\n| --- | --- | --- |\n" +
-		"| 1 | a `word` in it | `a/b:TestOne`, `e2e/part` |\n| 2 | again | `a/b:TestOne`, `c:FuzzTwo` |\n")
+		"| 1 | a `word` in it | `a/b:TestOne`, `e2e/part` |\n\n| requirement | proof |\n| --- | --- |\n| again | `a/b:TestOne`, `c:FuzzTwo`, in `words` |\n")
 	if diff := cmp.Diff([]string{"a/b:TestOne", "e2e/part", "c:FuzzTwo"}, got); diff != "" {
 		t.Errorf("proofs (-want +got):\n%s", diff)
 	}
