@@ -15,6 +15,7 @@ repository=dev.local/digits
 outside() {
 	[ "$(id -u)" = 0 ] || { echo "want root, for containers and namespaces" >&2 && exit 1; }
 	step "programs" build_cluster
+	built # the store that scores of events go to
 	local arch base
 	arch=$(dpkg --print-architecture) base=$cache/base-$arch
 	[ -f "$base/index.json" ] || "$root/scripts/base.sh" "$base" "$arch" >/dev/null
@@ -75,7 +76,7 @@ say() {
 		auth: none
 		triggers: [events]
 		batch: {input: "s3://lake/rows/", output: "s3://lake/scores/", timeout: 1m}
-		targets: {knative: {ingress: traefik, cpu: 250m, memory: 256MiB, maxScale: 4, target: 2, window: 6s, events: {deadLetter: "http://$node_ip:9999/dead"}${1:+, $1}}}
+		targets: {knative: {ingress: traefik, cpu: 250m, memory: 256MiB, maxScale: 4, target: 2, window: 6s, events: {deadLetter: "http://$node_ip:9999/dead"}, env: {AWS_ENDPOINT_URL_S3: "http://$node_ip:9998", AWS_REGION: eu-west-1, AWS_ACCESS_KEY_ID: key, AWS_SECRET_ACCESS_KEY: secretsecret}${1:+, $1}}}
 	EOF
 }
 
@@ -269,6 +270,10 @@ revision_failed() { [ "$("${kubectl[@]}" get revision "$1" -o jsonpath='{.status
 event() {
 	local start broker
 	"$work/client" sink $node_ip:9999 >"$work/events" 2>"$work/sink.log" &
+	mkdir -p "$work/s3/lake" # a folder is a bucket of the posix backend
+	built
+	ROOT_ACCESS_KEY=key ROOT_SECRET_KEY=secretsecret "$bin/versitygw" --port $node_ip:9998 --region eu-west-1 --quiet posix "$work/s3" >"$work/versitygw.log" 2>&1 &
+	reachable $! $node_ip:9998 "$work/versitygw.log"
 	"${kubectl[@]}" wait --for=condition=Ready --timeout=120s broker/digits trigger/digits >/dev/null
 	printf '{"apiVersion": "eventing.knative.dev/v1", "kind": "Trigger", "metadata": {"name": "answers"}, "spec": {"broker": "digits", "filter": {"attributes": {"type": "dev.godwit.answer"}}, "subscriber": {"uri": "http://%s:9999/answers"}}}' $node_ip | "${kubectl[@]}" apply -f - >/dev/null
 	"${kubectl[@]}" wait --for=condition=Ready --timeout=60s trigger/answers >/dev/null
@@ -279,6 +284,7 @@ event() {
 	send() { curl -sSf "$broker" -H 'ce-specversion: 1.0' -H "ce-id: $1" -H 'ce-source: /e2e' -H 'ce-type: com.example.rows' -H 'content-type: application/json' -d "$2"; }
 	send 1 @"$work/digits/requests/digits/1.json"
 	until_ok 30 grep -q '^/answers dev.godwit.answer ' "$work/events"
+	[ -n "$(find "$work/s3/lake/scores" -type f)" ] || { echo "want the answer in the store too, got nothing" >&2 && return 1; }
 	row "event to a Broker, to its answer" "$(seconds "$start") s, from zero"
 	send 2 '{"inputs": []}'
 	until_ok 60 grep -q '^/dead com.example.rows 4' "$work/events"

@@ -94,12 +94,10 @@ echo "$held more admitted with $(sort -u "$work/needed" | paste -sd' ')"
 "$work/cases" refused -api "$api" -ca "$work/certificates/apiserver.crt" -token "$token" "$root/knative/testdata/golden" "$root/knative/testdata/refused.yaml"
 
 # A revision that has a name can be applied again: the cluster holds what is sent against what it has made of it.
-for name in golden-canary golden-fetched; do
-	for file in "$work/manifests/$name".overlays.*.yaml; do
-		"${kubectl[@]}" apply -f "$file" >/dev/null
-		"${kubectl[@]}" apply -f "$file" >/dev/null
-		"${kubectl[@]}" delete -f "$file" --wait=false >/dev/null
-	done
+for file in "$(find "$work/manifests" -name 'golden-canary.overlays.*' | sort | head -n 1)" "$(find "$work/manifests" -name 'golden-fetched.overlays.*' | sort | head -n 1)"; do
+	"${kubectl[@]}" apply -f "$file" >/dev/null
+	"${kubectl[@]}" apply -f "$file" >/dev/null
+	"${kubectl[@]}" delete -f "$file" --wait=false >/dev/null
 done
 
 # Made, not only judged: the Deployment, whose pod "restricted" lets run, with queue-proxy beside the function.
