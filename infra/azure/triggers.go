@@ -20,8 +20,6 @@ func (b *builder) triggers() {
 		return
 	}
 	const host = "AzureFunctionsJobHost__"
-	b.setting(host+"extensionBundle__id", "Microsoft.Azure.Functions.ExtensionBundle", "The host's own triggers beside HTTP.")
-	b.setting(host+"extensionBundle__version", "[4.*, 5.0.0)")
 	if b.trigger("queue") || b.trigger("topic") {
 		b.param(alarmParam())
 	}

@@ -201,8 +201,8 @@ func modelBytes(r *rendering) (n int64, err error) {
 			continue // fetched: how big it is nobody knows here
 		}
 		read, err := onnx.Read(filepath.Join(r.dir, filepath.FromSlash(m.Path)), nil)
-		if fault.CodeOf(err) == fault.NotFound && r.spec.Targets.Knative != nil && r.spec.Targets.Knative.ModelClaim != "" {
-			continue // it is in the claim alone
+		if k := r.spec.Targets.Knative; fault.CodeOf(err) == fault.NotFound && r.options.target == "knative" && (k.ModelClaim != "" || k.ModelImage != "") {
+			continue // it is in the claim or the volume alone
 		}
 		if err != nil {
 			return 0, err

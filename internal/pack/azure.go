@@ -28,6 +28,9 @@ func (c *contents) azure() error {
 	if a := c.spec.Targets.AzureFunctions; a != nil {
 		host["functionTimeout"] = timeSpan(time.Duration(a.Timeout))
 	}
+	if len(c.spec.Triggers) > 0 { // the host's own triggers beside HTTP
+		host["extensionBundle"] = object{"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"}
+	}
 	files := map[string]object{
 		"host.json": host,
 		"http/function.json": {"bindings": []object{

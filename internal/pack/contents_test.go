@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,6 +75,29 @@ func TestContents(t *testing.T) {
 		}
 		if n := len(tree.Files) - len(want); n != 16 { // eight requests and their answers
 			t.Errorf("%s: want 16 files of requests, got %d", target, n)
+		}
+	}
+}
+
+// The host loads what its triggers beside HTTP need where there are any.
+func TestHostLoadsTriggers(t *testing.T) {
+	for triggers, want := range map[string]bool{"": false, "triggers: [queue]\n": true} {
+		dir := copied(t, "digits")
+		spec := filepath.Join(dir, "godwit.yaml")
+		text, err := os.ReadFile(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(spec, append([]byte(triggers), text...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		tree, err := Contents(t.Context(), dir, &Options{Target: "azurefunctions", Built: built(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(tree.Files, func(f File) bool { return f.Path == "host.json" })
+		if i < 0 || bytes.Contains(tree.Files[i].Data, []byte(`"Microsoft.Azure.Functions.ExtensionBundle"`)) != want {
+			t.Errorf("triggers %q: want an extension bundle in host.json: %v", triggers, want)
 		}
 	}
 }

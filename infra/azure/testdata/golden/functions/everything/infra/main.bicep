@@ -501,9 +501,6 @@ resource settings 'Microsoft.Web/sites/config@2024-11-01' = {
     AzureWebJobsStorage__clientId: identity.properties.clientId
     APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.properties.clientId};Authorization=AAD'
-    // The host's own triggers beside HTTP.
-    AzureFunctionsJobHost__extensionBundle__id: 'Microsoft.Azure.Functions.ExtensionBundle'
-    AzureFunctionsJobHost__extensionBundle__version: '[4.*, 5.0.0)'
     GODWIT_QUEUE: queue.name
     // Then a message goes to rows-poison.
     AzureFunctionsJobHost__extensions__queues__maxDequeueCount: '7'
