@@ -20,6 +20,7 @@ outside() {
 	arch=$(dpkg --print-architecture) base=$cache/base-$arch
 	[ -f "$base/index.json" ] || "$root/scripts/base.sh" "$base" "$arch" >/dev/null
 	go build -C "$root" -o "$work/client" ./e2e/knative
+	step "functions" "$root/scripts/functions.sh" --out "$(dirname "$godwit")" "$arch" >/dev/null
 	step "image" package "$arch" "$base"
 	step "images of the cluster" program_images "$work/programs.tar"
 	make_group
