@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"godwit.dev/infra/render"
+	"godwit.dev/infra/render/rendertest"
 	"godwit.dev/infra/spec"
 	"godwit.dev/knative"
 )
@@ -107,13 +108,13 @@ func TestEveryDeliveryEndsSomewhere(t *testing.T) {
 			if !strings.HasPrefix(name, "base/") || strings.HasSuffix(name, "kustomization.yaml") {
 				continue
 			}
-			o := decoded(t, text)
-			switch within(o, "kind") {
+			o := rendertest.Decoded(t, text)
+			switch rendertest.Within(o, "kind") {
 			case "Broker", "Trigger", "KafkaSource":
 				count++
-				delivery := within(o, "spec", "delivery")
-				dead := within(delivery, "deadLetterSink")
-				if retry, ok := within(delivery, "retry").(uint64); !ok || retry < 4 || within(dead, "ref", "name") == nil && within(dead, "uri") == nil || within(delivery, "backoffDelay") == nil {
+				delivery := rendertest.Within(o, "spec", "delivery")
+				dead := rendertest.Within(delivery, "deadLetterSink")
+				if retry, ok := rendertest.Within(delivery, "retry").(uint64); !ok || retry < 4 || rendertest.Within(dead, "ref", "name") == nil && rendertest.Within(dead, "uri") == nil || rendertest.Within(delivery, "backoffDelay") == nil {
 					t.Errorf("%s %s: delivery %v", v.name, name, delivery)
 				}
 			}
@@ -152,33 +153,33 @@ func TestEventsArrive(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", want.object, diff)
 		}
 	}
-	if a := objects["ServiceAccount/fraud"]; within(a, "metadata", "annotations", "eks.amazonaws.com/role-arn") != "arn:aws:iam::123456789012:role/fraud" || within(a, "metadata", "namespace") != "default" {
+	if a := objects["ServiceAccount/fraud"]; rendertest.Within(a, "metadata", "annotations", "eks.amazonaws.com/role-arn") != "arn:aws:iam::123456789012:role/fraud" || rendertest.Within(a, "metadata", "namespace") != "default" {
 		t.Errorf("service account %v", a)
 	}
 	objects = built(t, files(t, variant(t, "jobsink")), "overlays/gke")
 	trigger := objects["Trigger/fraud"]["spec"]
-	if diff := cmp.Diff(any(ref("JobSink")), within(trigger, "subscriber")); diff != "" || within(trigger, "delivery", "timeout") != nil || within(trigger, "broker") != "lake" || objects["Broker/lake"] != nil {
+	if diff := cmp.Diff(any(ref("JobSink")), rendertest.Within(trigger, "subscriber")); diff != "" || rendertest.Within(trigger, "delivery", "timeout") != nil || rendertest.Within(trigger, "broker") != "lake" || objects["Broker/lake"] != nil {
 		t.Errorf("trigger %v", trigger)
 	}
-	job := within(objects["JobSink/fraud"], "spec", "job", "spec")
-	if within(job, "backoffLimit") != uint64(4) || within(job, "activeDeadlineSeconds") != uint64(3600) || within(job, "template", "spec", "nodeSelector", "cloud.google.com/gke-accelerator") != "nvidia-l4" {
+	job := rendertest.Within(objects["JobSink/fraud"], "spec", "job", "spec")
+	if rendertest.Within(job, "backoffLimit") != uint64(4) || rendertest.Within(job, "activeDeadlineSeconds") != uint64(3600) || rendertest.Within(job, "template", "spec", "nodeSelector", "cloud.google.com/gke-accelerator") != "nvidia-l4" {
 		t.Errorf("job %v", job)
 	}
 }
 
 func TestJobHasItsShards(t *testing.T) {
 	d := variant(t, "events")
-	job := decoded(t, files(t, d)["jobs/score.yaml"])
-	c := within(job, "spec", "template", "spec", "containers", "0")
+	job := rendertest.Decoded(t, files(t, d)["jobs/score.yaml"])
+	c := rendertest.Within(job, "spec", "template", "spec", "containers", "0")
 	env := map[any]any{}
-	for _, v := range within(c, "env").([]any) {
-		env[within(v, "name")] = within(v, "value")
+	for _, v := range rendertest.Within(c, "env").([]any) {
+		env[rendertest.Within(v, "name")] = rendertest.Within(v, "value")
 	}
 	if diff := cmp.Diff(map[any]any{"GODWIT_TARGET": "knative", "GODWIT_INPUT": "s3://lake", "GODWIT_OUTPUT": "s3://lake", "GODWIT_SHARDS": "16"}, env); diff != "" {
 		t.Errorf("variables (-want +got):\n%s", diff)
 	}
 	for path, want := range map[string]any{"completions": uint64(16), "parallelism": uint64(4), "backoffLimitPerIndex": uint64(3), "completionMode": "Indexed"} {
-		if got := within(job, "spec", path); got != want {
+		if got := rendertest.Within(job, "spec", path); got != want {
 			t.Errorf("%s: got %v, want %v", path, got, want)
 		}
 	}
@@ -253,9 +254,9 @@ func TestTextsOfEventsStayInTheirPlaces(t *testing.T) {
 		k.Identity = nasty
 		objects := built(t, files(t, d), "overlays/eks")
 		for _, got := range []any{
-			within(objects["Trigger/fraud"], "spec", "filter", "attributes", "type"), within(objects["KafkaSource/fraud"], "spec", "topics", "0"),
-			within(objects["ServiceAccount/fraud"], "metadata", "annotations", "eks.amazonaws.com/role-arn"),
-			strings.TrimPrefix(within(objects["Broker/fraud"], "spec", "delivery", "deadLetterSink", "uri").(string), "https://dead.example.com/"),
+			rendertest.Within(objects["Trigger/fraud"], "spec", "filter", "attributes", "type"), rendertest.Within(objects["KafkaSource/fraud"], "spec", "topics", "0"),
+			rendertest.Within(objects["ServiceAccount/fraud"], "metadata", "annotations", "eks.amazonaws.com/role-arn"),
+			strings.TrimPrefix(rendertest.Within(objects["Broker/fraud"], "spec", "delivery", "deadLetterSink", "uri").(string), "https://dead.example.com/"),
 		} {
 			if got != nasty {
 				t.Errorf("%q: got %q", nasty, got)
@@ -268,21 +269,21 @@ func TestTextsOfEventsStayInTheirPlaces(t *testing.T) {
 func TestFetchedFunctionIsWhole(t *testing.T) {
 	d := deployment(t, "models: [{path: 's3://b/m.onnx', sha256: "+digest[7:]+"}]\nauth: none\ntargets: {knative: {fetchModels: true, env: {A: b}}}\n")
 	d.Spec.Targets.Knative.Env["A"] = "it's \"{{ x }}\" # : | >- é"
-	o := decoded(t, files(t, d)["base/function.yaml"])
+	o := rendertest.Decoded(t, files(t, d)["base/function.yaml"])
 	want, err := d.Spec.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), within(o, "data", "godwit.yaml")); diff != "" {
+	if diff := cmp.Diff(string(want), rendertest.Within(o, "data", "godwit.yaml")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if _, err := spec.Parse(spec.FileName, []byte(within(o, "data", "godwit.yaml").(string))); err != nil {
+	if _, err := spec.Parse(spec.FileName, []byte(rendertest.Within(o, "data", "godwit.yaml").(string))); err != nil {
 		t.Error(err)
 	}
 	service := applied(t, d)
-	volume := within(service, "spec", "template", "spec", "volumes", "1", "configMap", "name")
-	if volume == nil || volume != within(o, "metadata", "name") || within(service, "spec", "template", "spec", "containers", "0", "env", "1", "value") != "/models" {
-		t.Errorf("mounts %v, there is %v", volume, within(o, "metadata", "name"))
+	volume := rendertest.Within(service, "spec", "template", "spec", "volumes", "1", "configMap", "name")
+	if volume == nil || volume != rendertest.Within(o, "metadata", "name") || rendertest.Within(service, "spec", "template", "spec", "containers", "0", "env", "1", "value") != "/models" {
+		t.Errorf("mounts %v, there is %v", volume, rendertest.Within(o, "metadata", "name"))
 	}
 }
 
@@ -315,7 +316,7 @@ func TestObjectsBesideTheService(t *testing.T) {
 				path = append(path, last)
 			}
 			o, ok := built(t, files(t, d), knative.Overlay(d))[tt.object]
-			if got := within(o, path...); !ok || got != tt.want {
+			if got := rendertest.Within(o, path...); !ok || got != tt.want {
 				t.Errorf("%s: got %v, want %v", tt.path, got, tt.want)
 			}
 		})
@@ -327,13 +328,13 @@ func TestObjectsBesideTheService(t *testing.T) {
 func TestJobsOfClustersAndMeshes(t *testing.T) {
 	const yaml = "model: m.onnx\nbatch: {input: 's3://a/b/', output: 's3://c/d/'}\ntargets: {knative: {gpu: 1, cluster: eks, mesh: MESH, job: {}}}\n"
 	for mesh, want := range map[string][2]any{"istio": {"false", "disabled"}, "linkerd": {"false", "disabled"}, "other": {nil, nil}} {
-		job := decoded(t, files(t, deployment(t, strings.ReplaceAll(yaml, "MESH", mesh)))["jobs/score.yaml"])
-		template := within(job, "spec", "template")
-		got := [2]any{within(template, "metadata", "labels", "sidecar.istio.io/inject"), within(template, "metadata", "annotations", "linkerd.io/inject")}
+		job := rendertest.Decoded(t, files(t, deployment(t, strings.ReplaceAll(yaml, "MESH", mesh)))["jobs/score.yaml"])
+		template := rendertest.Within(job, "spec", "template")
+		got := [2]any{rendertest.Within(template, "metadata", "labels", "sidecar.istio.io/inject"), rendertest.Within(template, "metadata", "annotations", "linkerd.io/inject")}
 		if got != want {
 			t.Errorf("%s: got %v, want %v", mesh, got, want)
 		}
-		if within(template, "spec", "tolerations", "0", "key") != "nvidia.com/gpu" || within(template, "spec", "containers", "0", "resources", "limits", "nvidia.com/gpu") != "1" {
+		if rendertest.Within(template, "spec", "tolerations", "0", "key") != "nvidia.com/gpu" || rendertest.Within(template, "spec", "containers", "0", "resources", "limits", "nvidia.com/gpu") != "1" {
 			t.Errorf("%s: pod %v", mesh, template)
 		}
 	}

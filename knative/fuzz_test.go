@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"godwit.dev/infra/render/rendertest"
 )
 
 // Whatever text a variable has, it is the same in the files and in kn's line,
@@ -24,8 +26,8 @@ func FuzzText(f *testing.F) {
 			want = strings.ReplaceAll(text, "$", "$$")
 		}
 		for _, s := range []map[string]any{service, knService(t, d)} {
-			env := within(s, "spec", "template", "spec", "containers", "0", "env").([]any)
-			if got := within(env[1], "value"); len(env) != 2 || got != want {
+			env := rendertest.Within(s, "spec", "template", "spec", "containers", "0", "env").([]any)
+			if got := rendertest.Within(env[1], "value"); len(env) != 2 || got != want {
 				t.Fatalf("%q: got %d variables, %q", text, len(env), got)
 			}
 		}

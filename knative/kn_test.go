@@ -8,53 +8,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"godwit.dev/infra/render"
+	"godwit.dev/infra/render/rendertest"
 	"godwit.dev/knative"
 )
-
-// words parts a line as a POSIX shell does, of which single quotes and escapes
-// outside of them are used.
-func words(t testing.TB, line string) (all []string) {
-	t.Helper()
-	var b strings.Builder
-	quoted, any := false, false
-	for i := 0; i < len(line); i++ {
-		switch c := line[i]; {
-		case c == '\'':
-			quoted, any = !quoted, true
-		case quoted:
-			b.WriteByte(c)
-		case c == '\\' && i+1 < len(line):
-			if i++; line[i] != '\n' {
-				b.WriteByte(line[i])
-				any = true
-			}
-		case c == ' ' || c == '\n':
-			if any {
-				all = append(all, b.String())
-			}
-			b.Reset()
-			any = false
-		case strings.IndexByte("$`\"*?[]{}()<>|&;#~!", c) >= 0:
-			t.Fatalf("%q is not quoted in %s", c, line)
-		default:
-			b.WriteByte(c)
-			any = true
-		}
-	}
-	if quoted {
-		t.Fatalf("a quote is open in %s", line)
-	}
-	if any {
-		all = append(all, b.String())
-	}
-	return all
-}
 
 // knService is the Service that kn makes of the line, read from kn's own
 // reference: what each flag sets.
 func knService(t testing.TB, d *render.Deployment) map[string]any {
 	t.Helper()
-	w := words(t, knative.KnLine(d))
+	w := rendertest.Words(t, knative.KnLine(d))
 	if strings.Join(w[:3], " ") != "kn service create" {
 		t.Fatalf("line %q", w)
 	}
@@ -188,7 +150,7 @@ func knService(t testing.TB, d *render.Deployment) map[string]any {
 
 func number(t testing.TB, s string) any {
 	t.Helper()
-	return decoded(t, s)
+	return rendertest.Decoded(t, s)
 }
 
 // The line and the files make the same Service, key by key, but for what kn is
@@ -225,13 +187,13 @@ func TestKnLineEqualsTheFiles(t *testing.T) {
 // whether it was there.
 func without(v any, steps []string) bool {
 	last := len(steps) - 1
-	at := within(v, steps[:last]...)
+	at := rendertest.Within(v, steps[:last]...)
 	if l, ok := at.([]any); ok {
 		i, err := strconv.Atoi(steps[last])
 		if err != nil || i != len(l)-1 {
 			return false
 		}
-		within(v, steps[:last-1]...).(map[string]any)[steps[last-1]] = l[:i]
+		rendertest.Within(v, steps[:last-1]...).(map[string]any)[steps[last-1]] = l[:i]
 		return true
 	}
 	m, ok := at.(map[string]any)
@@ -248,12 +210,12 @@ func TestKnTrafficEqualsTheFiles(t *testing.T) {
 		d := on(t, keys)
 		line := knative.KnTraffic(d)
 		if keys == "" {
-			if line != "" || within(applied(t, d), "spec", "traffic") != nil {
+			if line != "" || rendertest.Within(applied(t, d), "spec", "traffic") != nil {
 				t.Errorf("traffic without being asked for: %q", line)
 			}
 			continue
 		}
-		w := words(t, line)
+		w := rendertest.Words(t, line)
 		if got := strings.Join(w[:6], " "); got != "kn service update m --namespace default" {
 			t.Errorf("line %q", got)
 		}
@@ -267,10 +229,10 @@ func TestKnTrafficEqualsTheFiles(t *testing.T) {
 			got = append(got, map[string]any{"revisionName": name, "percent": number(t, percent), "tag": tag, "latestRevision": false})
 		}
 		service := applied(t, d)
-		if diff := cmp.Diff(within(service, "spec", "traffic"), any(got)); diff != "" {
+		if diff := cmp.Diff(rendertest.Within(service, "spec", "traffic"), any(got)); diff != "" {
 			t.Errorf("%s (-files +kn):\n%s", keys, diff)
 		}
-		if name := within(service, "spec", "template", "metadata", "name"); name != knative.RevisionName(d) || name != within(got[len(got)-1], "revisionName") {
+		if name := rendertest.Within(service, "spec", "template", "metadata", "name"); name != knative.RevisionName(d) || name != rendertest.Within(got[len(got)-1], "revisionName") {
 			t.Errorf("%s: the revision is %v, %s is meant, and the traffic goes to %v", keys, name, knative.RevisionName(d), got)
 		}
 	}

@@ -2,38 +2,28 @@ package knative_test
 
 import (
 	"maps"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
 	"godwit.dev/infra/render"
+	"godwit.dev/infra/render/rendertest"
 	"godwit.dev/infra/spec"
 	"godwit.dev/internal/golden"
 	"godwit.dev/knative"
 	"godwit.dev/runtime/fault"
 )
 
-const digest = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+const digest = rendertest.Digest
 
 // deployment is what text, a godwit.yaml, becomes.
 func deployment(t testing.TB, text string) *render.Deployment {
 	t.Helper()
-	s, err := spec.Parse(spec.FileName, []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := s.Models[0].Name
-	return &render.Deployment{
-		Spec: s, Image: "registry.example.com/acme/" + s.Name + "@" + digest, Digest: digest, ModelBytes: 1 << 20,
-		Request: &render.Request{Model: name, Path: "requests/" + name + "/1.json"},
-	}
+	return rendertest.Deployment(t, text, "registry.example.com/acme")
 }
 
 // on is the same of a target's keys, for callers that nobody checks.
@@ -44,23 +34,7 @@ func on(t testing.TB, keys string) *render.Deployment {
 
 func files(t testing.TB, d *render.Deployment) map[string]string {
 	t.Helper()
-	all, err := knative.Render(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	byPath := map[string]string{}
-	for _, f := range all {
-		byPath[f.Path] = string(f.Data)
-	}
-	return byPath
-}
-
-func decoded(t testing.TB, text string) (v any) {
-	t.Helper()
-	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
-		t.Fatalf("%v in\n%s", err, text)
-	}
-	return v
+	return rendertest.Rendered(t, knative.Render, d)
 }
 
 // applied is the Service that an API server gets of the overlay that is meant.
@@ -73,7 +47,7 @@ func applied(t testing.TB, d *render.Deployment) map[string]any {
 // tested against kustomize itself, in conformance.
 func built(t testing.TB, all map[string]string, dir string) map[string]map[string]any {
 	t.Helper()
-	k := decoded(t, all[dir+"/kustomization.yaml"]).(map[string]any)
+	k := rendertest.Decoded(t, all[dir+"/kustomization.yaml"]).(map[string]any)
 	objects := map[string]map[string]any{}
 	for _, r := range k["resources"].([]any) {
 		at := path.Join(dir, r.(string))
@@ -82,8 +56,8 @@ func built(t testing.TB, all map[string]string, dir string) map[string]map[strin
 			maps.Copy(objects, built(t, all, at))
 			continue
 		}
-		o := decoded(t, text).(map[string]any)
-		objects[o["kind"].(string)+"/"+within(o, "metadata", "name").(string)] = o
+		o := rendertest.Decoded(t, text).(map[string]any)
+		objects[o["kind"].(string)+"/"+rendertest.Within(o, "metadata", "name").(string)] = o
 	}
 	if n, ok := k["namespace"]; ok {
 		for _, o := range objects {
@@ -92,12 +66,12 @@ func built(t testing.TB, all map[string]string, dir string) map[string]map[strin
 	}
 	patches, _ := k["patches"].([]any)
 	for _, p := range patches {
-		kind, name := within(p, "target", "kind").(string), within(p, "target", "name").(string)
+		kind, name := rendertest.Within(p, "target", "kind").(string), rendertest.Within(p, "target", "name").(string)
 		o, ok := objects[kind+"/"+name]
 		if !ok {
 			t.Fatalf("%s patches %s/%s, which is not there", dir, kind, name)
 		}
-		for _, op := range decoded(t, all[path.Join(dir, within(p, "path").(string))]).([]any) {
+		for _, op := range rendertest.Decoded(t, all[path.Join(dir, rendertest.Within(p, "path").(string))]).([]any) {
 			patch(t, o, op.(map[string]any))
 		}
 	}
@@ -112,8 +86,8 @@ func patch(t testing.TB, o map[string]any, op map[string]any) {
 		steps[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(steps[i])
 	}
 	last := len(steps) - 1
-	at := within(o, steps[:last]...)
-	old := within(at, steps[last])
+	at := rendertest.Within(o, steps[:last]...)
+	old := rendertest.Within(at, steps[last])
 	if (op["op"] == "add") == (old != nil) || op["op"] != "add" && op["op"] != "replace" {
 		t.Fatalf("operation %v on %v", op, old)
 	}
@@ -130,25 +104,6 @@ func patch(t testing.TB, o map[string]any, op map[string]any) {
 		t.Fatalf("operation %v on %v", op, at)
 	}
 	m[steps[last]] = op["value"]
-}
-
-// within follows path: keys, and indices of lists.
-func within(v any, path ...string) any {
-	for _, p := range path {
-		switch at := v.(type) {
-		case map[string]any:
-			v = at[p]
-		case []any:
-			i, err := strconv.Atoi(p)
-			if err != nil || i >= len(at) {
-				return nil
-			}
-			v = at[i]
-		default:
-			return nil
-		}
-	}
-	return v
 }
 
 // variants are what has golden files: the examples, and each larger choice once.
@@ -250,42 +205,13 @@ func text(t testing.TB, name, yaml string) string {
 	if yaml != "" {
 		return yaml
 	}
-	b, err := os.ReadFile(filepath.Join("..", "examples", name, spec.FileName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
+	return rendertest.Example(t, "..", name)
 }
 
 func TestGolden(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			all, err := knative.Render(deployment(t, text(t, v.name, v.yaml)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, f := range all {
-				golden.Check(t, "golden/"+v.name+"/"+f.Path, f.Data)
-			}
-			var there []string
-			root := filepath.Join("testdata", "golden", v.name)
-			err = filepath.WalkDir(root, func(path string, e os.DirEntry, err error) error {
-				if err == nil && !e.IsDir() {
-					rel, _ := filepath.Rel(root, path)
-					there = append(there, filepath.ToSlash(rel))
-				}
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var made []string
-			for _, f := range all {
-				made = append(made, f.Path)
-			}
-			if diff := cmp.Diff(there, made); diff != "" {
-				t.Errorf("files (-golden +rendered):\n%s", diff)
-			}
+			golden.Folder(t, "golden/"+v.name, files(t, deployment(t, text(t, v.name, v.yaml))))
 		})
 	}
 }
@@ -316,39 +242,39 @@ func TestEveryPodIsSafe(t *testing.T) {
 			all, count := files(t, d), 0
 			check := func(kind string, pod map[string]any) {
 				count++
-				c := within(pod, "containers", "0")
-				if n := len(within(pod, "containers").([]any)); n != 1 {
+				c := rendertest.Within(pod, "containers", "0")
+				if n := len(rendertest.Within(pod, "containers").([]any)); n != 1 {
 					t.Errorf("%s: %d containers", kind, n)
 				}
 				if diff := cmp.Diff(map[string]any{
 					"runAsNonRoot": true, "runAsUser": uint64(65532), "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
 					"capabilities": map[string]any{"drop": []any{"ALL"}}, "seccompProfile": map[string]any{"type": "RuntimeDefault"},
-				}, within(c, "securityContext")); diff != "" {
+				}, rendertest.Within(c, "securityContext")); diff != "" {
 					t.Errorf("%s: security (-want +got):\n%s", kind, diff)
 				}
 				want := [][2]string{{"image", d.Image}, {"env.0.name", "GODWIT_TARGET"}, {"env.0.value", "knative"}, {"volumeMounts.0.mountPath", "/tmp"}}
 				if kind == "Service" {
 					want = append(want, [2]string{"readinessProbe.httpGet.path", "/v2/health/ready"}, [2]string{"livenessProbe.httpGet.path", "/v2/health/live"})
-				} else if within(pod, "restartPolicy") != "Never" {
-					t.Errorf("%s: restarts %v", kind, within(pod, "restartPolicy"))
+				} else if rendertest.Within(pod, "restartPolicy") != "Never" {
+					t.Errorf("%s: restarts %v", kind, rendertest.Within(pod, "restartPolicy"))
 				}
 				for _, w := range want {
-					if got := within(c, strings.Split(w[0], ".")...); got != w[1] {
+					if got := rendertest.Within(c, strings.Split(w[0], ".")...); got != w[1] {
 						t.Errorf("%s: %s: got %v, want %v", kind, w[0], got, w[1])
 					}
 				}
-				limits := within(c, "resources", "limits")
-				if diff := cmp.Diff(limits, within(c, "resources", "requests")); diff != "" {
+				limits := rendertest.Within(c, "resources", "limits")
+				if diff := cmp.Diff(limits, rendertest.Within(c, "resources", "requests")); diff != "" {
 					t.Errorf("%s: resources (-limits +requests):\n%s", kind, diff)
 				}
-				if gpu := within(limits, "nvidia.com/gpu"); (gpu != nil) != (d.Spec.Targets.Knative.GPU > 0) {
+				if gpu := rendertest.Within(limits, "nvidia.com/gpu"); (gpu != nil) != (d.Spec.Targets.Knative.GPU > 0) {
 					t.Errorf("%s: GPUs: %v", kind, gpu)
 				}
-				if within(pod, "automountServiceAccountToken") != false || within(pod, "hostNetwork") != nil || within(pod, "hostPID") != nil {
+				if rendertest.Within(pod, "automountServiceAccountToken") != false || rendertest.Within(pod, "hostNetwork") != nil || rendertest.Within(pod, "hostPID") != nil {
 					t.Errorf("%s: pod %v", kind, pod)
 				}
-				for _, v := range within(pod, "volumes").([]any) {
-					if within(v, "hostPath") != nil {
+				for _, v := range rendertest.Within(pod, "volumes").([]any) {
+					if rendertest.Within(v, "hostPath") != nil {
 						t.Errorf("%s: volume %v", kind, v)
 					}
 				}
@@ -360,7 +286,7 @@ func TestEveryPodIsSafe(t *testing.T) {
 				}
 				for id, o := range built(t, all, dir) {
 					for _, pod := range pods(o) {
-						check(within(o, "kind").(string), pod)
+						check(rendertest.Within(o, "kind").(string), pod)
 					}
 					if id == "Secret/"+d.Spec.Name {
 						t.Error("a Secret is rendered")
@@ -368,7 +294,7 @@ func TestEveryPodIsSafe(t *testing.T) {
 				}
 			}
 			if text, ok := all["jobs/score.yaml"]; ok {
-				for _, pod := range pods(decoded(t, text)) {
+				for _, pod := range pods(rendertest.Decoded(t, text)) {
 					check("Job", pod)
 				}
 			}
@@ -457,7 +383,7 @@ func TestEveryKeyArrives(t *testing.T) {
 			if both {
 				path = append(path, last)
 			}
-			if got := within(applied(t, on(t, tt.keys)), path...); got != tt.want {
+			if got := rendertest.Within(applied(t, on(t, tt.keys)), path...); got != tt.want {
 				t.Errorf("%s: %s: got %v (%T), want %v", tt.keys, tt.path, got, got, tt.want)
 			}
 		})
@@ -472,9 +398,9 @@ func TestNetworkPolicyOnlyWithoutAMesh(t *testing.T) {
 			t.Errorf("mesh %s: there %t, listed %t, want %t", mesh, there, listed, want)
 		}
 	}
-	policy := decoded(t, files(t, on(t, ""))["base/networkpolicy.yaml"])
-	for _, p := range within(policy, "spec", "ingress", "0", "ports").([]any) {
-		if within(p, "port") == uint64(8080) {
+	policy := rendertest.Decoded(t, files(t, on(t, ""))["base/networkpolicy.yaml"])
+	for _, p := range rendertest.Within(policy, "spec", "ingress", "0", "ports").([]any) {
+		if rendertest.Within(p, "port") == uint64(8080) {
 			t.Error("the function's own port is open")
 		}
 	}
@@ -492,12 +418,12 @@ func TestTextsStayInTheirPlaces(t *testing.T) {
 		if strings.Contains(nasty, "$(") || strings.Contains(nasty, "$$") {
 			want = strings.ReplaceAll(nasty, "$", "$$") // Kubernetes makes one of two
 		}
-		env := within(service, "spec", "template", "spec", "containers", "0", "env").([]any)
-		if got := within(env[1], "value"); len(env) != 3 || got != want {
+		env := rendertest.Within(service, "spec", "template", "spec", "containers", "0", "env").([]any)
+		if got := rendertest.Within(env[1], "value"); len(env) != 3 || got != want {
 			t.Errorf("%q: got %d variables, %#v", nasty, len(env), got)
 		}
-		if got := knService(t, d); !cmp.Equal(within(got, "spec", "template", "spec", "containers", "0", "env"), any(env)) {
-			t.Errorf("%q: kn says %v", nasty, within(got, "spec", "template", "spec", "containers", "0", "env"))
+		if got := knService(t, d); !cmp.Equal(rendertest.Within(got, "spec", "template", "spec", "containers", "0", "env"), any(env)) {
+			t.Errorf("%q: kn says %v", nasty, rendertest.Within(got, "spec", "template", "spec", "containers", "0", "env"))
 		}
 	}
 }

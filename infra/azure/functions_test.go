@@ -1,29 +1,21 @@
 package azure
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"godwit.dev/infra/render"
-	"godwit.dev/infra/spec"
+	"godwit.dev/infra/render/rendertest"
 	"godwit.dev/internal/golden"
 )
 
-const digest = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+const digest = rendertest.Digest
 
 // deployment is what text, a godwit.yaml, becomes.
 func deployment(t testing.TB, text string) *render.Deployment {
 	t.Helper()
-	s, err := spec.Parse(spec.FileName, []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := s.Models[0].Name
-	return &render.Deployment{
-		Spec: s, Image: "registry.example.com/acme/" + s.Name + "@" + digest, Digest: digest, ModelBytes: 1 << 20, Package: s.Name + ".zip",
-		Request: &render.Request{Model: name, Path: "requests/" + name + "/1.json"},
-	}
+	d := rendertest.Deployment(t, text, "registry.example.com/acme")
+	d.Package = d.Spec.Name + ".zip"
+	return d
 }
 
 const (
@@ -64,11 +56,7 @@ func functionSpecs(t testing.TB) map[string]string {
 		"premium":    "model: fraud.onnx\nauth: none\ntargets: {azurefunctions: {plan: premium, memory: 6GiB, gateway: apim, alwaysReady: 2, httpConcurrency: 8}}\n",
 	}
 	for _, name := range []string{"digits", "penguins"} {
-		text, err := os.ReadFile(filepath.Join("../../examples", name, spec.FileName))
-		if err != nil {
-			t.Fatal(err)
-		}
-		all[name] = string(text)
+		all[name] = rendertest.Example(t, "../..", name)
 	}
 	return all
 }
@@ -86,16 +74,12 @@ func TestFunctionsAreAsRead(t *testing.T) {
 	for name, text := range functionSpecs(t) {
 		t.Run(name, func(t *testing.T) {
 			d := named(t, name, text)
-			files, err := RenderFunctions(d)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, f := range files {
-				golden.Check(t, "golden/functions/"+name+"/"+f.Path, f.Data)
-			}
+			golden.Folder(t, "golden/functions/"+name, rendertest.Rendered(t, RenderFunctions, d))
+			arm := map[string]string{}
 			for path, doc := range templates(t, d) {
-				golden.Check(t, "arm/functions/"+name+"/"+path, asJSON(t, doc))
+				arm[path] = string(asJSON(t, doc))
 			}
+			golden.Folder(t, "arm/functions/"+name, arm)
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"godwit.dev/infra/render/rendertest"
 	"godwit.dev/infra/spec"
 	"godwit.dev/internal/golden"
 )
@@ -58,9 +59,7 @@ func TestMLIsAsRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, f := range files {
-				golden.Check(t, "golden/ml/"+name+"/"+f.Path, f.Data)
-			}
+			golden.Folder(t, "golden/ml/"+name, rendertest.ByPath(files))
 			golden.Check(t, "arm/ml/"+name+"/main.json", asJSON(t, armOf(t, newML(d).template())))
 		})
 	}

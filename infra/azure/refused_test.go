@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"godwit.dev/infra/render"
+	"godwit.dev/infra/render/rendertest"
 	"godwit.dev/infra/spec"
 	"godwit.dev/runtime/fault"
 )
@@ -59,11 +60,7 @@ func TestEveryKeyArrives(t *testing.T) {
 				}
 				d := deployment(t, "model: fraud.onnx\nbatch: {input: rows/, output: scores/}\ntargets: {"+other+", "+target+": {"+keys+"}}\n")
 				files, err := of.render(d)
-				all := map[string]string{}
-				for _, f := range files {
-					all[f.Path] = string(f.Data)
-				}
-				return all, err
+				return rendertest.ByPath(files), err
 			}
 			before, err := with(c.base)
 			if err != nil {

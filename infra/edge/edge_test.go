@@ -4,40 +4,30 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
-	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
 	"godwit.dev/infra/edge"
 	"godwit.dev/infra/render"
+	"godwit.dev/infra/render/rendertest"
 	"godwit.dev/infra/spec"
 	"godwit.dev/internal/golden"
 	"godwit.dev/runtime/fault"
 )
 
-const digest = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+const digest = rendertest.Digest
 
 // deployment is what text, a godwit.yaml, becomes.
 func deployment(t testing.TB, text string) *render.Deployment {
 	t.Helper()
-	s, err := spec.Parse(spec.FileName, []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := s.Models[0].Name
-	d := &render.Deployment{Spec: s, Digest: digest, ModelBytes: 1 << 20, Request: &render.Request{Model: name, Path: "requests/" + name + "/1.json"}}
-	if s.Targets.Edge != nil && s.Targets.Edge.Runtime == "iotedge" {
-		d.Image = "registry.example.com/acme/" + s.Name + "@" + digest
-	} else {
-		d.Package = s.Name + ".tar.gz"
+	d := rendertest.Deployment(t, text, "registry.example.com/acme")
+	if e := d.Spec.Targets.Edge; e == nil || e.Runtime != "iotedge" {
+		d.Image, d.Package = "", d.Spec.Name+".tar.gz"
 	}
 	return d
 }
@@ -50,15 +40,7 @@ func on(t testing.TB, keys string) *render.Deployment {
 
 func files(t testing.TB, d *render.Deployment) map[string]string {
 	t.Helper()
-	all, err := edge.Render(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	byPath := map[string]string{}
-	for _, f := range all {
-		byPath[f.Path] = string(f.Data)
-	}
-	return byPath
+	return rendertest.Rendered(t, edge.Render, d)
 }
 
 // matching is the one file whose path ends so.
@@ -73,37 +55,10 @@ func matching(t testing.TB, d *render.Deployment, suffix string) string {
 	return ""
 }
 
-func decoded(t testing.TB, text string) (v any) {
-	t.Helper()
-	if err := yaml.Unmarshal([]byte(text), &v); err != nil { // JSON is YAML
-		t.Fatalf("%v in\n%s", err, text)
-	}
-	return v
-}
-
-// within follows path: keys, and indices of lists.
-func within(v any, path ...string) any {
-	for _, p := range path {
-		switch at := v.(type) {
-		case map[string]any:
-			v = at[p]
-		case []any:
-			i, err := strconv.Atoi(p)
-			if err != nil || i >= len(at) {
-				return nil
-			}
-			v = at[i]
-		default:
-			return nil
-		}
-	}
-	return v
-}
-
 // module and createOptions are what edgeAgent and Docker get.
 func module(t testing.TB, d *render.Deployment) map[string]any {
 	t.Helper()
-	m, _ := within(decoded(t, files(t, d)["deployment.json"]), "modulesContent", "$edgeAgent", "properties.desired", "modules", d.Spec.Name).(map[string]any)
+	m, _ := rendertest.Within(rendertest.Decoded(t, files(t, d)["deployment.json"]), "modulesContent", "$edgeAgent", "properties.desired", "modules", d.Spec.Name).(map[string]any)
 	if m == nil {
 		t.Fatal("no module")
 	}
@@ -112,7 +67,7 @@ func module(t testing.TB, d *render.Deployment) map[string]any {
 
 func createOptions(t testing.TB, d *render.Deployment) (o map[string]any) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(within(module(t, d), "settings", "createOptions").(string)), &o); err != nil {
+	if err := json.Unmarshal([]byte(rendertest.Within(module(t, d), "settings", "createOptions").(string)), &o); err != nil {
 		t.Fatal(err)
 	}
 	return o
@@ -141,39 +96,13 @@ func text(t testing.TB, v, yaml string) string {
 	if !ok {
 		return yaml
 	}
-	b, err := os.ReadFile(filepath.Join("..", "..", "examples", example, spec.FileName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return regexp.MustCompile(`(?m)^targets: .*$`).ReplaceAllString(string(b), keys)
+	return regexp.MustCompile(`(?m)^targets: .*$`).ReplaceAllString(rendertest.Example(t, "../..", example), keys)
 }
 
 func TestGolden(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			all, err := edge.Render(deployment(t, text(t, v.name, v.yaml)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var made, there []string
-			for _, f := range all {
-				golden.Check(t, "golden/"+v.name+"/"+f.Path, f.Data)
-				made = append(made, f.Path)
-			}
-			root := filepath.Join("testdata", "golden", v.name)
-			err = filepath.WalkDir(root, func(path string, e os.DirEntry, err error) error {
-				if err == nil && !e.IsDir() {
-					rel, _ := filepath.Rel(root, path)
-					there = append(there, filepath.ToSlash(rel))
-				}
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(there, made); diff != "" {
-				t.Errorf("files (-golden +rendered):\n%s", diff)
-			}
+			golden.Folder(t, "golden/"+v.name, files(t, deployment(t, text(t, v.name, v.yaml))))
 		})
 	}
 }
@@ -196,22 +125,22 @@ func TestEveryDeploymentIsSafe(t *testing.T) {
 					t.Errorf("PrivateDevices with provider %s", d.Spec.Targets.Edge.Provider)
 				}
 			case "greengrass":
-				m := within(decoded(t, matching(t, d, ".yaml")), "Manifests", "0")
+				m := rendertest.Within(rendertest.Decoded(t, matching(t, d, ".yaml")), "Manifests", "0")
 				if text := matching(t, d, ".yaml"); strings.Contains(text, "RequiresPrivilege") {
 					t.Error("as root")
 				}
-				if got := within(m, "Lifecycle", "Setenv", "GODWIT_TARGET"); got != "edge" {
+				if got := rendertest.Within(m, "Lifecycle", "Setenv", "GODWIT_TARGET"); got != "edge" {
 					t.Errorf("target %v", got)
 				}
-				if got := within(m, "Artifacts", "0", "Permission", "Read"); got != "OWNER" {
+				if got := rendertest.Within(m, "Artifacts", "0", "Permission", "Read"); got != "OWNER" {
 					t.Errorf("read by %v", got)
 				}
 			case "iotedge":
 				m, o := module(t, d), createOptions(t, d)
-				if got := within(m, "settings", "image"); got != d.Image || !strings.Contains(d.Image, "@sha256:") {
+				if got := rendertest.Within(m, "settings", "image"); got != d.Image || !strings.Contains(d.Image, "@sha256:") {
 					t.Errorf("image %v", got)
 				}
-				host := within(o, "HostConfig").(map[string]any)
+				host := rendertest.Within(o, "HostConfig").(map[string]any)
 				if diff := cmp.Diff(map[string]any{"User": "65532:65532", "ReadonlyRootfs": true, "CapDrop": []any{"ALL"}, "SecurityOpt": []any{"no-new-privileges"}},
 					map[string]any{"User": o["User"], "ReadonlyRootfs": host["ReadonlyRootfs"], "CapDrop": host["CapDrop"], "SecurityOpt": host["SecurityOpt"]}); diff != "" {
 					t.Errorf("security (-want +got):\n%s", diff)
@@ -219,7 +148,7 @@ func TestEveryDeploymentIsSafe(t *testing.T) {
 				if host["Privileged"] != nil || host["NetworkMode"] != nil || host["PidMode"] != nil {
 					t.Errorf("the device's own: %v", host)
 				}
-				if got := within(m, "env", "GODWIT_TARGET", "value"); got != "edge" {
+				if got := rendertest.Within(m, "env", "GODWIT_TARGET", "value"); got != "edge" {
 					t.Errorf("target %v", got)
 				}
 			}
@@ -366,8 +295,8 @@ func TestComponentVersions(t *testing.T) {
 		for _, sum := range []string{digest, "sha256:" + strings.Repeat("0", 64)} {
 			d := on(t, "runtime: greengrass, "+keys)
 			d.Digest = sum
-			r := decoded(t, matching(t, d, ".yaml"))
-			v := within(r, "ComponentVersion").(string)
+			r := rendertest.Decoded(t, matching(t, d, ".yaml"))
+			v := rendertest.Within(r, "ComponentVersion").(string)
 			if was, twice := seen[v]; twice {
 				t.Errorf("%s: %q and %q", v, was, keys+sum)
 			}
@@ -375,7 +304,7 @@ func TestComponentVersions(t *testing.T) {
 			if !regexp.MustCompile(`^1\.(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})$`).MatchString(v) {
 				t.Errorf("want a version of numbers to 999999, got %q", v)
 			}
-			if uri := within(r, "Manifests", "0", "Artifacts", "0", "URI").(string); !strings.HasSuffix(uri, "/dev.godwit.m/"+v+"/m.tar.gz") || edge.PackagePath(d) != "artifacts/dev.godwit.m/"+v+"/m.tar.gz" {
+			if uri := rendertest.Within(r, "Manifests", "0", "Artifacts", "0", "URI").(string); !strings.HasSuffix(uri, "/dev.godwit.m/"+v+"/m.tar.gz") || edge.PackagePath(d) != "artifacts/dev.godwit.m/"+v+"/m.tar.gz" {
 				t.Errorf("package at %s, %s", uri, edge.PackagePath(d))
 			}
 		}
@@ -396,9 +325,9 @@ func TestTextsStayInTheirPlaces(t *testing.T) {
 			case "systemd":
 				got = environment(t, files(t, d)["godwit-m.service"])["A"]
 			case "greengrass":
-				got = within(decoded(t, matching(t, d, ".yaml")), "Manifests", "0", "Lifecycle", "Setenv", "A")
+				got = rendertest.Within(rendertest.Decoded(t, matching(t, d, ".yaml")), "Manifests", "0", "Lifecycle", "Setenv", "A")
 			case "iotedge":
-				got = within(module(t, d), "env", "A", "value")
+				got = rendertest.Within(module(t, d), "env", "A", "value")
 			}
 			if got != nasty {
 				t.Errorf("%s: %q: got %#v", runtime, nasty, got)

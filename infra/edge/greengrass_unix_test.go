@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"godwit.dev/infra/render/rendertest"
 )
 
 // core plays a Greengrass core: it installs the component with a program in the
@@ -20,7 +22,7 @@ import (
 func core(t *testing.T, program string) (dir, run string) {
 	t.Helper()
 	d := on(t, "runtime: greengrass")
-	lifecycle := within(decoded(t, matching(t, d, ".yaml")), "Manifests", "0", "Lifecycle")
+	lifecycle := rendertest.Within(rendertest.Decoded(t, matching(t, d, ".yaml")), "Manifests", "0", "Lifecycle")
 	dir = t.TempDir()
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -36,11 +38,11 @@ func core(t *testing.T, program string) (dir, run string) {
 	}
 	filled := strings.NewReplacer("{work:path}", dir, "{artifacts:path}", dir, "sleep 2", "sleep 0")
 	for range 2 { // at each start of the core
-		if out, err := exec.Command("sh", "-c", filled.Replace(within(lifecycle, "Install", "Script").(string))).CombinedOutput(); err != nil {
+		if out, err := exec.Command("sh", "-c", filled.Replace(rendertest.Within(lifecycle, "Install", "Script").(string))).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	return dir, filled.Replace(within(lifecycle, "Run", "Script").(string))
+	return dir, filled.Replace(rendertest.Within(lifecycle, "Run", "Script").(string))
 }
 
 func read(t *testing.T, path string) string {

@@ -1,34 +1,20 @@
 package google_test
 
 import (
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
-
-	"github.com/goccy/go-yaml"
 
 	"godwit.dev/infra/google"
 	"godwit.dev/infra/render"
-	"godwit.dev/infra/spec"
+	"godwit.dev/infra/render/rendertest"
 	"godwit.dev/internal/golden"
 )
 
-const digest = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+const digest = rendertest.Digest
 
 // deployment is what text, a godwit.yaml, becomes.
 func deployment(t testing.TB, text string) *render.Deployment {
 	t.Helper()
-	s, err := spec.Parse(spec.FileName, []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := s.Models[0].Name
-	return &render.Deployment{
-		Spec: s, Image: "europe-docker.pkg.dev/acme/models/" + s.Name + "@" + digest, Digest: digest, ModelBytes: 1 << 20,
-		Request: &render.Request{Model: name, Path: "requests/" + name + "/1.json"},
-	}
+	return rendertest.Deployment(t, text, "europe-docker.pkg.dev/acme/models")
 }
 
 // on is the same of Cloud Run's keys, for callers that Cloud Run checks.
@@ -39,56 +25,18 @@ func on(t testing.TB, keys string) *render.Deployment {
 
 func files(t testing.TB, d *render.Deployment) map[string]string {
 	t.Helper()
-	all, err := google.RenderCloudRun(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return byPath(all)
+	return rendertest.Rendered(t, google.RenderCloudRun, d)
 }
 
 // vertexFiles is files for Vertex AI.
 func vertexFiles(t testing.TB, d *render.Deployment) map[string]string {
 	t.Helper()
-	all, err := google.RenderVertexAI(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return byPath(all)
+	return rendertest.Rendered(t, google.RenderVertexAI, d)
 }
 
-func byPath(all []render.File) map[string]string {
-	m := map[string]string{}
-	for _, f := range all {
-		m[f.Path] = string(f.Data)
-	}
-	return m
-}
-
-func decoded(t testing.TB, text string) (v map[string]any) {
+func decoded(t testing.TB, text string) map[string]any {
 	t.Helper()
-	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
-		t.Fatalf("%v in\n%s", err, text)
-	}
-	return v
-}
-
-// within follows path: keys, and indices of lists.
-func within(v any, path ...string) any {
-	for _, p := range path {
-		switch at := v.(type) {
-		case map[string]any:
-			v = at[p]
-		case []any:
-			i, err := strconv.Atoi(p)
-			if err != nil || i >= len(at) {
-				return nil
-			}
-			v = at[i]
-		default:
-			return nil
-		}
-	}
-	return v
+	return rendertest.Decoded(t, text).(map[string]any)
 }
 
 // variants are what has golden files: the examples, and each larger choice once.
@@ -162,11 +110,7 @@ targets: {cloudrun: {}}
 func variant(t testing.TB, name, text string) *render.Deployment {
 	t.Helper()
 	if text == "" {
-		data, err := os.ReadFile(filepath.Join("..", "..", "examples", name, spec.FileName))
-		if err != nil {
-			t.Fatal(err)
-		}
-		text = string(data)
+		text = rendertest.Example(t, "../..", name)
 	}
 	return deployment(t, text)
 }
@@ -174,56 +118,7 @@ func variant(t testing.TB, name, text string) *render.Deployment {
 func TestGolden(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			d := variant(t, v.name, v.yaml)
-			for path, text := range files(t, d) {
-				golden.Check(t, "golden/"+v.name+"/"+path, []byte(text))
-			}
+			golden.Folder(t, "golden/"+v.name, files(t, variant(t, v.name, v.yaml)))
 		})
 	}
-}
-
-// words are what a shell makes of line: quotes taken away, $NAME left as it is.
-func words(t testing.TB, line string) (all []string) {
-	t.Helper()
-	var word strings.Builder
-	in := false
-	end := func() {
-		if in {
-			all = append(all, word.String())
-		}
-		word.Reset()
-		in = false
-	}
-	for i := 0; i < len(line); i++ {
-		switch c := line[i]; c {
-		case '\\':
-			i++
-			if i < len(line) && line[i] != '\n' {
-				in = true
-				word.WriteByte(line[i])
-			}
-		case ' ', '\n':
-			end()
-		case '\'', '"':
-			n := strings.IndexByte(line[i+1:], c)
-			if n < 0 {
-				t.Fatalf("a quote is left open in %s", line)
-			}
-			in = true
-			text := line[i+1 : i+1+n]
-			if c == '"' && strings.ContainsAny(text, "`\\") {
-				t.Fatalf("the shell reads more than names in %q", text)
-			}
-			word.WriteString(text)
-			i += n + 1
-		default:
-			if strings.IndexByte("|&;<>()$`*?[]#~%{}!", c) >= 0 {
-				t.Fatalf("%q stands outside of quotes in %s", c, line)
-			}
-			in = true
-			word.WriteByte(c)
-		}
-	}
-	end()
-	return all
 }

@@ -8,6 +8,7 @@ import (
 
 	"godwit.dev/infra/google"
 	"godwit.dev/infra/render"
+	"godwit.dev/infra/render/rendertest"
 	"godwit.dev/infra/spec"
 )
 
@@ -107,7 +108,7 @@ func TestEveryKeyOfCloudRunArrivesEverywhere(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			return
 		}
-		got := changed(plain, byPath(all))
+		got := changed(plain, rendertest.ByPath(all))
 		applied := slices.ContainsFunc(got, func(path string) bool { return strings.HasSuffix(path, ".yaml") || path == "deploy.sh" })
 		module := slices.Contains(got, "terraform/main.tf") || slices.Contains(got, "terraform/variables.tf")
 		if !applied || !module {
@@ -136,7 +137,7 @@ func TestEveryKeyOfVertexAIArrives(t *testing.T) {
 		if refused[name] != (err != nil) {
 			t.Errorf("%s: refused %v, got %v", name, refused[name], err)
 		}
-		if err == nil && len(changed(plain, byPath(all))) == 0 {
+		if err == nil && len(changed(plain, rendertest.ByPath(all))) == 0 {
 			t.Errorf("%s changes nothing", name)
 		}
 	})

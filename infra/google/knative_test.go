@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"godwit.dev/infra/render"
+	"godwit.dev/infra/render/rendertest"
 	"godwit.dev/knative"
 )
 
@@ -25,9 +26,9 @@ func TestKnativeAndCloudRunAreOfOneBase(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			other := decoded(t, byPath(all)["base/service.yaml"])
-			if text, ok := byPath(all)["overlays/gpu/nodes.yaml"]; ok && len(text) > 0 {
-				limits := within(other, "spec", "template", "spec", "containers", "0", "resources", "limits").(map[string]any)
+			other := decoded(t, rendertest.ByPath(all)["base/service.yaml"])
+			if text, ok := rendertest.ByPath(all)["overlays/gpu/nodes.yaml"]; ok && len(text) > 0 {
+				limits := rendertest.Within(other, "spec", "template", "spec", "containers", "0", "resources", "limits").(map[string]any)
 				limits["nvidia.com/gpu"] = "1" // the overlay's
 			}
 			mine := decoded(t, files(t, d)["service.yaml"])
@@ -39,16 +40,16 @@ func TestKnativeAndCloudRunAreOfOneBase(t *testing.T) {
 				{"spec", "template", "spec", "containers", "0", "livenessProbe", "httpGet"},
 				{"spec", "template", "spec", "containerConcurrency"},
 			} {
-				if diff := cmp.Diff(within(other, path...), within(mine, path...)); diff != "" || within(mine, path...) == nil {
+				if diff := cmp.Diff(rendertest.Within(other, path...), rendertest.Within(mine, path...)); diff != "" || rendertest.Within(mine, path...) == nil {
 					t.Errorf("%v (-knative +cloudrun)\n%s", path, diff)
 				}
 			}
 			env := func(m map[string]any) map[string]any {
 				got := map[string]any{}
-				for _, e := range within(m, "spec", "template", "spec", "containers", "0", "env").([]any) {
+				for _, e := range rendertest.Within(m, "spec", "template", "spec", "containers", "0", "env").([]any) {
 					e := e.(map[string]any)
 					got[e["name"].(string)] = e["value"]
-					if ref := within(e, "valueFrom", "secretKeyRef"); ref != nil {
+					if ref := rendertest.Within(e, "valueFrom", "secretKeyRef"); ref != nil {
 						got[e["name"].(string)] = ref
 					}
 				}
@@ -58,10 +59,10 @@ func TestKnativeAndCloudRunAreOfOneBase(t *testing.T) {
 			if diff := cmp.Diff(env(other), env(mine)); diff != "" {
 				t.Errorf("variables (-knative +cloudrun)\n%s", diff)
 			}
-			if user := within(other, "spec", "template", "spec", "containers", "0", "securityContext", "runAsUser"); user != uint64(render.User) {
+			if user := rendertest.Within(other, "spec", "template", "spec", "containers", "0", "securityContext", "runAsUser"); user != uint64(render.User) {
 				t.Errorf("want the image's user %d on Knative, got %v", render.User, user)
 			}
-			if got := within(mine, "spec", "template", "spec", "containers", "0", "startupProbe", "tcpSocket", "port"); got != uint64(render.Port) {
+			if got := rendertest.Within(mine, "spec", "template", "spec", "containers", "0", "startupProbe", "tcpSocket", "port"); got != uint64(render.Port) {
 				t.Errorf("want the start probed at %d, got %v", render.Port, got)
 			}
 		})

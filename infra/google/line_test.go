@@ -10,6 +10,7 @@ import (
 
 	"godwit.dev/infra/google"
 	"godwit.dev/infra/render"
+	"godwit.dev/infra/render/rendertest"
 )
 
 // pairs reads gcloud's NAME=VALUE,… as `gcloud topic escaping` says.
@@ -37,7 +38,7 @@ func whole(text string) any {
 // said is the Service that gcloud makes of line.
 func said(t *testing.T, line string) map[string]any {
 	t.Helper()
-	all := words(t, strings.NewReplacer("$PROJECT", "PROJECT_ID").Replace(line))
+	all := rendertest.Words(t, strings.NewReplacer("$PROJECT", "PROJECT_ID").Replace(line))
 	if got := all[:3]; !cmp.Equal(got, []string{"gcloud", "run", "deploy"}) {
 		t.Fatalf("want gcloud run deploy, got %q", got)
 	}
@@ -165,7 +166,7 @@ func said(t *testing.T, line string) map[string]any {
 func written(t *testing.T, d *render.Deployment) map[string]any {
 	t.Helper()
 	m := decoded(t, files(t, d)["service.yaml"])
-	about := within(m, "spec", "template", "metadata", "annotations").(map[string]any)
+	about := rendertest.Within(m, "spec", "template", "metadata", "annotations").(map[string]any)
 	if text, ok := about["run.googleapis.com/network-interfaces"].(string); ok {
 		var all []map[string]string
 		if err := json.Unmarshal([]byte(text), &all); err != nil || len(all) != 1 {

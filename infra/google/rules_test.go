@@ -12,6 +12,7 @@ import (
 
 	"godwit.dev/infra/google"
 	"godwit.dev/infra/render"
+	"godwit.dev/infra/render/rendertest"
 	"godwit.dev/runtime/fault"
 )
 
@@ -26,7 +27,7 @@ func TestRulesOfEveryFolder(t *testing.T) {
 			}
 			m := decoded(t, all["service.yaml"])
 			const c = "spec.template.spec.containers.0."
-			at := func(path string) any { return within(m, strings.Split(path, ".")...) }
+			at := func(path string) any { return rendertest.Within(m, strings.Split(path, ".")...) }
 			if image, _ := at(c + "image").(string); !regexp.MustCompile(`^[^@:]+@sha256:[0-9a-f]{64}$`).MatchString(image) {
 				t.Errorf("want an image by its digest alone, got %q", image)
 			}
@@ -39,7 +40,7 @@ func TestRulesOfEveryFolder(t *testing.T) {
 			if account, _ := at("spec.template.spec.serviceAccountName").(string); !strings.HasSuffix(account, ".iam.gserviceaccount.com") {
 				t.Errorf("want an account of the function's own, as the project's may everything, got %q", account)
 			}
-			open := within(m, "metadata", "annotations", "run.googleapis.com/invoker-iam-disabled") == "true"
+			open := rendertest.Within(m, "metadata", "annotations", "run.googleapis.com/invoker-iam-disabled") == "true"
 			if open == (d.Spec.Auth.Mode == "platform") {
 				t.Errorf("auth: %s, and everybody let in is %v", d.Spec.Auth.Mode, open)
 			}
@@ -127,16 +128,16 @@ func (f flat) numbers() flat {
 
 // plainContainer adds what manifests say of their container and where it runs.
 func (f flat) plainContainer(about, revision map[string]any) {
-	c := within(revision, "containers", "0").(map[string]any)
+	c := rendertest.Within(revision, "containers", "0").(map[string]any)
 	f["image"], f["account"] = c["image"], strings.Replace(revision["serviceAccountName"].(string), "PROJECT_ID", "acme", 1)
-	f["gpu"] = within(revision, "nodeSelector", "run.googleapis.com/accelerator")
-	for k, v := range within(c, "resources", "limits").(map[string]any) {
+	f["gpu"] = rendertest.Within(revision, "nodeSelector", "run.googleapis.com/accelerator")
+	for k, v := range rendertest.Within(c, "resources", "limits").(map[string]any) {
 		f["limit "+k] = v
 	}
 	for _, e := range c["env"].([]any) {
 		e := e.(map[string]any)
 		f["env "+e["name"].(string)] = e["value"]
-		if ref, ok := within(e, "valueFrom", "secretKeyRef").(map[string]any); ok {
+		if ref, ok := rendertest.Within(e, "valueFrom", "secretKeyRef").(map[string]any); ok {
 			f["env "+e["name"].(string)] = ref["name"].(string) + ":" + ref["key"].(string)
 		}
 	}
@@ -155,42 +156,42 @@ func (f flat) plainContainer(about, revision map[string]any) {
 
 func plainService(t *testing.T, m map[string]any) flat {
 	t.Helper()
-	about := within(m, "spec", "template", "metadata", "annotations").(map[string]any)
-	service := within(m, "metadata", "annotations").(map[string]any)
-	revision := within(m, "spec", "template", "spec").(map[string]any)
-	c := within(revision, "containers", "0").(map[string]any)
-	f := flat{"name": within(m, "metadata", "name"), "description": service["run.googleapis.com/description"], "ingress": service["run.googleapis.com/ingress"],
+	about := rendertest.Within(m, "spec", "template", "metadata", "annotations").(map[string]any)
+	service := rendertest.Within(m, "metadata", "annotations").(map[string]any)
+	revision := rendertest.Within(m, "spec", "template", "spec").(map[string]any)
+	c := rendertest.Within(revision, "containers", "0").(map[string]any)
+	f := flat{"name": rendertest.Within(m, "metadata", "name"), "description": service["run.googleapis.com/description"], "ingress": service["run.googleapis.com/ingress"],
 		"open": service["run.googleapis.com/invoker-iam-disabled"] == "true", "min": service["run.googleapis.com/minScale"], "max": service["run.googleapis.com/maxScale"],
 		"revision's max": about["autoscaling.knative.dev/maxScale"], "idle": about["run.googleapis.com/cpu-throttling"], "boost": about["run.googleapis.com/startup-cpu-boost"],
 		"concurrency": revision["containerConcurrency"], "timeout": revision["timeoutSeconds"],
-		"port": within(c, "ports", "0", "containerPort"), "protocol": within(c, "ports", "0", "name"),
-		"start": within(c, "startupProbe", "timeoutSeconds"), "start's port": within(c, "startupProbe", "tcpSocket", "port"),
-		"live": within(c, "livenessProbe", "httpGet", "path"), "live's period": within(c, "livenessProbe", "periodSeconds"), "live's failures": within(c, "livenessProbe", "failureThreshold"),
+		"port": rendertest.Within(c, "ports", "0", "containerPort"), "protocol": rendertest.Within(c, "ports", "0", "name"),
+		"start": rendertest.Within(c, "startupProbe", "timeoutSeconds"), "start's port": rendertest.Within(c, "startupProbe", "tcpSocket", "port"),
+		"live": rendertest.Within(c, "livenessProbe", "httpGet", "path"), "live's period": rendertest.Within(c, "livenessProbe", "periodSeconds"), "live's failures": rendertest.Within(c, "livenessProbe", "failureThreshold"),
 	}
 	f.plainContainer(about, revision)
 	return f
 }
 
 func plainJob(m map[string]any) flat {
-	tasks := within(m, "spec", "template", "spec").(map[string]any)
-	run := within(tasks, "template", "spec").(map[string]any)
-	f := flat{"name": within(m, "metadata", "name"), "tasks": tasks["taskCount"], "parallel": tasks["parallelism"], "retries": run["maxRetries"], "timeout": run["timeoutSeconds"]}
-	f.plainContainer(within(m, "spec", "template", "metadata", "annotations").(map[string]any), run)
+	tasks := rendertest.Within(m, "spec", "template", "spec").(map[string]any)
+	run := rendertest.Within(tasks, "template", "spec").(map[string]any)
+	f := flat{"name": rendertest.Within(m, "metadata", "name"), "tasks": tasks["taskCount"], "parallel": tasks["parallelism"], "retries": run["maxRetries"], "timeout": run["timeoutSeconds"]}
+	f.plainContainer(rendertest.Within(m, "spec", "template", "metadata", "annotations").(map[string]any), run)
 	return f
 }
 
 // moduleContainer adds what the module says of the same.
 func (f flat) moduleContainer(template map[string]any) {
-	c := within(template, "containers", "0").(map[string]any)
+	c := rendertest.Within(template, "containers", "0").(map[string]any)
 	f["image"], f["account"] = c["image"], template["service_account"]
-	f["gpu"] = within(template, "node_selector", "0", "accelerator")
-	for k, v := range within(c, "resources", "0", "limits").(map[string]any) {
+	f["gpu"] = rendertest.Within(template, "node_selector", "0", "accelerator")
+	for k, v := range rendertest.Within(c, "resources", "0", "limits").(map[string]any) {
 		f["limit "+k] = v
 	}
 	for _, e := range c["env"].([]any) {
 		e := e.(map[string]any)
 		f["env "+e["name"].(string)] = e["value"]
-		if ref, ok := within(e, "value_source", "0", "secret_key_ref", "0").(map[string]any); ok {
+		if ref, ok := rendertest.Within(e, "value_source", "0", "secret_key_ref", "0").(map[string]any); ok {
 			f["env "+e["name"].(string)] = ref["secret"].(string) + ":" + ref["version"].(string)
 		}
 	}
@@ -199,32 +200,32 @@ func (f flat) moduleContainer(template map[string]any) {
 	if z, ok := template["gpu_zonal_redundancy_disabled"].(bool); ok {
 		f["one zone"] = map[bool]string{true: "true", false: "false"}[z]
 	}
-	if vpc, ok := within(template, "vpc_access", "0").(map[string]any); ok {
+	if vpc, ok := rendertest.Within(template, "vpc_access", "0").(map[string]any); ok {
 		f["egress"] = strings.ReplaceAll(strings.ToLower(vpc["egress"].(string)), "_", "-")
-		f["network"], f["subnet"] = within(vpc, "network_interfaces", "0", "network"), within(vpc, "network_interfaces", "0", "subnetwork")
+		f["network"], f["subnet"] = rendertest.Within(vpc, "network_interfaces", "0", "network"), rendertest.Within(vpc, "network_interfaces", "0", "subnetwork")
 	}
 }
 
 func moduleService(r thing) flat {
-	template := within(r.attr, "template", "0").(map[string]any)
-	c := within(template, "containers", "0").(map[string]any)
+	template := rendertest.Within(r.attr, "template", "0").(map[string]any)
+	c := rendertest.Within(template, "containers", "0").(map[string]any)
 	yes := func(v any) string { return map[bool]string{true: "true", false: "false"}[v.(bool)] }
 	f := flat{"name": r.attr["name"], "description": r.attr["description"],
 		"ingress": map[string]string{"INGRESS_TRAFFIC_ALL": "all", "INGRESS_TRAFFIC_INTERNAL_ONLY": "internal", "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER": "internal-and-cloud-load-balancing"}[r.text("ingress")],
-		"open":    r.attr["invoker_iam_disabled"], "min": within(r.attr, "scaling", "0", "min_instance_count"), "max": within(r.attr, "scaling", "0", "max_instance_count"),
-		"revision's max": within(template, "scaling", "0", "max_instance_count"), "idle": yes(within(c, "resources", "0", "cpu_idle")), "boost": yes(within(c, "resources", "0", "startup_cpu_boost")),
+		"open":    r.attr["invoker_iam_disabled"], "min": rendertest.Within(r.attr, "scaling", "0", "min_instance_count"), "max": rendertest.Within(r.attr, "scaling", "0", "max_instance_count"),
+		"revision's max": rendertest.Within(template, "scaling", "0", "max_instance_count"), "idle": yes(rendertest.Within(c, "resources", "0", "cpu_idle")), "boost": yes(rendertest.Within(c, "resources", "0", "startup_cpu_boost")),
 		"concurrency": template["max_instance_request_concurrency"], "timeout": strings.TrimSuffix(template["timeout"].(string), "s"),
-		"port": within(c, "ports", "0", "container_port"), "protocol": within(c, "ports", "0", "name"),
-		"start": within(c, "startup_probe", "0", "timeout_seconds"), "start's port": within(c, "startup_probe", "0", "tcp_socket", "0", "port"),
-		"live": within(c, "liveness_probe", "0", "http_get", "0", "path"), "live's period": within(c, "liveness_probe", "0", "period_seconds"), "live's failures": within(c, "liveness_probe", "0", "failure_threshold"),
+		"port": rendertest.Within(c, "ports", "0", "container_port"), "protocol": rendertest.Within(c, "ports", "0", "name"),
+		"start": rendertest.Within(c, "startup_probe", "0", "timeout_seconds"), "start's port": rendertest.Within(c, "startup_probe", "0", "tcp_socket", "0", "port"),
+		"live": rendertest.Within(c, "liveness_probe", "0", "http_get", "0", "path"), "live's period": rendertest.Within(c, "liveness_probe", "0", "period_seconds"), "live's failures": rendertest.Within(c, "liveness_probe", "0", "failure_threshold"),
 	}
 	f.moduleContainer(template)
 	return f
 }
 
 func moduleJob(r thing) flat {
-	tasks := within(r.attr, "template", "0").(map[string]any)
-	run := within(tasks, "template", "0").(map[string]any)
+	tasks := rendertest.Within(r.attr, "template", "0").(map[string]any)
+	run := rendertest.Within(tasks, "template", "0").(map[string]any)
 	f := flat{"name": r.attr["name"], "tasks": tasks["task_count"], "parallel": tasks["parallelism"], "retries": run["max_retries"], "timeout": strings.TrimSuffix(run["timeout"].(string), "s")}
 	f.moduleContainer(run)
 	return f
@@ -252,16 +253,16 @@ func TestNoTextBreaksOut(t *testing.T) {
 			return got
 		}
 		m := decoded(t, all["service.yaml"])
-		if got := read(within(m, "spec", "template", "spec", "containers", "0", "env"), "name", "value"); !maps.Equal(got, want) {
+		if got := read(rendertest.Within(m, "spec", "template", "spec", "containers", "0", "env"), "name", "value"); !maps.Equal(got, want) {
 			t.Errorf("%q is %q in service.yaml", text, got)
 		}
-		line := words(t, google.CloudRunLine(d))
+		line := rendertest.Words(t, google.CloudRunLine(d))
 		if got := pairs(line[slices.Index(line, "--set-env-vars")+1]); !maps.Equal(got, want) {
 			t.Errorf("%q is %q in gcloud's line", text, got)
 		}
 		for _, r := range planned(t, all) {
 			if r.typ == "google_cloud_run_v2_service" {
-				if got := read(within(r.attr, "template", "0", "containers", "0", "env"), "name", "value"); !maps.Equal(got, want) {
+				if got := read(rendertest.Within(r.attr, "template", "0", "containers", "0", "env"), "name", "value"); !maps.Equal(got, want) {
 					t.Errorf("%q is %q in the module", text, got)
 				}
 			}

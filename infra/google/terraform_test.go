@@ -18,6 +18,8 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"godwit.dev/infra/render/rendertest"
 )
 
 // Every file of Terraform's parses and is as `terraform fmt` would have it.
@@ -51,7 +53,7 @@ type thing struct {
 }
 
 func (r thing) text(path ...string) string {
-	s, _ := within(r.attr, path...).(string)
+	s, _ := rendertest.Within(r.attr, path...).(string)
 	return s
 }
 
@@ -339,7 +341,7 @@ func byTerraform(t testing.TB, all map[string]string) (lines []string) {
 				r.text("message_retention_duration"), r.text("expiration_policy", "0", "ttl"),
 				r.text("push_config", "0", "push_endpoint"), r.text("push_config", "0", "oidc_token", "0", "service_account_email"), r.text("push_config", "0", "oidc_token", "0", "audience"),
 				r.attr["ack_deadline_seconds"], r.text("retry_policy", "0", "minimum_backoff"), r.text("retry_policy", "0", "maximum_backoff"),
-				last(r.text("dead_letter_policy", "0", "dead_letter_topic")), within(r.attr, "dead_letter_policy", "0", "max_delivery_attempts"))
+				last(r.text("dead_letter_policy", "0", "dead_letter_topic")), rendertest.Within(r.attr, "dead_letter_policy", "0", "max_delivery_attempts"))
 		case "google_storage_bucket":
 			say("bucket %s in %s %s uniform %v %s", r.text("name"), r.text("location"), r.text("encryption", "0", "default_kms_key_name"), r.attr["uniform_bucket_level_access"], r.text("public_access_prevention"))
 		case "google_storage_notification":
@@ -347,7 +349,7 @@ func byTerraform(t testing.TB, all map[string]string) (lines []string) {
 		case "google_eventarc_trigger":
 			var filters []string
 			for _, f := range r.attr["matching_criteria"].([]any) {
-				filters = append(filters, within(f, "attribute").(string)+"="+within(f, "value").(string))
+				filters = append(filters, rendertest.Within(f, "attribute").(string)+"="+rendertest.Within(f, "value").(string))
 			}
 			say("trigger %s in %s %s to %s %s as %s", r.text("name"), r.text("location"), strings.Join(filters, ","),
 				r.text("destination", "0", "cloud_run_service", "0", "service"), r.text("destination", "0", "cloud_run_service", "0", "path"), r.text("service_account"))
@@ -409,9 +411,9 @@ func byScript(t *testing.T, calls []call) (lines []string) {
 		case "iam service-accounts create":
 			say("account %s, %s", about[0], f["display-name"])
 		case "run services replace":
-			say("service %s in %s", within(decoded(t, one.Stdin), "metadata", "name"), f["region"])
+			say("service %s in %s", rendertest.Within(decoded(t, one.Stdin), "metadata", "name"), f["region"])
 		case "run jobs replace":
-			say("job %s in %s", within(decoded(t, one.Stdin), "metadata", "name"), f["region"])
+			say("job %s in %s", rendertest.Within(decoded(t, one.Stdin), "metadata", "name"), f["region"])
 		case "pubsub topics create":
 			say("topic %s %s", about[0], f["topic-encryption-key"])
 		case "pubsub subscriptions create":

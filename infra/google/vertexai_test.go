@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"godwit.dev/infra/render/rendertest"
 	"godwit.dev/internal/golden"
 )
 
@@ -33,9 +34,7 @@ targets:
 func TestVertexGolden(t *testing.T) {
 	for _, v := range vertexVariants {
 		t.Run(v.name, func(t *testing.T) {
-			for path, text := range vertexFiles(t, deployment(t, v.yaml)) {
-				golden.Check(t, "golden/"+v.name+"/"+path, []byte(text))
-			}
+			golden.Folder(t, "golden/"+v.name, vertexFiles(t, deployment(t, v.yaml)))
 		})
 	}
 }
@@ -108,7 +107,7 @@ func TestVertexModuleMakesTheScriptsEndpoint(t *testing.T) {
 					if err := json.Unmarshal([]byte(all["endpoint.json"]), &said); err != nil {
 						t.Fatal(err)
 					}
-					key, _ := within(said, "encryptionSpec", "kmsKeyName").(string)
+					key, _ := rendertest.Within(said, "encryptionSpec", "kmsKeyName").(string)
 					network, _ := said["network"].(string)
 					dedicated, _ := said["dedicatedEndpointEnabled"].(bool)
 					mine, _ := r.attr["dedicated_endpoint_enabled"].(bool)

@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -25,6 +27,42 @@ import (
 func Check(t testing.TB, name string, got []byte) {
 	t.Helper()
 	check(t, env{update: os.Getenv("UPDATE_GOLDEN"), ci: os.Getenv("CI")}, name, got)
+}
+
+// Folder compares a whole folder, files by their paths below testdata/NAME, as
+// Check compares each: a file that is there and was not made fails t too, and
+// is removed where Check would write.
+func Folder(t testing.TB, name string, files map[string]string) {
+	t.Helper()
+	folder(t, env{update: os.Getenv("UPDATE_GOLDEN"), ci: os.Getenv("CI")}, name, files)
+}
+
+func folder(t testing.TB, e env, name string, files map[string]string) {
+	t.Helper()
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		check(t, e, name+"/"+path, []byte(files[path]))
+	}
+	root := filepath.Join("testdata", filepath.FromSlash(name))
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		if _, made := files[filepath.ToSlash(rel)]; made {
+			return nil
+		}
+		if e.on(e.update) {
+			return os.Remove(path)
+		}
+		t.Errorf("%s is there and was not made; run `UPDATE_GOLDEN=1 go test` here if it is right that it is gone", path)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // env is what Check reads from the environment, handed in by tests.

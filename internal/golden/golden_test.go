@@ -23,6 +23,12 @@ func (r *recorder) Fatal(a ...any)            { r.said += fmt.Sprint(a...); pani
 // said runs check in the folder dir and returns what it told the test.
 func said(t *testing.T, dir string, e env, name, got string) string {
 	t.Helper()
+	return heard(t, dir, func(r *recorder) { check(r, e, name, []byte(got)) })
+}
+
+// heard runs f in the folder dir and returns what it told the test.
+func heard(t *testing.T, dir string, f func(*recorder)) string {
+	t.Helper()
 	t.Chdir(dir)
 	r := &recorder{}
 	func() {
@@ -31,7 +37,7 @@ func said(t *testing.T, dir string, e env, name, got string) string {
 				panic(p)
 			}
 		}()
-		check(r, e, name, []byte(got))
+		f(r)
 	}()
 	return r.said
 }
@@ -88,6 +94,37 @@ func TestUpdateMakesFolders(t *testing.T) {
 		t.Fatalf("said %q", got)
 	}
 	if got := said(t, dir, env{}, "deep/er/x.json", "{}"); got != "" {
+		t.Errorf("said %q after the update", got)
+	}
+}
+
+// A folder is compared as a whole: what is missing, other, or there for nothing.
+func TestFolder(t *testing.T) {
+	dir := t.TempDir()
+	run := func(e env, files map[string]string) string {
+		return heard(t, dir, func(r *recorder) { folder(r, e, "g/one", files) })
+	}
+	was := map[string]string{"a": "1", "b/c": "2"}
+	if got := run(env{update: "1"}, was); got != "" {
+		t.Fatalf("said %q", got)
+	}
+	for name, tt := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"the same": {was, ""},
+		"other":    {map[string]string{"a": "1", "b/c": "3"}, "-want +got"},
+		"more":     {map[string]string{"a": "1", "b/c": "2", "d": "4"}, "d does not exist"},
+		"fewer":    {map[string]string{"a": "1"}, "b/c is there and was not made"},
+	} {
+		if got := run(env{}, tt.files); (tt.want == "") != (got == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%s: said %q, want %q", name, got, tt.want)
+		}
+	}
+	if got := run(env{update: "1"}, map[string]string{"a": "1"}); got != "" {
+		t.Fatalf("said %q", got)
+	}
+	if got := run(env{}, map[string]string{"a": "1"}); got != "" {
 		t.Errorf("said %q after the update", got)
 	}
 }
