@@ -77,7 +77,7 @@ var rows = []row{
 	{folder: "infra/google", may: []string{"runtime/fault", "runtime/lazy", "infra/spec", "infra/data", "infra/render"}, tests: []string{"knative"}}, // of one spec both say the same
 	{folder: "infra/*", may: []string{"runtime/fault", "runtime/lazy", "infra/spec", "infra/data", "infra/render"}},
 	{folder: "knative", may: []string{"runtime/fault", "runtime/lazy", "infra/spec", "infra/data", "infra/render"}},
-	{folder: "knative/conformance", may: []string{"runtime/fault", "runtime/trigger", "infra/spec", "infra/render", "knative", "adapters/knative"}}, // a module of its own: Knative's own checks
+	{folder: "knative/conformance", may: []string{"runtime/fault", "runtime/trigger", "infra/spec", "infra/render", "knative", "adapters/knative", "internal/simulate", "internal/testmodels", "loadtest"}}, // a module of its own: Knative's own checks
 
 	{folder: "internal/emulate", may: portable},
 	{folder: "internal/emulatetest", may: conform}, // only tests link it
@@ -97,9 +97,13 @@ var rows = []row{
 	{folder: "internal/oms", may: []string{"runtime/fault"}},
 	{folder: "internal/doctor", may: join(joined, "internal/app", "internal/pack")},
 	{folder: "internal/loadtest", may: join(joined, "internal/app")},
-	{folder: "loadtest", may: join(joined, "internal/app")},
+	{folder: "internal/chart"},
+	{folder: "internal/simulate", may: []string{"runtime/fault", "runtime/lazy", "runtime/infer", "runtime/driver", "runtime/tensor"}}, // the batcher's own policy
+	{folder: "internal/tune", may: join(joined, "internal/app", "internal/chart", "loadtest")},
+	{folder: "internal/cost", may: join(joined, "internal/app", "internal/chart", "internal/simulate", "loadtest")},
+	{folder: "loadtest", may: join(joined, "internal/app", "internal/chart")},
 	{folder: "loadtest/goals", may: everything}, // a maintenance program: the engine against a C loop
-	{folder: "internal/cli", may: join(joined, "internal/app", "internal/fnserver", "internal/fnlambda", "internal/verify", "internal/pack", "internal/bake", "internal/doctor", "internal/oms", "internal/plan", "internal/loadtest", "loadtest", "knative",
+	{folder: "internal/cli", may: join(joined, "internal/app", "internal/fnserver", "internal/fnlambda", "internal/verify", "internal/pack", "internal/bake", "internal/doctor", "internal/oms", "internal/plan", "internal/loadtest", "internal/chart", "internal/simulate", "internal/tune", "internal/cost", "loadtest", "knative",
 		"internal/client", "internal/handlerbuild", "internal/page")},
 	{folder: "internal/golden"},
 	{folder: "internal/archtest"},
