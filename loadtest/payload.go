@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -53,8 +54,8 @@ func encode(ctx context.Context, u *url.URL, o *Options, p Protocol, req *infer.
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\n", inferPath(u, o), u.Host)
-	for name, values := range h {
-		for _, v := range values {
+	for _, name := range slices.Sorted(maps.Keys(h)) { // as a client does that sends one header again and again
+		for _, v := range h[name] {
 			fmt.Fprintf(&b, "%s: %s\r\n", name, v)
 		}
 	}

@@ -1,11 +1,15 @@
 package loadtest_test
 
 import (
+	"bufio"
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -197,5 +201,58 @@ func TestBodies(t *testing.T) {
 		if err != nil || r.OK != 3 || bad.Load() != nil {
 			t.Errorf("%s: want 3 answers, got %+v, %v and %v", p, r, err, bad.Load())
 		}
+	}
+}
+
+// Requests differ in their bodies alone: a server that remembers a connection's
+// last header, or a proxy, sees one client and not several.
+func TestHeadersComeInOneOrder(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	heads := make(chan string)
+	go func() {
+		defer close(heads)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		for r := bufio.NewReader(c); ; {
+			head := ""
+			for !strings.HasSuffix(head, "\r\n\r\n") {
+				line, err := r.ReadString('\n')
+				if err != nil {
+					return
+				}
+				head += line
+			}
+			heads <- head
+			var n int64
+			fmt.Sscanf(head[strings.LastIndex(head, "Content-Length:"):], "Content-Length: %d", &n)
+			io.CopyN(io.Discard, r, n)
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	}()
+	all := map[string]bool{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for h := range heads {
+			all[h] = true
+		}
+	}()
+	header := http.Header{}
+	for i := range 8 {
+		header.Set(fmt.Sprintf("X-%d", i), "v")
+	}
+	x := tensor.Of("x", []int64{1, 3}, []float32{1.5, -2, 0.1})
+	r, err := loadtest.Run(t.Context(), &loadtest.Options{Target: "http://" + l.Addr().String(), Protocol: loadtest.Binary, Model: "m", Unchecked: true,
+		Requests: []*infer.Request{{Inputs: []tensor.Tensor{x}}}, Header: header, Connections: 1, Duration: time.Minute, Count: 40, Payloads: 20})
+	l.Close()
+	<-done
+	if err != nil || r.OK != 40 || len(all) != 1 {
+		t.Errorf("want 40 answers to one header, got %+v, %v and %d headers", r, err, len(all))
 	}
 }
