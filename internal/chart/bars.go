@@ -83,7 +83,7 @@ func (b *Bars) value(bar *Bar) string {
 		text = b.Axis.text(bar.Value)
 	}
 	if bar.Note != "" {
-		text += "  " + bar.Note
+		text += " · " + bar.Note
 	}
 	return cut(text, maxLabel)
 }

@@ -90,7 +90,7 @@ func newScale(low, high float64, log, round bool, n int) *scale {
 }
 
 // tidy takes the last digits away that only arithmetic made.
-func tidy(v float64) float64 { return round(v, 12) }
+func tidy(v float64) float64 { return round(v, 12) + 0 } // and no -0
 
 // niceStep is 1, 2 or 5 times a power of ten, at least v.
 func niceStep(v float64) float64 {
