@@ -102,6 +102,8 @@ var rows = []row{
 	{folder: "internal/tune", may: join(joined, "internal/app", "internal/chart", "loadtest")},
 	{folder: "internal/cost", may: join(joined, "internal/app", "internal/chart", "internal/simulate", "loadtest")},
 	{folder: "loadtest", may: join(joined, "internal/app", "internal/chart")},
+	{folder: "loadtest/measure", may: core},
+	{folder: "loadtest/peers", may: everything}, // a maintenance program: ours against other servers
 	{folder: "loadtest/goals", may: everything}, // a maintenance program: the engine against a C loop
 	{folder: "internal/cli", may: join(joined, "internal/app", "internal/fnserver", "internal/fnlambda", "internal/verify", "internal/pack", "internal/bake", "internal/doctor", "internal/oms", "internal/plan", "internal/loadtest", "internal/chart", "internal/simulate", "internal/tune", "internal/cost", "loadtest", "knative",
 		"internal/client", "internal/handlerbuild", "internal/page")},

@@ -49,7 +49,7 @@ func adaptersGoal(ctx context.Context, b *bench) ([]*figure, error) {
 		for _, form := range order {
 			var pairs []pair
 			for i, s := range forms[form] {
-				pairs = append(pairs, pair{s.ns, bare[i].ns})
+				pairs = append(pairs, pair{Ours: s.ns, Other: bare[i].ns})
 			}
 			figures = append(figures, &figure{What: "adapter, " + name + ", " + form, How: "a small JSON request in process, beyond the bare handler", Unit: "µs",
 				Got:      each(pairs, func(p pair) float64 { return difference(p) / 1e3 }),

@@ -118,7 +118,7 @@ func (b *bench) batch(ctx context.Context, p *process, name string) ([]*figure, 
 		return nil, err
 	}
 	return []*figure{alone, {Goal: 7, What: "batching, " + name + ", served", How: fmt.Sprintf("%d connections, binary; C's CPU for a row at %d rows over the server's less no-op's", connections, best),
-		Got: each(pairs, func(p pair) float64 { return p.floor / p.ours }), Ship: least(0.90), Moonshot: least(0.97),
+		Got: each(pairs, func(p pair) float64 { return p.Other / p.Ours }), Ship: least(0.90), Moonshot: least(0.97),
 		Absolute: fmt.Sprintf("%s a row, C %s, no-op %s", us(each(pairs, oursOf).Median), us(each(pairs, floorOf).Median), us(spreadOf(overhead).Median)),
 		Note: fmt.Sprintf("a static batch of %d is %s times as cheap as single rows. By rate, with client, HTTP and server all on the same processors, the server answers %s rows/s of the C loop's %s (%s). Serving a row takes %s beyond the no-op (tiny at as many connections, less its run), so at most %s can be reached.",
 			best, number(bestRate/single), number(rows), number(floor), number(rows/floor), us(serving), number(perRow/(perRow+serving)))}}, nil

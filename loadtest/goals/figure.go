@@ -4,11 +4,11 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -96,16 +96,20 @@ func (f *figure) spreadText() string {
 	return fmt.Sprintf("%s–%s, n=%d", number(f.Got.Min), number(f.Got.Max), f.Got.N)
 }
 
-// run is everything one run of this program found.
+// runReport is everything one run of this program found.
 type runReport struct {
-	Time                 string
-	Machine, Kernel      string
-	Processors           int
-	Load                 string // the load average before the run: who else was busy
-	Go, Library, Subject string
-	Quick                bool
-	Seconds              float64
-	Figures              []*figure
+	Time       string    `json:"time"`
+	Machine    string    `json:"machine"`
+	Kernel     string    `json:"kernel"`
+	Processors int       `json:"processors"`
+	Load       string    `json:"load"` // the load average before the run: who else was busy
+	Go         string    `json:"go"`
+	Library    string    `json:"onnxruntime"`
+	Subject    string    `json:"subject"`
+	Quick      bool      `json:"quick"`
+	Seconds    float64   `json:"seconds"`
+	Remark     string    `json:"remark,omitempty"` // on how the report came about
+	Figures    []*figure `json:"figures"`
 }
 
 func (r *runReport) text(w io.Writer) {
@@ -149,18 +153,24 @@ func (r *runReport) markdown(w io.Writer) {
 	}
 }
 
-const figuresBegin, figuresEnd = "<!-- figures: written by make bench DOCS=1 -->", "<!-- end of figures -->"
+const (
+	figuresBegin = "<!-- figures of goals.json, compared by loadtest/goals:TestTheTableIsOfTheResults; written by make bench DOCS=1 -->"
+	figuresEnd   = "<!-- end of figures -->"
+)
 
-// publish puts the Markdown between the marks of the file.
+// publish puts the Markdown between the marks of the file, and the report that
+// it was made of into results/goals.json beside the file.
 func (r *runReport) publish(path string) error {
-	old, err := os.ReadFile(path)
+	head, _, tail, err := split(path)
 	if err != nil {
 		return err
 	}
-	head, rest, ok := strings.Cut(string(old), figuresBegin)
-	_, tail, ok2 := strings.Cut(rest, figuresEnd)
-	if !ok || !ok2 {
-		return fmt.Errorf("%s: want the marks %q and %q, got a file without", path, figuresBegin, figuresEnd)
+	results := filepath.Join(filepath.Dir(path), "results")
+	if err := os.MkdirAll(results, 0o755); err != nil {
+		return err
+	}
+	if err := r.save(filepath.Join(results, "goals.json")); err != nil {
+		return err
 	}
 	var b bytes.Buffer
 	b.WriteString(head + figuresBegin + "\n\n")
@@ -169,17 +179,18 @@ func (r *runReport) publish(path string) error {
 	return os.WriteFile(path, b.Bytes(), 0o644)
 }
 
-func (r *runReport) save(path string) error {
-	for _, f := range r.Figures { // JSON has no NaN
-		if f.Got.N == 0 {
-			f.Got = spread{}
-		}
-	}
-	b, err := json.MarshalIndent(r, "", "  ")
+// split is the file before, between and behind the marks.
+func split(path string) (head, between, tail string, err error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return "", "", "", err
 	}
-	return os.WriteFile(path, append(b, '\n'), 0o644)
+	head, rest, ok := strings.Cut(string(text), figuresBegin)
+	between, tail, ok2 := strings.Cut(rest, figuresEnd)
+	if !ok || !ok2 {
+		return "", "", "", fmt.Errorf("%s: want the marks %q and %q, got a file without", path, figuresBegin, figuresEnd)
+	}
+	return head, between, tail, nil
 }
 
 func us(ns float64) string { return number(ns/1e3) + " µs" }

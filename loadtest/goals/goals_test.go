@@ -33,7 +33,7 @@ func TestPairsAlternate(t *testing.T) {
 	if err != nil || order != "ABBAAB" {
 		t.Errorf("want the order ABBAAB, got %s and %v", order, err)
 	}
-	if want := []pair{{1, 2}, {4, 3}, {5, 6}}; len(pairs) != 3 || pairs[0] != want[0] || pairs[1] != want[1] || pairs[2] != want[2] {
+	if want := []pair{{Ours: 1, Other: 2}, {Ours: 4, Other: 3}, {Ours: 5, Other: 6}}; len(pairs) != 3 || pairs[0] != want[0] || pairs[1] != want[1] || pairs[2] != want[2] {
 		t.Errorf("want %v, got %v", want, pairs)
 	}
 	broken := errors.New("broken")
@@ -49,11 +49,11 @@ func TestPairsAlternate(t *testing.T) {
 
 // The median of the pairs' ratios is not the ratio of the medians.
 func TestSpread(t *testing.T) {
-	pairs := []pair{{1, 2}, {10, 10}, {9, 3}, {8, 4}}
-	if got, want := each(pairs, ratio), (spread{1.5, 0.5, 3, 4}); got != want {
+	pairs := []pair{{Ours: 1, Other: 2}, {Ours: 10, Other: 10}, {Ours: 9, Other: 3}, {Ours: 8, Other: 4}}
+	if got, want := each(pairs, ratio), (spread{Median: 1.5, Min: 0.5, Max: 3, N: 4}); got != want {
 		t.Errorf("ratios: want %v, got %v", want, got)
 	}
-	if got, want := each(pairs[:3], difference), (spread{0, -1, 6, 3}); got != want {
+	if got, want := each(pairs[:3], difference), (spread{Median: 0, Min: -1, Max: 6, N: 3}); got != want {
 		t.Errorf("differences: want %v, got %v", want, got)
 	}
 	if got := spreadOf(nil); !math.IsNaN(got.Median) || got.N != 0 {
@@ -67,13 +67,13 @@ func TestMarks(t *testing.T) {
 		t    target
 		want string
 	}{
-		{spread{0.95, 0.93, 0.97, 5}, least(0.9), "yes"},
-		{spread{0.95, 0.85, 0.97, 5}, least(0.9), "yes, within noise"},
-		{spread{0.85, 0.80, 0.97, 5}, least(0.9), "no, within noise"},
-		{spread{0.85, 0.80, 0.89, 5}, least(0.9), "no"},
-		{spread{5, 4, 6, 5}, most(12), "yes"},
-		{spread{13, 12.5, 14, 5}, most(12), "no"},
-		{spread{12, 12, 12, 1}, most(12), "yes"},
+		{spread{Median: 0.95, Min: 0.93, Max: 0.97, N: 5}, least(0.9), "yes"},
+		{spread{Median: 0.95, Min: 0.85, Max: 0.97, N: 5}, least(0.9), "yes, within noise"},
+		{spread{Median: 0.85, Min: 0.80, Max: 0.97, N: 5}, least(0.9), "no, within noise"},
+		{spread{Median: 0.85, Min: 0.80, Max: 0.89, N: 5}, least(0.9), "no"},
+		{spread{Median: 5, Min: 4, Max: 6, N: 5}, most(12), "yes"},
+		{spread{Median: 13, Min: 12.5, Max: 14, N: 5}, most(12), "no"},
+		{spread{Median: 12, Min: 12, Max: 12, N: 1}, most(12), "yes"},
 	}
 	for _, c := range cases {
 		if got := (&figure{Got: c.got}).mark(c.t); got != c.want {
@@ -90,7 +90,7 @@ func TestMarks(t *testing.T) {
 func TestPublish(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "page.md")
 	r := &runReport{Time: "now", Machine: "a processor", Processors: 2, Figures: []*figure{
-		{Goal: 3, What: "added CPU", How: "how", Unit: "µs", Got: spread{7, 6, 8, 12}, Ship: most(12), Moonshot: most(6), Absolute: "30 µs"},
+		{Goal: 3, What: "added CPU", How: "how", Unit: "µs", Got: spread{Median: 7, Min: 6, Max: 8, N: 12}, Ship: most(12), Moonshot: most(6), Absolute: "30 µs"},
 		{Goal: 7, What: "batching", Missing: "it was refused"},
 	}}
 	for range 2 { // a second run replaces the first

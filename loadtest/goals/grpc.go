@@ -74,8 +74,8 @@ func (b *bench) grpcFigure(ctx context.Context, p *process, model string, connec
 	}
 	var values, ofNoop []float64
 	for i, p := range pairs {
-		values = append(values, (p.ours-run[i])/1e3)
-		ofNoop = append(ofNoop, (p.ours-run[i])/p.floor)
+		values = append(values, (p.Ours-run[i])/1e3)
+		ofNoop = append(ofNoop, (p.Ours-run[i])/p.Other)
 	}
 	return &figure{How: fmt.Sprintf("%d connections; server's CPU less C run's", connections), Unit: "µs", Got: spreadOf(values),
 		Absolute: fmt.Sprintf("%s, run %s, grpc-go's no-op %s; less the run it is %s of the no-op", us(each(pairs, oursOf).Median), us(spreadOf(run).Median),

@@ -22,9 +22,8 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"godwit.dev/loadtest"
+	"godwit.dev/loadtest/measure"
 	"godwit.dev/runtime/infer"
 )
 
@@ -157,24 +156,9 @@ func choose(only string) ([]goal, error) {
 
 // machine says what all this runs on.
 func (b *bench) machine() *runReport {
-	r := &runReport{Time: time.Now().UTC().Format("2006-01-02 15:04 UTC"), Processors: b.cores, Quick: b.quick,
-		Go: runtime.Version(), Library: strings.TrimPrefix(filepath.Base(b.library), "libonnxruntime.so.")}
-	var u unix.Utsname
-	if unix.Uname(&u) == nil {
-		r.Kernel = unix.ByteSliceToString(u.Release[:])
-	}
-	r.Machine = runtime.GOARCH
-	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for _, line := range strings.Split(string(text), "\n") {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				r.Machine = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	if text, err := os.ReadFile("/proc/loadavg"); err == nil && len(strings.Fields(string(text))) > 0 {
-		r.Load = strings.Fields(string(text))[0]
-	}
+	host := measure.ThisHost()
+	r := &runReport{Time: host.Time, Machine: host.Machine, Kernel: host.Kernel, Processors: host.Processors, Load: host.Load, Go: host.Go,
+		Quick: b.quick, Library: strings.TrimPrefix(filepath.Base(b.library), "libonnxruntime.so.")}
 	if text, err := exec.Command(b.subject, "--version").Output(); err == nil {
 		r.Subject = strings.TrimSpace(string(text))
 	}

@@ -4,15 +4,13 @@ package main
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"godwit.dev/internal/testmodels"
+	"godwit.dev/loadtest/measure"
 	"godwit.dev/runtime/infer"
-	"godwit.dev/runtime/onnx"
-	"godwit.dev/runtime/tensor"
 )
 
 // model is one test model, all with one input x and one output y of FP32.
@@ -33,16 +31,7 @@ var models = []model{
 	{"wide", testmodels.Wide, []int64{1, 1024}, []int64{1, 10}, 64, true, true},
 	{"resnet50", testmodels.ResNet50, []int64{1, 3, 224, 224}, []int64{1, 1000}, 16, false, true},
 	// A body of 600 KB and next to no work, for the cost of bytes.
-	{"image", image, []int64{1, 3, 224, 224}, []int64{1, 3, 1, 1}, 16, false, false},
-}
-
-// image averages a picture's channels: x FP32 [N 3 224 224] → y FP32 [N 3 1 1].
-func image() testmodels.Model {
-	return testmodels.Model{Graph: testmodels.Graph{
-		Inputs:  []testmodels.Value{testmodels.V("x", onnx.Float, "N", 3, 224, 224)},
-		Outputs: []testmodels.Value{testmodels.V("y", onnx.Float, "N", 3, 1, 1)},
-		Nodes:   []testmodels.Node{testmodels.N("GlobalAveragePool", []string{"x"}, []string{"y"})},
-	}}
+	{"image", testmodels.Image, []int64{1, 3, 224, 224}, []int64{1, 3, 1, 1}, 16, false, false},
 }
 
 func modelNamed(name string) *model {
@@ -118,15 +107,5 @@ func (b *bench) function(name string, extra string, names ...string) (string, er
 
 // requests are m's, each of one row of random numbers in [-1, 1).
 func (m *model) requests() []*infer.Request {
-	random := rand.New(rand.NewPCG(1, uint64(len(m.name))))
-	n, _ := tensor.Elements(m.shape)
-	var all []*infer.Request
-	for range m.payloads {
-		v := make([]float32, n)
-		for i := range v {
-			v[i] = random.Float32()*2 - 1
-		}
-		all = append(all, &infer.Request{Model: m.name, Inputs: []tensor.Tensor{tensor.Of("x", m.shape, v)}})
-	}
-	return all
+	return measure.Requests(m.name, m.shape, m.payloads)
 }

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"godwit.dev/loadtest/measure"
 )
 
 // process is a server of ours or the no-op, in a process of its own.
@@ -139,14 +139,7 @@ func (p *process) settled(ctx context.Context) error {
 	return nil
 }
 
-func cpuOf(pid int) (time.Duration, error) {
-	var t unix.Timespec
-	clock := int32(^pid<<3 | 2) // the kernel's name of a process's CPU clock
-	if err := unix.ClockGettime(clock, &t); err != nil {
-		return 0, fmt.Errorf("CPU clock of process %d: %w", pid, err)
-	}
-	return time.Duration(t.Nano()), nil
-}
+func cpuOf(pid int) (time.Duration, error) { return measure.CPU(pid) }
 
 // loop is the C program in its loop mode.
 type loop struct {
