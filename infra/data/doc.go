@@ -16,16 +16,22 @@ const Read = "2026-11-22"
 // A Source says where a value is from.
 type Source struct {
 	Doc string // the document's title, or a repository and path
+	URL string // where it is published, "" where the title finds it
 	Day string // when it was read, as 2026-11-22
 	// Standing is documentation of long standing that was not read again that
 	// day.
 	Standing bool
+	// Copy is a document that was read in a copy which others keep of it.
+	Copy bool
 }
 
 // String is "Lambda quotas, 2026-11-22".
 func (s Source) String() string {
 	if s.Standing {
 		return s.Doc + ", of long standing, not read again by " + s.Day
+	}
+	if s.Copy {
+		return s.Doc + ", " + s.Day + " in a copy"
 	}
 	return s.Doc + ", " + s.Day
 }

@@ -76,7 +76,7 @@ func (b *bill) part(n float64, meter data.Meter, of string) {
 		b.unknown = true
 		return
 	}
-	b.sum += n * p.USD * data.HoursPerMonth
+	b.sum += n * p.USD() * data.HoursPerMonth
 	b.idle.Region = p.Region
 	if source := p.Source.String(); !slices.Contains(b.idle.Sources, source) {
 		b.idle.Sources = append(b.idle.Sources, source)
