@@ -1,16 +1,23 @@
 package loadtest
 
 import (
+	"iter"
 	"math/rand/v2"
 	"time"
+
+	"godwit.dev/runtime/fault"
 )
+
+// Burst is load that comes and goes: On with the whole rate, then Off with none.
+type Burst struct{ On, Off time.Duration }
 
 // arrivals tells when requests are due.
 type arrivals struct {
 	gap      float64 // mean distance, in ns
 	random   *rand.Rand
 	constant bool
-	at       float64
+	at       float64 // of the load without its breaks
+	burst    *Burst
 }
 
 func newArrivals(rate float64, constant bool, seed uint64) *arrivals {
@@ -23,8 +30,35 @@ func (a *arrivals) next() time.Duration {
 	at := a.at
 	if a.constant {
 		a.at += a.gap
-		return time.Duration(at)
+	} else {
+		a.at += a.gap * a.random.ExpFloat64()
+		at = a.at
 	}
-	a.at += a.gap * a.random.ExpFloat64()
-	return time.Duration(a.at)
+	d := time.Duration(at)
+	if a.burst != nil {
+		d += d / a.burst.On * a.burst.Off
+	}
+	return d
+}
+
+// schedule yields when each request is due. stop must be called; more is false
+// after the last one.
+func (o *Options) schedule() (next func() (due time.Duration, more bool, err error), stop func()) {
+	if o.Offsets == nil {
+		a := newArrivals(o.Rate, o.Constant, o.Seed)
+		if o.Burst != nil && o.Zero == nil {
+			a.burst = o.Burst
+		}
+		return func() (time.Duration, bool, error) { return a.next(), true, nil }, func() {}
+	}
+	pull, stop := iter.Pull2(o.Offsets)
+	var last time.Duration
+	return func() (time.Duration, bool, error) {
+		at, err, more := pull()
+		if more && err == nil && at < last {
+			err = fault.New(fault.Invalid, "loadtest.Run", "trace", "want offsets that do not fall, got %v after %v", at, last)
+		}
+		last = at
+		return at, more, err
+	}, stop
 }

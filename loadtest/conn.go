@@ -36,6 +36,9 @@ type caller interface {
 	// open connects, so that the first call need not.
 	open(ctx context.Context, deadline time.Time) error
 	close()
+	// rest closes the connection until the next call needs one, as far as the
+	// protocol lets it; not while call runs.
+	rest()
 	// abort ends what call does now; it may be called while call runs.
 	abort()
 }
@@ -91,6 +94,8 @@ func (c *httpConn) close() {
 		c.conn = nil
 	}
 }
+
+func (c *httpConn) rest() { c.close() }
 
 func (c *httpConn) abort() {
 	c.mu.Lock()

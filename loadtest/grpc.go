@@ -97,6 +97,7 @@ func (c *grpcConn) call(ctx context.Context, i int, deadline time.Time, capture 
 }
 
 func (c *grpcConn) close() { c.conn.Close() }
+func (c *grpcConn) rest()  {} // it connects again by itself, when it is asked
 func (c *grpcConn) abort() {} // the context does it
 
 // rawMessage is a request's bytes, rawReply an answer's.

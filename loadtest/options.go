@@ -3,6 +3,7 @@ package loadtest
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net"
 	"net/http"
 	"net/url"
@@ -57,6 +58,19 @@ type Options struct {
 	// Constant makes arrivals come at equal distances. The default is a
 	// Poisson process: independent callers.
 	Constant bool
+	// Burst has load come and go: Rate is that within a burst. nil is none.
+	Burst *Burst
+	// Zero, with Burst, makes each burst meet a server that was at rest. It is
+	// called before each, when nothing is under way and connections are closed,
+	// with the burst's number from 0 on, and returns when nothing serves any
+	// more. What it waits does not count. Off and Warmup are not used, and
+	// connections are opened by the requests that need them.
+	Zero func(ctx context.Context, burst int) error
+	// Offsets replaces Rate by a trace: when each request is due after the
+	// start, not falling. It ends the run, or Duration does, which a trace has to
+	// be given: for progress and as a bound. An error of it ends the run and is
+	// Run's. Warmup is not used.
+	Offsets iter.Seq2[time.Duration, error]
 	// Seed of arrivals and of made-up values; the same seed gives the same.
 	Seed uint64
 	// Connections is how many requests are outstanding at most, each on a
@@ -78,6 +92,14 @@ type Options struct {
 	// Observe is called once for every request that counts, concurrently, as
 	// soon as it has ended.
 	Observe func(Observation)
+	// Window is called after each window of WindowEvery, default 1 s, from one
+	// goroutine at a time; the last call is over when Run returns. It may keep w.
+	// The start of what counts and the end of new requests are windows' ends.
+	Window      func(w *Window)
+	WindowEvery time.Duration
+	// Usage tells what the server has taken, false where it cannot now. It is
+	// called at the end of each window.
+	Usage func() (Usage, bool)
 	// Progress is called about four times a second, from one goroutine.
 	Progress func(Progress)
 	// Dial replaces net.Dialer.DialContext.
@@ -100,6 +122,7 @@ type Progress struct {
 	Warm           bool // the warm-up is over
 	Done, Failed   int64
 	Outstanding    int
+	Latest         *Window // the last window that has ended; nil before there is one
 }
 
 // withDefaults checks o and fills it in. Errors: Usage.
@@ -126,9 +149,15 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.Duration < 0 || c.Warmup < 0 || c.Timeout < 0 {
 		return c, fault.New(fault.Usage, "loadtest.Run", "", "want durations of at least 0, got %v, warm-up %v, timeout %v", c.Duration, c.Warmup, c.Timeout)
 	}
+	if err := c.checkPattern(); err != nil {
+		return c, err
+	}
+	if c.WindowEvery <= 0 {
+		c.WindowEvery = time.Second
+	}
 	if c.Connections == 0 {
 		c.Connections = 16
-		if c.Rate > 0 {
+		if c.isOpen() {
 			c.Connections = 256
 		}
 	}
@@ -152,6 +181,41 @@ func (o *Options) withDefaults() (Options, error) {
 		c.Dial = (&net.Dialer{}).DialContext
 	}
 	return c, nil
+}
+
+func (o *Options) checkPattern() error {
+	if b := o.Burst; b != nil && (b.On <= 0 || b.Off < 0 || o.Rate == 0) {
+		return fault.New(fault.Usage, "loadtest.Run", "burst", "want a rate and bursts of some length, got %g in a second for %v, then none for %v", o.Rate, b.On, b.Off)
+	}
+	if o.Zero != nil && o.Burst == nil {
+		return fault.New(fault.Usage, "loadtest.Run", "burst", "want bursts where each begins from zero, got none")
+	}
+	if o.Offsets != nil && (o.Rate != 0 || o.Burst != nil) {
+		return fault.New(fault.Usage, "loadtest.Run", "trace", "want no rate beside a trace, got %g", o.Rate)
+	}
+	if o.Offsets != nil || o.Zero != nil {
+		o.Warmup = 0
+	}
+	return nil
+}
+
+func (o *Options) isOpen() bool { return o.Rate > 0 || o.Offsets != nil }
+
+// loop names how requests come.
+func (o *Options) loop() string {
+	switch {
+	case o.Offsets != nil:
+		return "trace"
+	case o.Zero != nil:
+		return "burst-from-zero"
+	case o.Burst != nil:
+		return "burst"
+	case o.Rate > 0 && o.Constant:
+		return "constant"
+	case o.Rate > 0:
+		return "poisson"
+	}
+	return "closed"
 }
 
 const (

@@ -4,8 +4,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // recorder counts what ends. Its methods may be called concurrently.
@@ -14,27 +12,52 @@ type recorder struct {
 	waited    atomic.Int64
 
 	mu                    sync.Mutex
-	latency, service, lag *hdrhistogram.Histogram // of what was answered; of what was sent at once
+	latency, service, lag *counts // of what was answered; of what was sent at once
 	errors                map[string]int64
 	ok, failed, later     int64 // of what counts
 	okAll, failedAll      int64 // with the warm-up
 	inWindow              int64 // answers that came while it counted, whenever they were due
 	bytesIn, bytesOut     int64
 	last                  time.Time
+
+	// The window under way and the one behind it: what ends after windowEnd, before
+	// the former has been taken. nil where nobody asks for windows.
+	window, behind *tally
+	windowEnd      time.Time
+
+	burst *Cold // the burst from zero that is under way
 }
 
-// The histograms' range; what is beyond is recorded as the end.
-const (
-	shortest = 100 * time.Nanosecond
-	longest  = 10 * time.Minute
-)
-
-func newHistogram() *hdrhistogram.Histogram {
-	return hdrhistogram.New(int64(shortest), int64(longest), 3)
+// tally is what ended in a window.
+type tally struct {
+	latency *counts
+	ok      int64
+	errors  map[string]int64
 }
+
+func newTally() *tally { return &tally{latency: newCounts(windowFine), errors: map[string]int64{}} }
+
+func (t *tally) add(latency time.Duration, a *answer) {
+	if a.ok {
+		t.ok++
+		t.latency.add(latency, 1)
+	} else {
+		t.errors[a.outcome]++
+	}
+}
+
+func (t *tally) reset() {
+	t.latency.reset()
+	t.ok = 0
+	clear(t.errors)
+}
+
+// totalFine is three digits.
+const totalFine = 10
 
 func newRecorder() *recorder {
-	return &recorder{latency: newHistogram(), service: newHistogram(), lag: newHistogram(), errors: map[string]int64{}}
+	return &recorder{latency: newCounts(totalFine), service: newCounts(totalFine), lag: newCounts(totalFine),
+		errors: map[string]int64{}}
 }
 
 func (r *recorder) record(o *Options, j job, sent, ended time.Time, a answer) {
@@ -52,6 +75,16 @@ func (r *recorder) record(o *Options, j job, sent, ended time.Time, a answer) {
 	if ended.After(r.last) {
 		r.last = ended
 	}
+	if r.window != nil && (counts || ended.Before(r.from)) {
+		if ended.Before(r.windowEnd) {
+			r.window.add(latency, &a)
+		} else {
+			r.behind.add(latency, &a)
+		}
+	}
+	if r.burst != nil {
+		r.burst.record(ended.Sub(r.burst.begun), latency, a.ok)
+	}
 	if counts {
 		r.bytesIn += int64(a.in)
 		r.bytesOut += int64(a.out)
@@ -60,14 +93,14 @@ func (r *recorder) record(o *Options, j job, sent, ended time.Time, a answer) {
 		}
 		if a.ok {
 			r.ok++
-			add(r.latency, latency)
-			add(r.service, ended.Sub(sent))
+			r.latency.add(latency, 1)
+			r.service.add(ended.Sub(sent), 1)
 		} else {
 			r.failed++
 			r.errors[a.outcome]++
 		}
 		if !j.waited {
-			add(r.lag, sent.Sub(j.due))
+			r.lag.add(sent.Sub(j.due), 1)
 		}
 	}
 	r.mu.Unlock()
@@ -80,8 +113,4 @@ func (r *recorder) counts() (ok, failed int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.okAll, r.failedAll
-}
-
-func add(h *hdrhistogram.Histogram, d time.Duration) {
-	h.RecordValue(int64(min(max(d, 0), longest))) // in range, so there is no error
 }

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"text/tabwriter"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
+	"godwit.dev/runtime/fault"
 )
 
 // Result is what a run measured: what was due after the warm-up.
@@ -17,7 +18,8 @@ type Result struct {
 	Target   string   `json:"target"`
 	Model    string   `json:"model"`
 	Protocol Protocol `json:"protocol"`
-	// Loop is "poisson" or "constant", open loops, or "closed".
+	// Loop is "poisson", "constant", "burst", "burst-from-zero" or "trace", open
+	// loops, or "closed".
 	Loop        string `json:"loop"`
 	Connections int    `json:"connections"`
 	Payloads    int    `json:"payloads"` // how many different requests were sent
@@ -55,6 +57,12 @@ type Result struct {
 	// All is how many requests have ended, warm-up included, well or not: what
 	// the server's whole CPU time is divided by.
 	All int64 `json:"all"`
+	// Server is what the server took while it counted, where that was asked for,
+	// and PerRequest its CPU time for each request that ended then.
+	Server     *ServerUsage `json:"server,omitempty"`
+	PerRequest float64      `json:"cpu_ms_per_request,omitempty"`
+	// Bursts are those from zero.
+	Bursts []Cold `json:"bursts,omitempty"`
 	// Late says, when the client itself could not send on time, so that
 	// latencies are partly its own.
 	Late string `json:"late,omitempty"`
@@ -64,12 +72,6 @@ type Result struct {
 type Latencies struct {
 	Count                          int64
 	Mean, P50, P90, P99, P999, Max time.Duration
-}
-
-func latencies(h *hdrhistogram.Histogram) Latencies {
-	at := func(q float64) time.Duration { return time.Duration(h.ValueAtQuantile(q)) }
-	return Latencies{Count: h.TotalCount(), Mean: time.Duration(h.Mean()),
-		P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: time.Duration(h.Max())}
 }
 
 // MarshalJSON writes milliseconds.
@@ -85,6 +87,27 @@ func (l Latencies) MarshalJSON() ([]byte, error) {
 	}{ms(l.Mean), ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max)})
 }
 
+// UnmarshalJSON reads milliseconds; Count is not among them. Errors: Invalid.
+func (l *Latencies) UnmarshalJSON(text []byte) error {
+	var v struct {
+		Mean, P50, P90, P99, Max float64
+		P999                     float64 `json:"p99.9"`
+	}
+	if err := json.Unmarshal(text, &v); err != nil {
+		return fault.New(fault.Invalid, "loadtest.Latencies", "", "want milliseconds by quantile: %w", err)
+	}
+	for _, pair := range []struct {
+		to   *time.Duration
+		from float64
+	}{{&l.Mean, v.Mean}, {&l.P50, v.P50}, {&l.P90, v.P90}, {&l.P99, v.P99}, {&l.P999, v.P999}, {&l.Max, v.Max}} {
+		if pair.from < 0 || pair.from > 1e12 {
+			return fault.New(fault.Invalid, "loadtest.Latencies", "", "want milliseconds, got %g", pair.from)
+		}
+		*pair.to = time.Duration(math.Round(pair.from*1e3)) * time.Microsecond
+	}
+	return nil
+}
+
 func (r *run) result(err error) *Result {
 	rec := r.rec
 	rec.mu.Lock()
@@ -94,23 +117,30 @@ func (r *run) result(err error) *Result {
 		end = rec.last
 	}
 	res := &Result{
-		Target: r.o.Target, Model: r.o.Model, Protocol: r.o.Protocol, Loop: "closed",
+		Target: r.o.Target, Model: r.o.Model, Protocol: r.o.Protocol,
 		Connections: len(r.callers), Payloads: r.payloads, Seed: r.o.Seed, Rate: r.o.Rate,
 		Seconds: end.Sub(r.from).Seconds(),
 		Sent:    rec.ok + rec.failed, OK: rec.ok, Errors: maps.Clone(rec.errors), RetryAfter: rec.later, Waited: rec.waited.Load(),
-		Latency: latencies(rec.latency), Service: latencies(rec.service), Lag: latencies(rec.lag),
+		Latency: rec.latency.latencies(), Service: rec.service.latencies(), Lag: rec.lag.latencies(),
 		BytesIn: rec.bytesIn, BytesOut: rec.bytesOut, All: rec.okAll + rec.failedAll,
 	}
-	if r.o.Rate > 0 {
-		res.Loop = "poisson"
-		if r.o.Constant {
-			res.Loop = "constant"
+	res.Loop = r.o.loop()
+	if r.o.Zero != nil {
+		for i := range r.bursts {
+			r.bursts[i].Latency = r.bursts[i].all.latencies()
 		}
+		res.Bursts, res.Seconds = r.bursts, r.loaded.Seconds()
 	}
 	if res.Seconds > 0 {
 		res.Achieved = float64(rec.inWindow) / res.Seconds
 	}
-	if l := res.Lag; r.o.Rate > 0 && l.P99 > time.Millisecond && l.P99 > res.Latency.P99/4 {
+	if r.win != nil && r.win.total != nil {
+		res.Server = r.win.total
+		if r.win.ended > 0 {
+			res.PerRequest = res.Server.CPUSeconds * 1e3 / float64(r.win.ended)
+		}
+	}
+	if l := res.Lag; res.Loop != "closed" && l.P99 > time.Millisecond && l.P99 > res.Latency.P99/4 {
 		res.Late = fmt.Sprintf("the client was %v late at p99 by itself; latencies contain that", l.P99.Round(10*time.Microsecond))
 	}
 	return res
@@ -126,7 +156,7 @@ func (r *Result) Text(w io.Writer) {
 	fmt.Fprintf(t, "load\t%s over %s, %s\n", r.Model, r.Protocol, arrivals)
 	fmt.Fprintf(t, "\t%d connections, %d different requests, %.1f s\n", r.Connections, r.Payloads, r.Seconds)
 	if r.Rate > 0 {
-		fmt.Fprintf(t, "rate\t%.1f/s asked, %.1f/s answered\n", r.Rate, r.Achieved)
+		fmt.Fprintf(t, "rate\t%.1f/s asked%s, %.1f/s answered\n", r.Rate, within(r.Loop), r.Achieved)
 	} else {
 		fmt.Fprintf(t, "rate\t%.1f/s answered\n", r.Achieved)
 	}
@@ -136,10 +166,20 @@ func (r *Result) Text(w io.Writer) {
 		fmt.Fprintf(t, "%s\tp50 %s\tp90 %s\tp99 %s\tp99.9 %s\tmax %s\n", name, ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
 	}
 	row("latency", r.Latency)
-	if r.Rate > 0 {
+	if r.Loop != "closed" {
 		row("service", r.Service)
 	}
 	fmt.Fprintf(t, "bytes\t%d out, %d in\n", r.BytesOut, r.BytesIn)
+	if s := r.Server; s != nil {
+		fmt.Fprintf(t, "server\t%.3f ms of CPU a request, %.2f cores, %.1f MiB\n", r.PerRequest, s.CPUSeconds/max(r.Seconds, 1e-9), float64(s.RSS)/(1<<20))
+	}
+	for i, b := range r.Bursts {
+		first := "no answer"
+		if b.OK > 0 {
+			first = "first answer after " + ms(b.First)
+		}
+		fmt.Fprintf(t, "burst %d\t%s, %d of %d answered, p50 %s, p99 %s, max %s\n", i+1, first, b.OK, b.OK+b.Failed, ms(b.Latency.P50), ms(b.Latency.P99), ms(b.Latency.Max))
+	}
 	t.Flush()
 	if r.Waited > 0 {
 		fmt.Fprintf(w, "%d requests were due while all %d connections were in use.\n", r.Waited, r.Connections)
@@ -147,6 +187,13 @@ func (r *Result) Text(w io.Writer) {
 	if r.Late != "" {
 		fmt.Fprintf(w, "Careful: %s.\n", r.Late)
 	}
+}
+
+func within(loop string) string {
+	if loop == "burst" || loop == "burst-from-zero" {
+		return " within a burst"
+	}
+	return ""
 }
 
 func (r *Result) errors() string {

@@ -26,6 +26,22 @@ const maxBacklog = 1 << 20
 // With the result up to then: Runtime when the client itself cannot keep up,
 // and ctx's error when it ends.
 func Run(ctx context.Context, opts *Options) (*Result, error) {
+	s, err := Open(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	return s.Run(ctx)
+}
+
+// Subject is a server that is known to answer, and what it will be asked. Its
+// methods are for one goroutine at a time.
+type Subject struct {
+	o Options
+	p *prepared
+}
+
+// Open finds out whom to ask and with what, and asks once. Errors are Run's.
+func Open(ctx context.Context, opts *Options) (*Subject, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
@@ -34,18 +50,29 @@ func Run(ctx context.Context, opts *Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{o: &o, payloads: len(p.payloads), rec: newRecorder()}
+	return &Subject{o, p}, nil
+}
+
+// Run is what the function Run does after Open. It may be called again, without
+// a trace: with one it is over.
+func (s *Subject) Run(ctx context.Context) (*Result, error) { return s.run(ctx, s.o) }
+
+func (s *Subject) run(ctx context.Context, o Options) (*Result, error) {
+	r := &run{o: &o, payloads: len(s.p.payloads), rec: newRecorder()}
 	defer func() {
 		for _, c := range r.callers {
 			c.close()
 		}
 	}()
 	for range o.Connections {
-		c, err := newCaller(p.url, &o, o.Protocol, p.payloads)
+		c, err := newCaller(s.p.url, &o, o.Protocol, s.p.payloads)
 		if err != nil {
 			return nil, err
 		}
-		if err := c.open(ctx, time.Now().Add(o.Timeout)); err != nil {
+		if o.Zero == nil {
+			err = c.open(ctx, time.Now().Add(o.Timeout))
+		}
+		if err != nil {
 			c.close()
 			return nil, unreachable(o.Target, err)
 		}
@@ -71,6 +98,21 @@ type run struct {
 	start, from, end time.Time // of the load, of what counts, of new requests
 	issued           atomic.Int64
 	outstanding      atomic.Int64
+
+	win     *windows
+	winMu   sync.Mutex // win's, and resting
+	resting bool       // between bursts from zero: no window is under way
+	latest  atomic.Pointer[Window]
+
+	bursts []Cold
+	loaded time.Duration // how long there were bursts
+}
+
+// times are start, from and end, which bursts from zero move.
+func (r *run) times() (start, from, end time.Time) {
+	r.rec.mu.Lock()
+	defer r.rec.mu.Unlock()
+	return r.start, r.from, r.end
 }
 
 // job is one request: when it is due and which payload it has.
@@ -91,14 +133,16 @@ func (r *run) do(ctx context.Context) (*Result, error) {
 		}
 	})
 	defer stop()
-	shown := r.show()
+	r.resting = r.o.Zero != nil
+	followed, shown := r.follow(), r.show()
 	var err error
-	if r.o.Rate > 0 {
+	if r.o.isOpen() {
 		err = r.open(ctx)
 	} else {
 		r.closed(ctx)
 	}
 	shown()
+	followed()
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -163,6 +207,9 @@ type pool struct {
 	idle     []chan job
 	backlog  []job
 	finished bool
+
+	all  int           // connections
+	calm chan struct{} // told when all of them are idle; has room for one
 }
 
 // take returns the next job of a connection whose channel is own, or false at the end.
@@ -179,6 +226,12 @@ func (p *pool) take(own chan job) (job, bool) {
 		return job{}, false
 	}
 	p.idle = append(p.idle, own)
+	if len(p.idle) == p.all {
+		select {
+		case p.calm <- struct{}{}:
+		default:
+		}
+	}
 	p.mu.Unlock()
 	j, ok := <-own
 	return j, ok
@@ -218,7 +271,7 @@ func (p *pool) finish(drop bool) {
 
 // open sends requests when they are due.
 func (r *run) open(ctx context.Context) error {
-	p := &pool{}
+	p := &pool{all: len(r.callers), calm: make(chan struct{}, 1)}
 	var workers sync.WaitGroup
 	for _, c := range r.callers {
 		workers.Go(func() {
@@ -245,11 +298,22 @@ func (r *run) pace(ctx context.Context, p *pool) error {
 		defer s.close()
 		sleep = s.sleep
 	}
-	arrivals := newArrivals(r.o.Rate, r.o.Constant, r.o.Seed)
-	for n := int64(0); r.o.Count == 0 || n < r.o.Count; n++ {
-		due := r.start.Add(arrivals.next())
-		if !due.Before(r.end) {
-			break
+	if r.o.Zero != nil {
+		return r.fromZero(ctx, p, sleep)
+	}
+	next, stop := r.o.schedule()
+	defer stop()
+	_, err := r.until(ctx, p, sleep, next, r.start, r.end, 0)
+	return err
+}
+
+// until sends what is due from start on and before end, and counts on from n.
+func (r *run) until(ctx context.Context, p *pool, sleep func(time.Duration), next func() (time.Duration, bool, error), start, end time.Time, n int64) (int64, error) {
+	for first := n; r.o.Count == 0 || n < r.o.Count; n++ {
+		offset, more, err := next()
+		due := start.Add(offset)
+		if err != nil || !more || !due.Before(end) {
+			return n, err
 		}
 		now := time.Now()
 		for due.After(now) && ctx.Err() == nil {
@@ -257,11 +321,12 @@ func (r *run) pace(ctx context.Context, p *pool) error {
 			now = time.Now()
 		}
 		if ctx.Err() != nil {
-			return nil
+			return n, nil
 		}
 		if late := now.Sub(due); late > maxLate {
-			return fault.New(fault.Runtime, "loadtest.Run", "", "the client cannot keep up: want %g requests in a second, got %.0f sent", r.o.Rate,
-				float64(n)/now.Sub(r.start).Seconds()).WithHint("Ask for a lower rate, or give the client processors of its own.")
+			return n, fault.New(fault.Runtime, "loadtest.Run", "", "the client cannot keep up: want what was due %v ago, at %v, sent by now, got %.0f requests in a second",
+				late.Round(time.Millisecond), offset.Round(time.Millisecond), float64(n-first)/now.Sub(start).Seconds()).
+				WithHint("Ask for a lower rate, or give the client processors of its own.")
 		}
 		r.issued.Add(1)
 		j := job{due: due, n: n}
@@ -271,7 +336,7 @@ func (r *run) pace(ctx context.Context, p *pool) error {
 			r.rec.waited.Add(1)
 		}
 	}
-	return nil
+	return n, nil
 }
 
 // show calls Progress until the returned function is called.
@@ -290,8 +355,9 @@ func (r *run) show() (stop func()) {
 				return
 			case now := <-tick.C:
 				ok, failed := r.rec.counts()
-				r.o.Progress(Progress{Elapsed: now.Sub(r.start), Total: r.end.Sub(r.start), Warm: now.After(r.from),
-					Done: ok + failed, Failed: failed, Outstanding: int(r.outstanding.Load())})
+				start, from, end := r.times()
+				r.o.Progress(Progress{Elapsed: now.Sub(start), Total: end.Sub(start), Warm: now.After(from),
+					Done: ok + failed, Failed: failed, Outstanding: int(r.outstanding.Load()), Latest: r.latest.Load()})
 			}
 		}
 	})
