@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures bin/godwit against its floors and prints how far it is from the goals; docs/benchmarks.md explains them.
-#   BENCH=7,8  only these goals    QUICK=1  few and short blocks    DOCS=1  writes the table into docs/benchmarks.md
+#   BENCH=7,8  only these goals    QUICK=1  few and short blocks    DOCS=1  writes the table into docs/benchmarks.md, what it is made of into docs/results/goals.json
 #   BENCH_DIR  where models lie and the report goes, bench.json (default dist/bench)
 set -eu
 cd "$(dirname "$0")/.."

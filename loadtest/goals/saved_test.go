@@ -67,3 +67,32 @@ func TestSaved(t *testing.T) {
 		t.Errorf("two figures of one name: want an error that says so, got %v", err)
 	}
 }
+
+// Table and results are written together: of the second the first can be made.
+func TestPublishWritesResults(t *testing.T) {
+	dir := t.TempDir()
+	page := filepath.Join(dir, "page.md")
+	if err := os.WriteFile(page, []byte(figuresBegin+"\n"+figuresEnd+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := &runReport{Time: "now", Figures: []*figure{
+		{Goal: 3, What: "added CPU", Got: spread{Median: 7.04, Min: 6, Max: 8.123456, N: 12}, Unit: "µs", Ship: most(12)},
+		{Goal: 7, What: "batching", Missing: "it was refused"},
+	}}
+	if err := r.publish(page); err != nil {
+		t.Fatal(err)
+	}
+	_, between, _, err := split(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := readReport(filepath.Join(dir, "results", "goals.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	again.markdown(&b)
+	if diff := cmp.Diff(strings.TrimSpace(b.String()), strings.TrimSpace(between)); diff != "" {
+		t.Errorf("page (-results +page):\n%s", diff)
+	}
+}
