@@ -11,6 +11,9 @@ const (
 	queueBurst  = 100_000_000
 	burstRuns   = 10
 	queuePerRun = 256
+	// keepsProcessor is the run from which on callers come together before one
+	// of them takes a run that is free.
+	keepsProcessor = 20_000
 )
 
 // server is what runtime/infer does in an instance for one caller whose
@@ -47,6 +50,9 @@ func (s *server) open(f *Function) {
 // take begins a run for r, puts it into the queue, or says no.
 func (s *server) take(i *instance, r *request) bool {
 	if k := s.free(); k >= 0 && s.queue.n == 0 {
+		if s.most > 1 && s.busy() && s.cost.run >= keepsProcessor {
+			s.admit(0, i.cell.now) // it is queued for a moment
+		}
 		s.runs[k].batch.push(r)
 		s.begin(i, k)
 		return true
@@ -76,6 +82,15 @@ func (s *server) free() int {
 		}
 	}
 	return -1
+}
+
+func (s *server) busy() bool {
+	for k := range s.runs {
+		if s.runs[k].busy {
+			return true
+		}
+	}
+	return false
 }
 
 // begin starts the run k, whose batch is there.
