@@ -38,26 +38,34 @@ func erlangC(c int, load float64) float64 {
 }
 
 // TestClosedForms holds fleets of fixed size to what queueing theory says of
-// them, within 2 %. The seeds are fixed: the figures are the same each time.
+// them, within 2 %: at the load and with the mean service time that the run
+// had, which are within 2 % of what was asked for, because near saturation a
+// load of half a percent more is a wait of several percent more. The seeds are
+// fixed: the figures are the same each time.
 func TestClosedForms(t *testing.T) {
-	const service, n = 0.1, 700_000 // s, requests
+	const service = 0.1 // s
 	exponential := simulate.Service{Table: simulate.Constant(100 * time.Millisecond).Table, Exponential: true}
+	mmc := func(c int, load, service float64) (wait, waiting float64) {
+		waiting = erlangC(c, load)
+		return waiting * service / (float64(c) - load), waiting
+	}
+	md1 := func(_ int, load, service float64) (wait, waiting float64) {
+		return load / (2 * (1 - load)) * service, load
+	}
 	tests := []struct {
 		name    string
 		f       simulate.Function
 		p       simulate.Fixed
 		servers int
 		share   float64 // of the servers that are busy
-		wait    float64 // mean, s
-		waiting float64 // share of the requests, where it can be seen
+		n       int     // requests: where few wait it takes more to know their mean
+		want    func(c int, load, service float64) (wait, waiting float64)
 	}{
-		{name: "M/M/1", f: simulate.Function{Service: exponential}, servers: 1, share: 0.5, wait: service},
-		{name: "M/M/4, one instance", f: simulate.Function{Service: exponential, Runs: 4}, servers: 4, share: 0.6, wait: erlangC(4, 2.4) * service / (4 * 0.4)},
-		{name: "M/M/4, four instances", f: simulate.Function{Service: exponential}, p: simulate.Fixed{Instances: 4, Concurrency: 1}, servers: 4, share: 0.6,
-			wait: erlangC(4, 2.4) * service / (4 * 0.4), waiting: erlangC(4, 2.4)},
-		{name: "M/M/20, twenty instances", f: simulate.Function{Service: exponential}, p: simulate.Fixed{Instances: 20, Concurrency: 1}, servers: 20, share: 0.75,
-			wait: erlangC(20, 15) * service / (20 * 0.25), waiting: erlangC(20, 15)},
-		{name: "M/D/1", f: simulate.Function{Service: simulate.Constant(100 * time.Millisecond)}, servers: 1, share: 0.7, wait: 0.7 / (2 * 0.3) * service},
+		{"M/M/1", simulate.Function{Service: exponential}, simulate.Fixed{Concurrency: 1}, 1, 0.5, 300_000, mmc},
+		{"M/M/4, one instance", simulate.Function{Service: exponential, Runs: 4}, simulate.Fixed{}, 4, 0.6, 400_000, mmc},
+		{"M/M/4, four instances", simulate.Function{Service: exponential}, simulate.Fixed{Instances: 4, Concurrency: 1}, 4, 0.6, 400_000, mmc},
+		{"M/M/20, twenty instances", simulate.Function{Service: exponential}, simulate.Fixed{Instances: 20, Concurrency: 1}, 20, 0.75, 3_000_000, mmc},
+		{"M/D/1", simulate.Function{Service: simulate.Constant(100 * time.Millisecond)}, simulate.Fixed{Concurrency: 1}, 1, 0.7, 300_000, md1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -68,14 +76,17 @@ func TestClosedForms(t *testing.T) {
 					waited++
 				}
 			}}
-			r, err := simulate.Run(t.Context(), &poisson{r: rand.New(rand.NewPCG(9, 7)), rate: tt.share * float64(tt.servers) / service, n: n}, opts)
+			r, err := simulate.Run(t.Context(), &poisson{r: rand.New(rand.NewPCG(9, 7)), rate: tt.share * float64(tt.servers) / service, n: tt.n}, opts)
 			if err != nil {
 				t.Fatal(err)
 			}
-			within(t, "mean wait", r.Latency.Mean-r.BusySeconds/n, tt.wait)
-			within(t, "share of busy servers", r.BusySeconds/r.Seconds/float64(tt.servers), tt.share)
-			if tt.waiting > 0 {
-				within(t, "share that waits", float64(waited)/n, tt.waiting)
+			load, took := r.BusySeconds/r.Seconds, r.BusySeconds/float64(tt.n)
+			within(t, "share of busy servers", load/float64(tt.servers), tt.share)
+			within(t, "service time", took, service)
+			wait, waiting := tt.want(tt.servers, load, took)
+			within(t, "mean wait", r.Latency.Mean-took, wait)
+			if tt.p.Concurrency > 0 { // else they wait inside
+				within(t, "share that waits", float64(waited)/float64(tt.n), waiting)
 			}
 		})
 	}

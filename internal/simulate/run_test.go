@@ -86,7 +86,7 @@ func world(seed uint64) (*simulate.Options, []simulate.Arrival) {
 // and whether the same seed gives the same report.
 func TestBooksBalance(t *testing.T) {
 	var sum simulate.Totals
-	for seed := range uint64(150) {
+	for seed := range uint64(100) {
 		o, arrivals := world(seed)
 		var served, refused, failed, cold int64
 		var inside, billed time.Duration
