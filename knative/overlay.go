@@ -171,10 +171,10 @@ func onEKS(d *render.Deployment) (ops render.List) {
 	if d.Spec.Targets.Knative.GPU == 0 {
 		return nil
 	}
-	if len(d.Spec.Targets.Knative.NodeSelector) == 0 {
-		ops = append(ops, selector("karpenter.k8s.aws/instance-gpu-manufacturer", "nvidia", "Karpenter's label, with which it also starts such a node."))
-	}
-	return append(ops, tolerate("nvidia.com/gpu", ""))
+	// No label is common to all of EKS: Karpenter has karpenter.k8s.aws/instance-gpu-manufacturer,
+	// Auto Mode eks.amazonaws.com/instance-gpu-manufacturer, and a managed node group neither.
+	return append(ops, tolerate("nvidia.com/gpu", "", "The request for nvidia.com/gpu chooses the node, and Karpenter and Auto Mode start one for it; no label is\n"+
+		"common to both: https://docs.aws.amazon.com/eks/latest/userguide/create-node-pool.html.\n"))
 }
 
 func onGKE(d *render.Deployment) (ops render.List) {
@@ -182,7 +182,7 @@ func onGKE(d *render.Deployment) (ops render.List) {
 	if d.Spec.Targets.Knative.GPU == 0 || len(d.Spec.Targets.Knative.NodeSelector) > 0 {
 		return nil
 	}
-	return append(ops, selector("cloud.google.com/gke-accelerator", "nvidia-l4", "Autopilot has to be told which GPU; elsewhere it chooses the node pool."))
+	return append(ops, selector("cloud.google.com/gke-accelerator", "nvidia-l4", "Autopilot has to be told which GPU; elsewhere it chooses the node pool:\nhttps://cloud.google.com/kubernetes-engine/docs/how-to/autopilot-gpus."))
 }
 
 func onAKS(d *render.Deployment) (ops render.List) {
@@ -190,9 +190,9 @@ func onAKS(d *render.Deployment) (ops render.List) {
 		return nil
 	}
 	if len(d.Spec.Targets.Knative.NodeSelector) == 0 {
-		ops = append(ops, selector("kubernetes.azure.com/accelerator", "nvidia", "The label of node pools with GPUs."))
+		ops = append(ops, selector("kubernetes.azure.com/accelerator", "nvidia", "The label of node pools with GPUs: https://learn.microsoft.com/azure/aks/use-labels."))
 	}
-	return append(ops, tolerate("sku", "gpu"))
+	return append(ops, tolerate("sku", "gpu", "The taint is yours: https://learn.microsoft.com/azure/aks/use-nvidia-gpu.\n"))
 }
 
 func onK3s(d *render.Deployment) (ops render.List) {
@@ -200,20 +200,20 @@ func onK3s(d *render.Deployment) (ops render.List) {
 	if t.GPU == 0 || t.RuntimeClass != "" {
 		return nil
 	}
-	return append(ops, add(podPath+"/runtimeClassName", "nvidia", "K3s has this class where it has found NVIDIA's container runtime.\n"+needs("kubernetes.podspec-runtimeclassname")))
+	return append(ops, add(podPath+"/runtimeClassName", "nvidia", "K3s has this class where it has found NVIDIA's container runtime:\nhttps://docs.k3s.io/advanced.\n"+needs("kubernetes.podspec-runtimeclassname")))
 }
 
 func selector(label, value, why string) render.Mapping {
 	return add(podPath+"/nodeSelector", render.Mapping{{label, value}}, why+"\n"+needs("kubernetes.podspec-nodeselector"))
 }
 
-func tolerate(key, value string) render.Mapping {
+func tolerate(key, value, source string) render.Mapping {
 	t := render.Mapping{{"key", key}, {"operator", "Exists"}}
 	if value != "" {
 		t = render.Mapping{{"key", key}, {"operator", "Equal"}, {"value", value}}
 	}
 	t.Add("effect", "NoSchedule")
-	return add(podPath+"/tolerations", render.List{t}, gpuTaints+needs("kubernetes.podspec-tolerations"))
+	return add(podPath+"/tolerations", render.List{t}, gpuTaints+source+needs("kubernetes.podspec-tolerations"))
 }
 
 func add(path string, value any, note string) render.Mapping {
