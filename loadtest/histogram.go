@@ -1,8 +1,11 @@
 package loadtest
 
 import (
-	"encoding/json"
+	"math"
 	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"godwit.dev/runtime/fault"
@@ -36,7 +39,7 @@ func (c *counts) index(d time.Duration) int {
 		return int(v)
 	}
 	e := uint(bits.Len64(v)) - 1 - c.fine
-	return int(e)<<c.fine + int(v>>e)
+	return int(e<<c.fine) + int(v>>e)
 }
 
 // middle is the value that a bucket stands for.
@@ -45,7 +48,7 @@ func (c *counts) middle(i int) time.Duration {
 		return time.Duration(i)
 	}
 	e := uint(i>>c.fine) - 1
-	low := uint64(i-int(e)<<c.fine) << e
+	low := uint64(i-int(e<<c.fine)) << e
 	return time.Duration(low + (uint64(1)<<e-1)/2)
 }
 
@@ -65,17 +68,18 @@ func (c *counts) reset() {
 // quantile is the value that a share q of what was added is not above; 0
 // without any.
 func (c *counts) quantile(q float64) time.Duration {
-	rank := int64(q * float64(c.n))
-	if float64(rank) < q*float64(c.n) {
-		rank++
-	}
-	rank = min(max(rank, 1), c.n)
+	rank := rank(q, c.n)
 	for i, n := range c.at {
 		if rank -= int64(n); rank <= 0 && n > 0 {
 			return min(c.middle(i), c.most)
 		}
 	}
 	return 0
+}
+
+// rank is which of n ascending values the quantile is, from 1 on.
+func rank(q float64, n int64) int64 {
+	return min(max(int64(math.Ceil(q*float64(n)-1e-9)), 1), n)
 }
 
 func (c *counts) latencies() Latencies {
@@ -87,19 +91,38 @@ func (c *counts) latencies() Latencies {
 	return l
 }
 
-// Histogram counts durations in buckets that are 0.8 % wide. The zero value is
-// empty. As JSON it is an array of [milliseconds, count], ascending, without
-// empty buckets. It is for one goroutine at a time.
-type Histogram struct{ c *counts }
+// Histogram counts durations in buckets that are 0.8 % wide, and holds only
+// those that are not empty. The zero value is empty. As text, and so in JSON, it is
+// "MILLISECONDS:COUNT …" of the buckets' middles. It is for one goroutine at a
+// time.
+type Histogram struct {
+	all []bucket // ascending
+	n   int64
+}
+
+type bucket struct {
+	index int32
+	n     uint32
+}
 
 const windowFine = 7
 
+// scale has the buckets of every Histogram.
+var scale = counts{fine: windowFine}
+
 // Add counts d n times; beyond ten minutes it is counted as ten minutes.
 func (h *Histogram) Add(d time.Duration, n uint32) {
-	if h.c == nil {
-		h.c = newCounts(windowFine)
+	if n == 0 {
+		return
 	}
-	h.c.add(d, n)
+	index := int32(scale.index(min(max(d, 0), longest)))
+	at, found := slices.BinarySearchFunc(h.all, index, func(b bucket, i int32) int { return int(b.index - i) })
+	if found {
+		h.all[at].n += n
+	} else {
+		h.all = slices.Insert(h.all, at, bucket{index, n})
+	}
+	h.n += int64(n)
 }
 
 // Merge adds all of o.
@@ -112,62 +135,68 @@ func (h *Histogram) Merge(o *Histogram) {
 // Buckets yields the middle of each bucket that is not empty, ascending, and
 // its count.
 func (h *Histogram) Buckets(yield func(time.Duration, uint32) bool) {
-	if h.c == nil {
-		return
-	}
-	for i, n := range h.c.at {
-		if n > 0 && !yield(h.c.middle(i), n) {
+	for _, b := range h.all {
+		if !yield(scale.middle(int(b.index)), b.n) {
 			return
 		}
 	}
 }
 
 // Count is how many were added.
-func (h *Histogram) Count() int64 {
-	if h.c == nil {
-		return 0
-	}
-	return h.c.n
-}
+func (h *Histogram) Count() int64 { return h.n }
 
-// Quantile is the duration that a share q, 0 to 1, is not above; 0 without any.
+// Quantile is the duration that a share q, 0 to 1, is not above, to half of a
+// bucket; 0 without any.
 func (h *Histogram) Quantile(q float64) time.Duration {
-	if h.c == nil {
-		return 0
-	}
-	return h.c.quantile(q)
-}
-
-// Mean is the mean; 0 without any.
-func (h *Histogram) Mean() time.Duration {
-	if h.c == nil || h.c.n == 0 {
-		return 0
-	}
-	return h.c.sum / time.Duration(h.c.n)
-}
-
-// MarshalJSON writes [[milliseconds, count], …].
-func (h Histogram) MarshalJSON() ([]byte, error) {
-	pairs := [][2]float64{}
+	rank := rank(q, h.n)
 	for d, n := range h.Buckets {
-		pairs = append(pairs, [2]float64{float64(d) / 1e6, float64(n)})
+		if rank -= int64(n); rank <= 0 {
+			return d
+		}
 	}
-	return json.Marshal(pairs)
+	return 0
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. Errors: Invalid, where it is
-// anything else.
-func (h *Histogram) UnmarshalJSON(text []byte) error {
-	var pairs [][2]float64
-	if err := json.Unmarshal(text, &pairs); err != nil {
-		return fault.New(fault.Invalid, "loadtest.Histogram", "", "want [[milliseconds, count], …]: %w", err)
+// Mean is the mean, to half of a bucket; 0 without any.
+func (h *Histogram) Mean() time.Duration {
+	sum := 0.0
+	for d, n := range h.Buckets {
+		sum += float64(d) * float64(n)
 	}
-	var all Histogram
-	for _, p := range pairs {
-		if !(p[0] >= 0 && p[0] <= float64(longest)/1e6) || !(p[1] >= 1 && p[1] <= 1<<31) || p[1] != float64(uint32(p[1])) {
-			return fault.New(fault.Invalid, "loadtest.Histogram", "", "want 0 to 600000 milliseconds and a count of at least 1, got %g and %g", p[0], p[1])
+	return time.Duration(sum / float64(max(h.n, 1)))
+}
+
+// Latencies are those of what was added.
+func (h *Histogram) Latencies() Latencies {
+	return Latencies{Count: h.n, Mean: h.Mean(), P50: h.Quantile(0.5), P90: h.Quantile(0.9), P99: h.Quantile(0.99), P999: h.Quantile(0.999), Max: h.Quantile(1)}
+}
+
+// MarshalText writes "MILLISECONDS:COUNT MILLISECONDS:COUNT …", ascending.
+func (h Histogram) MarshalText() ([]byte, error) {
+	text := []byte{}
+	for d, n := range h.Buckets {
+		if len(text) > 0 {
+			text = append(text, ' ')
 		}
-		all.Add(time.Duration(p[0]*1e6+0.5), uint32(p[1]))
+		text = strconv.AppendFloat(text, float64(d)/1e6, 'f', -1, 64)
+		text = append(text, ':')
+		text = strconv.AppendUint(text, uint64(n), 10)
+	}
+	return text, nil
+}
+
+// UnmarshalText reads what MarshalText writes. Errors: Invalid, where it is
+// anything else.
+func (h *Histogram) UnmarshalText(text []byte) error {
+	var all Histogram
+	for pair := range strings.FieldsSeq(string(text)) {
+		value, number, ok := strings.Cut(pair, ":")
+		v, err := strconv.ParseFloat(value, 64)
+		n, err2 := strconv.ParseUint(number, 10, 32)
+		if !ok || err != nil || err2 != nil || !(v >= 0 && v <= float64(longest)/1e6) || n == 0 {
+			return fault.New(fault.Invalid, "loadtest.Histogram", "", "want MILLISECONDS:COUNT up to 600000 ms and of at least 1, got %.40q", pair)
+		}
+		all.Add(time.Duration(math.Round(v*1e6)), uint32(n))
 	}
 	*h = all
 	return nil

@@ -48,8 +48,10 @@ type Result struct {
 	// what a stalled server does to those who wait. Lag is how late the client
 	// sent what had a free connection.
 	Latency Latencies `json:"latency_ms"`
-	Service Latencies `json:"service_ms"`
-	Lag     Latencies `json:"lag_ms"`
+	// Histogram is Latency's distribution.
+	Histogram Histogram `json:"histogram"`
+	Service   Latencies `json:"service_ms"`
+	Lag       Latencies `json:"lag_ms"`
 
 	BytesIn  int64 `json:"bytes_in"` // of bodies and heads; over gRPC of messages
 	BytesOut int64 `json:"bytes_out"`
@@ -123,6 +125,9 @@ func (r *run) result(err error) *Result {
 		Sent:    rec.ok + rec.failed, OK: rec.ok, Errors: maps.Clone(rec.errors), RetryAfter: rec.later, Waited: rec.waited.Load(),
 		Latency: rec.latency.latencies(), Service: rec.service.latencies(), Lag: rec.lag.latencies(),
 		BytesIn: rec.bytesIn, BytesOut: rec.bytesOut, All: rec.okAll + rec.failedAll,
+	}
+	for i, n := range rec.latency.at {
+		res.Histogram.Add(rec.latency.middle(i), n)
 	}
 	res.Loop = r.o.loop()
 	if r.o.Zero != nil {
