@@ -105,7 +105,11 @@ func (p *program) changes(ctx context.Context, path string, o *renderOptions) (s
 	if err != nil {
 		return "", nil, err
 	}
-	all, err := compare(o.out, r.into, made.Files)
+	stale, err := how.stale(o.out, made.Files)
+	if err != nil {
+		return "", nil, fault.New(fault.Internal, "", o.out, "%w", err)
+	}
+	all, err := compare(o.out, r.into, made.Files, stale)
 	if err != nil {
 		return "", nil, fault.New(fault.Internal, "", o.out, "%w", err)
 	}
@@ -113,10 +117,14 @@ func (p *program) changes(ctx context.Context, path string, o *renderOptions) (s
 }
 
 // compare is what the files below made would change in dir. What lies there beside
-// them stays, but for what is in a folder at the root that both have.
-func compare(dir, made string, files []string) ([]change, error) {
+// them stays, but for what is in a folder at the root that both have, and the
+// stale names at the root.
+func compare(dir, made string, files, stale []string) ([]change, error) {
 	all := []change{}
 	roots := map[string]bool{}
+	for _, root := range stale {
+		roots[root] = true
+	}
 	for _, name := range files {
 		root, _, below := strings.Cut(name, "/")
 		roots[root] = roots[root] || below

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,6 +52,7 @@ type renderer struct {
 	// commands are what deploys the folder; write has been called.
 	commands func(r *rendering) ([]render.Command, error)
 	needs    []string // programs that the commands call themselves
+	optional []string // see pure
 	// images are the targets whose images are deployed, and have to be pushed first.
 	images func(s *spec.Spec) []string
 	next   string // what one runs then, in the folder, unless write says it
@@ -74,6 +76,7 @@ type rendered struct {
 	Files   []string `json:"files"`   // relative to Path, sorted
 	Next    string   `json:"next"`
 	Command string   `json:"command,omitempty"` // what does the same without the files
+	Then    string   `json:"then,omitempty"`    // what follows it when what it makes is ready
 }
 
 func (p *program) newRender() *cobra.Command {
@@ -162,6 +165,9 @@ func (p *program) render(ctx context.Context, path string, o *renderOptions) (er
 	if made.Command != "" {
 		p.say("The same without files:\n\n%s\n\n", made.Command)
 	}
+	if made.Then != "" {
+		p.say("And when its revisions are ready:\n\n%s\n\n", made.Then)
+	}
 	p.say("%s of package %s. Next: cd %s && %s\n", plural(len(made.Files), "file"), made.Package, o.out, made.Next)
 	return nil
 }
@@ -201,7 +207,11 @@ func (p *program) renderTo(ctx context.Context, how renderer, r *rendering) (mad
 	if made, err = p.renderInto(ctx, how, r, filepath.Join(tmp, "new")); err != nil {
 		return nil, err
 	}
-	if err := settle(r.into, o.out, filepath.Join(tmp, "old")); err != nil {
+	stale, err := how.stale(o.out, made.Files)
+	if err != nil {
+		return nil, fault.New(fault.Internal, "", o.out, "%w", err)
+	}
+	if err := settle(r.into, o.out, filepath.Join(tmp, "old"), stale); err != nil {
 		return nil, fault.New(fault.Internal, "", o.out, "%w", err)
 	}
 	made.Path = o.out
@@ -264,10 +274,35 @@ func filesIn(dir string) (names []string, err error) {
 	return names, err
 }
 
+// stale are the names at the root of dir, an earlier rendering, that are none of
+// files and that only this target's renderer writes.
+func (how *renderer) stale(dir string, files []string) (names []string, err error) {
+	if !how.ours(dir) {
+		return nil, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		written := slices.ContainsFunc(files, func(name string) bool {
+			root, _, _ := strings.Cut(name, "/")
+			return root == e.Name()
+		})
+		if !written && slices.ContainsFunc(how.optional, func(pattern string) bool {
+			ok, err := path.Match(pattern, e.Name())
+			return ok && err == nil
+		}) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
 // settle moves what lies in made to dir. A new folder appears as a whole. In one
 // that is there each entry is replaced as a whole, and what it replaces goes to
-// old; whatever stops that, rendering again completes it.
-func settle(made, dir, old string) error {
+// old, as do the stale ones; whatever stops that, rendering again completes it.
+func settle(made, dir, old string, stale []string) error {
 	if err := os.Rename(made, filepath.Clean(dir)); err == nil {
 		return nil // there was none, or an empty one
 	}
@@ -285,6 +320,11 @@ func settle(made, dir, old string) error {
 		}
 		if err := os.Rename(filepath.Join(made, e.Name()), place); err != nil {
 			return errors.Join(err, os.Rename(filepath.Join(old, e.Name()), place))
+		}
+	}
+	for _, name := range stale {
+		if err := os.Rename(filepath.Join(dir, name), filepath.Join(old, name)); err != nil {
+			return err
 		}
 	}
 	return nil

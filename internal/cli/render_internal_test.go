@@ -4,6 +4,9 @@ import (
 	"context"
 	"io"
 	"maps"
+	"os"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -68,6 +71,55 @@ func TestPlaceholdersAreTakenByRenderers(t *testing.T) {
 		}
 		if err := how.refuses(s); err != nil {
 			t.Errorf("%s: %v", target, err)
+		}
+	}
+}
+
+// What a renderer writes at the root for some functions only is named, so that it
+// goes when it is written no longer; and nothing else is.
+func TestOptionalNamesAreThoseOfSomeGoldens(t *testing.T) {
+	folders := map[string]string{"knative": "knative/testdata/golden", "cloudrun": "infra/google/testdata/golden", "vertexai": "infra/google/testdata/golden",
+		"azurefunctions": "infra/azure/testdata/golden/functions", "azureml": "infra/azure/testdata/golden/ml", "edge": "infra/edge/testdata/golden"}
+	for target, how := range pureRenderers() {
+		all, err := filepath.Glob(filepath.Join("../..", folders[target], "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		times, n := map[string]int{}, 0
+		for _, dir := range all {
+			entries, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = os.Stat(filepath.Join(dir, "model.json"))
+			if vertex := err == nil; filepath.Base(filepath.Dir(filepath.Dir(filepath.Dir(dir)))) == "google" && vertex != (target == "vertexai") {
+				continue
+			}
+			n++
+			for _, e := range entries {
+				times[e.Name()]++
+			}
+		}
+		if n < 3 {
+			t.Fatalf("%s: %d goldens", target, n)
+		}
+		seen := map[string]bool{}
+		for name, k := range times {
+			i := slices.IndexFunc(how.optional, func(pattern string) bool {
+				ok, err := path.Match(pattern, name)
+				return ok && err == nil
+			})
+			if k < n != (i >= 0) {
+				t.Errorf("%s: %s is in %d of %d folders, and optional: %v", target, name, k, n, i >= 0)
+			}
+			if i >= 0 {
+				seen[how.optional[i]] = true
+			}
+		}
+		for _, pattern := range how.optional {
+			if !seen[pattern] {
+				t.Errorf("%s: %s is in no golden", target, pattern)
+			}
 		}
 	}
 }

@@ -28,8 +28,13 @@ type pure struct {
 	// platform runs no image.
 	archive string
 	// place is where in the folder the package lies; nil is at its root.
-	place    func(d *render.Deployment) string
+	place func(d *render.Deployment) string
+	// optional are the names at the folder's root, as path.Match reads them, that
+	// are rendered for some functions only. One that is there from an earlier time
+	// goes when it is rendered no longer.
+	optional []string
 	line     func(d *render.Deployment) string // does the same without files; nil for none
+	then     func(d *render.Deployment) string // comes after line, when what that makes is ready; "" and nil for none
 	next     func(d *render.Deployment) string // what one runs then; nil for the one command that deploys
 	commands func(d *render.Deployment) ([]render.Command, error)
 	needs    []string // programs that the commands call themselves
@@ -40,12 +45,12 @@ type pure struct {
 func pureRenderers() map[string]pure {
 	return map[string]pure{
 		"knative": {
-			render: knative.Render, file: "base/kustomization.yaml", mark: knative.Mark,
-			line: knative.KnLine, commands: always(knative.Commands),
+			render: knative.Render, file: "base/kustomization.yaml", mark: knative.Mark, optional: []string{"jobs"},
+			line: knative.KnLine, then: knative.KnTraffic, commands: always(knative.Commands),
 			next: func(d *render.Deployment) string { return "kubectl apply -k " + knative.Overlay(d) },
 		},
 		"cloudrun": {
-			render: google.RenderCloudRun, file: google.MarkFile, mark: google.Mark,
+			render: google.RenderCloudRun, file: google.MarkFile, mark: google.Mark, optional: []string{"job.yaml", "openapi.yaml"},
 			line: google.CloudRunLine, commands: always(google.Commands), next: byScript, needs: []string{"gcloud"},
 		},
 		"vertexai": {
@@ -53,15 +58,17 @@ func pureRenderers() map[string]pure {
 			commands: always(google.Commands), next: byScript, needs: []string{"gcloud"},
 		},
 		"azurefunctions": {
-			render: azure.RenderFunctions, file: "infra/main.bicep", mark: azure.Mark, archive: ".zip",
+			render: azure.RenderFunctions, file: "infra/main.bicep", mark: azure.Mark, archive: ".zip", optional: []string{"deploy.sh"},
 			commands: always(azure.Commands), next: func(*render.Deployment) string { return "azd up" }, needs: []string{"az"},
 		},
 		"azureml": {
-			render: azure.RenderML, file: "endpoint.yml", mark: azure.MLMark, commands: always(azure.MLCommands), next: seeREADME,
+			render: azure.RenderML, file: "endpoint.yml", mark: azure.MLMark, optional: []string{"compute.yml", "pipeline.yml", "score.yml"},
+			commands: always(azure.MLCommands), next: seeREADME,
 		},
 		"edge": {
 			render: edge.Render, file: "README.md", mark: edge.Mark, commands: edge.Commands,
 			archive: ".tar.gz", place: edge.PackagePath, next: seeREADME,
+			optional: []string{"deployment.json", "layer.json", "limits.json", "recipes", "godwit-*.service"},
 		},
 	}
 }
@@ -89,6 +96,7 @@ func (p *program) pure(target string, t pure) renderer {
 		},
 		commands: func(r *rendering) ([]render.Command, error) { return t.commands(r.deployment) },
 		needs:    t.needs,
+		optional: t.optional,
 		images: func(s *spec.Spec) []string {
 			if inImage(s, target) {
 				return []string{target}
@@ -146,6 +154,9 @@ func (p *program) renderPure(ctx context.Context, r *rendering, t *pure) (*rende
 	}
 	if t.line != nil {
 		made.Command = t.line(d)
+	}
+	if t.then != nil {
+		made.Then = t.then(d)
 	}
 	return made, nil
 }
