@@ -228,6 +228,7 @@ func request(r *infer.Request) *infer.Request {
 // child is a `godwit serve` of ours.
 type child struct {
 	url    string
+	pid    int
 	cancel context.CancelFunc
 	ended  chan struct{}
 }
@@ -254,7 +255,7 @@ func (p *program) startServer(ctx context.Context, dir string) (*child, error) {
 	}
 	var ready struct{ URL string }
 	err = json.NewDecoder(out).Decode(&ready)
-	c := &child{url: ready.URL, cancel: cancel, ended: make(chan struct{})}
+	c := &child{url: ready.URL, pid: cmd.Process.Pid, cancel: cancel, ended: make(chan struct{})}
 	go func() { defer close(c.ended); cmd.Wait() }() // how it ends after the load is nobody's concern
 	if err != nil || ready.URL == "" {
 		interrupted := ctx.Err()
