@@ -139,6 +139,7 @@ func TestCheck(t *testing.T) {
 		{"a table without its results", "docs/a.md", "of goals.json", "of none.json", []string{`docs/a.md:5: want the result "none.json"`}},
 		{"a table without an end", "docs/a.md", "<!-- end of figures -->", "", []string{`docs/a.md:5: want "<!-- end of figures -->" behind it`}},
 		{"a table by hand", "docs/a.md", "<!-- figures of goals.json, compared by a/b:TestTable;", "<!-- figures", []string{`docs/a.md:6: want a tie behind "12 ms"`}},
+		{"code without an end", "docs/a.md", "See", "```\nSee", []string{"docs/a.md:9: want \"```\" behind it"}},
 		{"code that is none any more", "docs/a.md", "```\n12 ms\n```", "12 ms", []string{`docs/a.md:1: want a tie behind "12 ms"`}},
 	}
 	for _, tt := range tests {

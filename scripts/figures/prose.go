@@ -22,7 +22,7 @@ var blockBegin = regexp.MustCompile(`^<!-- figures of ([\w.-]+), compared by ([\
 // prose leaves code and generated parts out of a document. A generated part is
 // left out only where there is the result and the test that its mark names.
 func prose(root fs.FS, name, text string) (lines []textLine, problems []problem) {
-	fence, block := "", 0
+	fence, fenceLine, block := "", 0, 0
 	for i, l := range strings.Split(text, "\n") {
 		trimmed := strings.TrimSpace(l)
 		switch m := blockBegin.FindStringSubmatch(trimmed); {
@@ -35,7 +35,7 @@ func prose(root fs.FS, name, text string) (lines []textLine, problems []problem)
 				block = 0
 			}
 		case strings.HasPrefix(trimmed, "```") || strings.HasPrefix(trimmed, "~~~"):
-			fence = trimmed[:3]
+			fence, fenceLine = trimmed[:3], i+1
 		case m != nil:
 			if err := compared(root, m[1], m[2], m[3]); err != nil {
 				problems = append(problems, problem{file: name, line: i + 1, text: err.Error()})
@@ -47,6 +47,9 @@ func prose(root fs.FS, name, text string) (lines []textLine, problems []problem)
 	}
 	if block > 0 {
 		problems = append(problems, problem{file: name, line: block, text: fmt.Sprintf("want %q behind it, got the end of the file", blockEnd)})
+	}
+	if fence != "" {
+		problems = append(problems, problem{file: name, line: fenceLine, text: fmt.Sprintf("want %q behind it, got the end of the file", fence)})
 	}
 	return lines, problems
 }
