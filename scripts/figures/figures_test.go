@@ -134,6 +134,8 @@ func TestCheck(t *testing.T) {
 		{"a record that is gone", "docs/results/measured.json", "docs/adr/1.md", "docs/adr/0.md", []string{`record "docs/adr/0.md" is none`, `docs/adr/1.md:1: want a tie`}},
 		{"a record without a commit", "docs/results/measured.json", "0123abc\"}]", "x\"}]", []string{`record "docs/adr/1.md": want the day and the commit`}},
 		{"a figure without a command", "docs/results/measured.json", "make zip", "", []string{`"zip": want what it is, how to measure it again`, `tied to "zip", which`}},
+		{"a figure without a day", "docs/results/measured.json", `"make zip", "date": "2026-01-02"`, `"make zip", "date": "soon"`, []string{`"zip": want what it is, how to measure it again, the day and the commit`, `tied to "zip", which`}},
+		{"a record without a day", "docs/results/measured.json", `"2026-01-02"`, `"soon"`, []string{`record "docs/adr/1.md": want the day and the commit`}},
 		{"a key that is unknown", "docs/results/measured.json", `"about"`, `"abuot"`, []string{`unknown field "abuot"`, `docs/adr/1.md:1: want a tie`, `"17.5 MB" is tied`, `"99.4 %" is tied`}},
 		{"a table without its test", "a/b/b_test.go", "TestTable", "TestOther", []string{"docs/a.md:5: want a test TestTable in a/b that makes this part again from goals.json"}},
 		{"a table without its results", "docs/a.md", "of goals.json", "of none.json", []string{`docs/a.md:5: want the result "none.json"`}},
