@@ -1,0 +1,27 @@
+package tune
+
+import (
+	"time"
+
+	"godwit.dev/loadtest/measure"
+)
+
+// usage is the processor time that a process and those that it started have
+// used, and the memory that they have had resident at most.
+func usage(pid int) (cpu time.Duration, peak int64, err error) {
+	tree, err := measure.Tree("/proc", pid, "")
+	if err != nil {
+		return 0, 0, err
+	}
+	if cpu, err = measure.TreeCPU(tree); err != nil {
+		return 0, 0, err
+	}
+	peak, err = measure.TreePeak("/proc", tree)
+	return cpu, peak, err
+}
+
+// machine says what all was measured on.
+func thisMachine() Machine {
+	h := measure.ThisHost()
+	return Machine{Processor: h.Machine, Processors: h.Processors, Kernel: h.Kernel, Load: h.Load}
+}
