@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"godwit.dev/internal/testmodels"
 	"godwit.dev/loadtest"
@@ -232,11 +233,55 @@ func askGRPC(ctx context.Context, conn *grpc.ClientConn, l *load, i int) (*infer
 	if err := conn.Invoke(ctx, "/inference.GRPCInferenceService/ModelInfer", message, &reply, grpc.WaitForReady(true)); err != nil {
 		return nil, err
 	}
-	got, err := codec.DecodeInferResponseGRPC(reply, nil)
+	got, err := codec.DecodeInferResponseGRPC(withoutEmpty(reply), nil)
 	if err != nil {
 		return nil, &wrongAnswer{err}
 	}
 	return got, nil
+}
+
+// withoutEmpty leaves out of a ModelInferResponse the contents of outputs that
+// hold nothing: MLServer sends them beside the raw contents, where the protocol
+// wants none and our decoder refuses them.
+func withoutEmpty(message []byte) []byte {
+	const outputs, contents = 5, 5 // fields of the response, and of an output
+	return filtered(message, func(field protowire.Number, value []byte) []byte {
+		if field != outputs {
+			return value
+		}
+		return filtered(value, func(field protowire.Number, value []byte) []byte {
+			if field == contents && len(value) == 0 {
+				return nil
+			}
+			return value
+		})
+	})
+}
+
+// filtered is the message with each field of bytes as edit gives it; nil leaves
+// it out. What is no message stays as it is.
+func filtered(message []byte, edit func(protowire.Number, []byte) []byte) []byte {
+	out := []byte{}
+	for rest := message; len(rest) > 0; {
+		field, typ, n := protowire.ConsumeTag(rest)
+		if n < 0 {
+			return message
+		}
+		whole := n + protowire.ConsumeFieldValue(field, typ, rest[n:])
+		if whole < n {
+			return message
+		}
+		if typ != protowire.BytesType {
+			out = append(out, rest[:whole]...)
+		} else {
+			value, _ := protowire.ConsumeBytes(rest[n:])
+			if value = edit(field, value); value != nil {
+				out = protowire.AppendBytes(protowire.AppendTag(out, field, typ), value)
+			}
+		}
+		rest = rest[whole:]
+	}
+	return out
 }
 
 // bytesCodec sends and gives messages as they are.

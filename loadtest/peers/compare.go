@@ -113,6 +113,10 @@ func (b *bench) theirs(p *peer, home string, s *setting) *launch {
 	return &launch{name: p.name, dir: filepath.Join(home, "src"), argv: func(http, grpc int) (argv, env []string) {
 		env = append(s.env(b.models, b.library, http, grpc), "OMP_NUM_THREADS=1", "PYTHONPYCACHEPREFIX="+filepath.Join(home, "pycache"),
 			"NODE_COMPILE_CACHE="+filepath.Join(home, "compiled"), "PEER_HOME="+home, "NO_PROXY=127.0.0.1,localhost")
+		env = append(env, p.env...)
+		if p.port != "" {
+			env = append(env, fmt.Sprintf("%s=%d", p.port, http))
+		}
 		return p.argv(home, s), env
 	}}
 }

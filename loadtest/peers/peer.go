@@ -24,6 +24,8 @@ type peer struct {
 	speaks   []loadtest.Protocol
 	// argv starts it in its folder of the cache, where a copy of its sources is.
 	argv func(home string, s *setting) []string
+	env  []string // beside what every peer is told
+	port string   // the variable in which it wants its port, beside PEER_HTTP
 	// jit is set where code is compiled while it runs: such a peer is warm late.
 	jit bool
 	// start is about how long it takes until it answers, for the plan alone.
@@ -89,8 +91,12 @@ var peers = []peer{
 		packages: []string{"mlserver", "uvicorn", "onnxruntime"}, settings: batched, speaks: []loadtest.Protocol{loadtest.JSON, loadtest.GRPC},
 		argv: python("mlserver_peer.py"), start: 6 * time.Second, note: "a runtime of five lines, as it has none for ONNX; compression off"},
 	{name: "bentoml", title: "BentoML", language: "Python", folder: "python", install: pip("bentoml.txt"),
-		packages: []string{"bentoml", "uvicorn", "onnxruntime"}, settings: batched, speaks: onlyJSON,
-		argv: python("bentoml_peer.py"), start: 6 * time.Second, note: "without batching its ASGI mount with orjson, with it an API of its own"},
+		packages: []string{"bentoml", "uvicorn", "onnxruntime"}, settings: modes, speaks: rest,
+		argv: func(home string, _ *setting) []string {
+			return []string{filepath.Join(home, "venv/bin/python"), "-m", "bentoml", "serve", "bentoml_peer:Served", "--host", "127.0.0.1"}
+		},
+		env: []string{"BENTOML_DO_NOT_TRACK=True"}, port: "BENTOML_PORT", start: 6 * time.Second,
+		note: "the protocol's route is an ASGI app that it mounts, with orjson; its batcher stands before its own APIs alone"},
 	{name: "java", title: "Vert.x + onnxruntime", language: "Java", folder: "java", install: maven(),
 		packages: []string{"onnxruntime", "vertx-core", "jackson-core"}, settings: modes, speaks: rest,
 		argv: func(home string, _ *setting) []string {

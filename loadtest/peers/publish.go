@@ -91,7 +91,7 @@ func times(s measure.Spread) string {
 func (r *report) text(w io.Writer) {
 	fmt.Fprintf(w, "\n%s, %d processors; ONNX Runtime %s, %s\n\n", r.Machine, r.Processors, r.Library, r.Subject)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "peer\tsmall, JSON\tours is\tCPU\tours is\tp99 at 80 %\tours\tpeak memory\tcold start")
+	fmt.Fprintln(t, "peer\tsmall, JSON\tours over it\tCPU\tit over ours\tp99 at 80 %\tours\tpeak memory\tcold start")
 	for _, p := range r.Peers {
 		f, cpu := p.figure(throughput, smallJSON), p.figure(cpuTime, smallJSON)
 		if f == nil || cpu == nil {
@@ -175,15 +175,14 @@ func (r *report) markdown(w io.Writer) {
 	}
 
 	fmt.Fprint(w, "\nThroughput at 16 connections, and the CPU that all processes of a server take for a request:\n\n")
-	table(w, "peer", "load", "answers/s", "ours", "ours is", "CPU/request", "ours", "ours takes")
+	table(w, "peer", "load", "answers/s", "ours", "ours over it", "CPU/request", "ours", "it over ours")
 	for _, p := range r.Peers {
 		for _, load := range loadNames {
 			f, cpu := p.figure(throughput, load), p.figure(cpuTime, load)
 			if f == nil || cpu == nil {
 				continue
 			}
-			row(w, p.Title, load, measure.Number(f.Other.Median), measure.Number(f.Ours.Median), times(f.Better), measure.Number(cpu.Other.Median)+" µs", measure.Number(cpu.Ours.Median)+" µs",
-				fmt.Sprintf("%s times less (%s)", measure.Number(cpu.Better.Median), ranged(cpu.Better)))
+			row(w, p.Title, load, measure.Number(f.Other.Median), measure.Number(f.Ours.Median), times(f.Better), measure.Number(cpu.Other.Median)+" µs", measure.Number(cpu.Ours.Median)+" µs", times(cpu.Better))
 		}
 	}
 
@@ -210,7 +209,7 @@ func (r *report) markdown(w io.Writer) {
 	}
 
 	fmt.Fprint(w, "\nMemory at its peak after all loads (the sum over processes, shared pages counted in each), and time from exec to the first right answer with all files in the page cache:\n\n")
-	table(w, "peer", "peak", "ours", "times", "cold start", "ours", "times")
+	table(w, "peer", "peak", "ours", "it over ours", "cold start", "ours", "it over ours")
 	for _, p := range r.Peers {
 		m, c := p.figure(memory, "after all loads"), p.figure(coldStart, "exec to the first answer")
 		if m == nil && c == nil {
@@ -324,7 +323,7 @@ func (r *report) plots() map[string][]byte {
 			}
 			ours = append(ours, f.Ours.Median)
 			bars.Bars = append(bars.Bars, chart.Bar{Label: p.Title, Value: f.Other.Median, Low: f.Other.Min, High: f.Other.Max,
-				Note: "ours " + measure.Number(f.Better.Median) + "× better"})
+				Note: lead(f.Better.Median)})
 		}
 		if len(ours) == 0 {
 			continue
@@ -341,6 +340,14 @@ func (r *report) plots() map[string][]byte {
 		files[q.file] = []byte(bars.SVG())
 	}
 	return files
+}
+
+// lead says in words who is ahead, v times.
+func lead(v float64) string {
+	if v < 1 {
+		return "ours " + measure.Number(1/v) + "× worse"
+	}
+	return "ours " + measure.Number(v) + "× better"
 }
 
 // The marks between which the section is.

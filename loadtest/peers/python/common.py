@@ -31,6 +31,9 @@ class Model:
     def __init__(self, name):
         self.name, self._run = name, session(name).run
 
+    def __reduce__(self):  # a worker that is sent one opens its own
+        return Model, (self.name,)
+
     def __call__(self, x):
         return self._run(("y",), {"x": x})[0]
 

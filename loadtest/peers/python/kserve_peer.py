@@ -10,6 +10,7 @@ sys.argv += [
     f"--workers={common.WORKERS}",
     "--event-loop=uvloop",
     "--enable_latency_logging=false",
+    "--log_config_file=kserve_log.yaml",
 ]
 
 from kserve import InferOutput, InferResponse, Model, ModelServer  # noqa: E402
@@ -32,4 +33,4 @@ if __name__ == "__main__":
     served = [Served(name) for name in common.MODELS]
     for model in served:
         model.load()
-    ModelServer(access_log_format="off").start(served)
+    ModelServer().start(served)
