@@ -55,7 +55,14 @@ type httpConn struct {
 	mu      sync.Mutex // abort comes from another goroutine
 	conn    net.Conn
 	aborted bool
+
+	last time.Time // the last call's deadline
 }
+
+// idleFor is after how long without a request a connection is looked at before
+// it is used: servers close those that send nothing, and a client that cares
+// finds out and opens another.
+const idleFor = time.Second
 
 func (c *httpConn) open(ctx context.Context, deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
@@ -113,6 +120,14 @@ func (c *httpConn) call(ctx context.Context, i int, deadline time.Time, capture 
 		}
 	}
 	c.conn.SetDeadline(deadline)
+	if deadline.Sub(c.last) > idleFor && closedByPeer(c.conn) {
+		c.close()
+		if err := c.open(ctx, deadline); err != nil {
+			return answer{outcome: reason(err, "connect")}
+		}
+		c.conn.SetDeadline(deadline)
+	}
+	c.last = deadline
 	a := answer{header: -1}
 	n, err := c.conn.Write(c.payloads[i])
 	a.out = n
