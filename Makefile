@@ -77,6 +77,10 @@ e2e-knative: build ## Run the image and what render writes in a real cluster wit
 bench: build ## Measure bin/godwit against its floors and goals (QUICK=1, BENCH=7,8, DOCS=1).
 	@scripts/bench.sh
 
+.PHONY: bench-peers
+bench-peers: build ## Measure bin/godwit beside other servers, which it installs (QUICK=1, BENCH=fastapi,rust, FRESH=1, CHECK=1, DOCS=0).
+	@scripts/bench-peers.sh
+
 .PHONY: microbench
 microbench: onnxruntime ## Run the Go benchmarks.
 	@go test -run '^$$' -bench . -benchmem ./...
