@@ -300,7 +300,7 @@ func printCost(w io.Writer, r *cost.Report) {
 		what += " of the trace"
 	}
 	fmt.Fprintf(w, "\n  %s at %s: a request alone %s, a start %s\n\n", r.Function, what, r.Times.Service[0].Spread, r.Times.StartMS)
-	rows := [][]string{{"target", "idle", "a month", "range", "at 10×", "cold", "p99", "p99 range", "as the next at", "configuration"}}
+	rows := [][]string{{"target", "idle", "a month", "range", "at 10×", "cold", "p99", "p99 range", "break-even", "configuration"}}
 	right := []bool{false, true, true, true, true, true, true, true, false, false}
 	var unknown, over []string
 	for _, row := range r.Rows {
@@ -323,6 +323,7 @@ func printCost(w io.Writer, r *cost.Report) {
 	if slices.ContainsFunc(r.Rows, func(row *cost.Row) bool { return row.Chosen }) {
 		fmt.Fprintln(w, "  * as godwit.yaml has it")
 	}
+	fmt.Fprintln(w, "  break-even: from there on a standing machine is cheaper, or where it stands, it is than what is billed by use")
 	var ranges []string
 	for _, from := range r.Cheapest {
 		ranges = append(ranges, fmt.Sprintf("%s from %s on", from.Name, from.Requests))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net/http"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -166,7 +167,12 @@ func (p *program) measureServing(ctx context.Context, dir string, all []recorded
 			}
 			o.Requests = append(o.Requests, r)
 		}
-		return loadtest.Run(ctx, o)
+		signed := &benchOptions{load: *o, auth: "auto"}
+		signed.load.Header = http.Header{}
+		if err := p.sign(ctx, signed); err != nil {
+			return nil, err
+		}
+		return loadtest.Run(ctx, &signed.load)
 	}
 	alone := map[int][]loadtest.Latencies{}
 	var busy []float64

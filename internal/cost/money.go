@@ -11,7 +11,7 @@ import (
 	"godwit.dev/runtime/fault"
 )
 
-// Money is an exact amount of dollars, zero or more or less. The zero value is none.
+// Money is an exact amount of dollars, zero or more. The zero value is none.
 type Money struct{ usd *big.Rat }
 
 // dollars is n units of price each.
@@ -47,8 +47,8 @@ func (m Money) Cents() *big.Int {
 // Float is m in dollars, for axes.
 func (m Money) Float() float64 { f, _ := m.rat().Float64(); return f }
 
-// String is "$1,234.50"; what is less than a cent keeps two digits of its own, as
-// "$0.0023".
+// String is "$1,234.50", and "$12,345" from ten thousand on; what is less than a cent
+// keeps two digits of its own, as "$0.0023".
 func (m Money) String() string {
 	if f := m.Float(); f > 0 && f < 0.01 {
 		places := 2
@@ -57,19 +57,18 @@ func (m Money) String() string {
 		}
 		return "$" + m.rat().FloatString(places-1)
 	}
-	text := m.rat().FloatString(2)
-	minus, whole := "", strings.TrimPrefix(text, "-")
-	if whole != text {
-		minus = "-"
+	places := 2
+	if m.Float() >= 10_000 { // who pays those looks at dollars
+		places = 0
 	}
-	whole, cents, _ := strings.Cut(whole, ".")
+	whole, cents, _ := strings.Cut(m.rat().FloatString(places), ".")
 	for at := len(whole) - 3; at > 0; at -= 3 {
 		whole = whole[:at] + "," + whole[at:]
 	}
-	if len(whole) > 5 { // who pays thousands looks at dollars
-		return minus + "$" + whole
+	if places == 0 {
+		return "$" + whole
 	}
-	return minus + "$" + whole + "." + cents
+	return "$" + whole + "." + cents
 }
 
 // MarshalJSON writes dollars as a number with six decimals.

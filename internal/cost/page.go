@@ -40,11 +40,13 @@ func (r *Report) Page() *chart.Page {
 		Heading: "Cost over the rate",
 		Text: []string{"Independent callers at an even mean rate. The band is half and twice the measured times of serving and starting: a cloud's processor is not this one. " +
 			"Vertical lines are where another target becomes the cheapest, and the rate that was asked for."},
-		SVG: []string{r.lines(known, l).SVG(), r.bars(known).SVG()},
+		SVG: []string{r.lines(known, l).SVG()},
 	})
-	page.Sections = append(page.Sections, chart.Section{Heading: "Targets", Table: r.table()})
+	page.Sections = append(page.Sections, chart.Section{Heading: "Cost at " + r.Requests.String(), SVG: []string{r.bars(known).SVG()}})
+	page.Sections = append(page.Sections, chart.Section{Heading: "Targets", Table: r.table(),
+		Text: []string{"Break-even of what is billed by use: the fewest requests from which a standing machine is cheaper, and which. Of a standing machine: those from which it is cheaper than what is the cheapest at the rate."}})
 	page.Sections = append(page.Sections, chart.Section{Heading: "The cheapest", Table: r.cheapest(),
-		Text: []string{"Of the targets above, by requests a month at an even rate."}})
+		Text: []string{"Of the targets above, by requests a month at an even rate, up to a thousand times the one that was asked for."}})
 	page.Sections = append(page.Sections, chart.Section{Heading: "Bills", Text: []string{"At the rate, line by line."}, Table: bills(known)})
 	page.Sections = append(page.Sections, chart.Section{Heading: "Not included", Table: excluded(r.Rows)})
 	page.Sections = append(page.Sections, chart.Section{Heading: "Measured", Table: r.measured()})
@@ -63,7 +65,7 @@ func or(a, b string) string {
 func Assumptions() []string {
 	return []string{
 		"A month has 730 hours, and its requests come independently of each other at an even mean rate, unless there is a trace.",
-		"A cloud's processor takes half to twice as long as the one that was measured on, and a start too; both ends are shown. What a platform takes before it starts the program (finding a machine, fetching the package) is in no figure.",
+		"A cloud's processor takes half to twice as long as the one that was measured on, and a start too; both ends are shown. What a platform takes around the program is in no figure: finding a machine, fetching the package, its gateways and networks.",
 		"An instance with less than one processor is slower in proportion, one with more answers more requests at once and none of them faster.",
 		"Platforms keep idle instances: Lambda for 5 minutes in bills and for 5 to 15 in latencies (not promised by AWS), Cloud Run for 15 minutes, Flex Consumption for one (not published), Container Apps for 5.",
 		"Machines are added at 70 % of what they can answer (60 % on Cloud Run and Vertex AI), also beyond the most that the spec allows, which is then said. Knative's nodes hold this function alone.",
@@ -92,7 +94,7 @@ func (r *Report) lines(known []*Row, l *Load) *chart.Lines {
 		}
 	}
 	for _, row := range known {
-		if row.Chosen == false && row.config.Kind == Standing {
+		if !row.Chosen && row.config.Kind == Standing {
 			add(row)
 		}
 	}
@@ -100,7 +102,7 @@ func (r *Report) lines(known []*Row, l *Load) *chart.Lines {
 		add(row)
 	}
 	var rates []Requests
-	low, high := max(r.Requests/1000, 100), max(r.Requests*1000, 1e8)
+	low, high := max(r.Requests/300, 100), max(r.Requests*1000, 1e8)
 	for i, n := range grid() {
 		if n >= low && n <= high && i%3 == 0 {
 			rates = append(rates, n)
@@ -147,28 +149,37 @@ func usd(v float64) string {
 }
 
 func (r *Report) bars(known []*Row) *chart.Bars {
-	figure := &chart.Bars{Title: "Dollars at " + r.Requests.String(), Axis: chart.Axis{Label: "dollars a month", Format: usd}}
+	figure := &chart.Bars{Title: "Dollars at " + r.Requests.String(), Axis: chart.Axis{Label: "dollars a month", Format: func(v float64) string { return fmt.Sprintf("$%.2f", v) }}}
 	for _, row := range known {
-		note := fmt.Sprintf("%v to %v", row.At.Low, row.At.High)
+		note := ""
+		if low, high := row.At.Low.String(), row.At.High.String(); low != high {
+			note = low + " to " + high
+		}
 		figure.Bars = append(figure.Bars, chart.Bar{Label: row.Name, Value: row.At.USD.Float(), Low: row.At.Low.Float(), High: row.At.High.Float(), Note: note, Emphasis: row.Chosen})
 	}
 	return figure
 }
 
 func (r *Report) table() *chart.Table {
-	t := &chart.Table{Head: []string{"target", "configuration", "idle", "at the rate", "range", "at ten times", "cold", "p99", "p99 range", "same as the next at", "region"},
-		Numeric: []bool{false, false, true, true, true, true, true, true, true, false, false}}
+	t := &chart.Table{Head: []string{"target", "configuration", "idle", "at the rate", "range", "at ten times", "cold", "p99", "break-even"},
+		Numeric: []bool{false, false, true, true, true, true, true, true, false}}
 	for _, row := range r.Rows {
 		if row.At == nil {
-			t.Rows = append(t.Rows, []string{row.Name, row.Configuration, "", "unknown", "", "", "", "", "", row.Unknown, ""})
+			t.Rows = append(t.Rows, []string{row.Name, row.Configuration + ": " + row.Unknown, "", "unknown", "", "", "", "", ""})
 			continue
 		}
 		cold, p99, spread := row.Latency()
+		if spread != "" {
+			p99 += " (" + spread + ")"
+		}
 		configuration := row.Configuration
+		if row.Region != "" {
+			configuration += ", " + row.Region
+		}
 		if len(row.Over) > 0 {
 			configuration += "; " + strings.Join(row.Over, "; ")
 		}
-		t.Rows = append(t.Rows, []string{row.Name, configuration, row.Idle.String(), row.At.USD.String(), row.Range(), row.Ten.USD.String(), cold, p99, spread, row.Even(), row.Region})
+		t.Rows = append(t.Rows, []string{row.Name, configuration, row.Idle.String(), row.At.USD.String(), row.Range(), row.Ten.USD.String(), cold, p99, row.Even()})
 	}
 	return t
 }
@@ -203,10 +214,10 @@ func shortMillis(v float64) string {
 	return fmt.Sprintf("%.1f s", v/1000)
 }
 
-// Even is the break-even point for people.
+// Even is the break-even point for people: "84M/month, vertexai".
 func (row *Row) Even() string {
 	if row.BreakEven == nil {
-		return ""
+		return "never"
 	}
 	return row.BreakEven.Requests.String() + ", " + row.BreakEven.Against
 }

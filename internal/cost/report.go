@@ -1,7 +1,6 @@
 package cost
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -69,7 +68,9 @@ type Row struct {
 	Idle          *Money   `json:"idle_usd,omitempty"`
 	At            *Figures `json:"at_rate,omitempty"`
 	Ten           *Figures `json:"at_ten_times,omitempty"`
-	// BreakEven is where this one and the next dearer one at the rate cost the same.
+	// BreakEven is, where this one is billed by use, the fewest requests from which a
+	// standing machine is cheaper; where it stands, those from which it is cheaper
+	// than the cheapest at the rate that is billed by use. nil: never, up to 10^10.
 	BreakEven *BreakEven `json:"break_even,omitempty"`
 	Over      []string   `json:"over,omitempty"` // what it cannot serve as it is configured
 	Excluded  []string   `json:"not_included"`
@@ -101,8 +102,6 @@ type Figures struct {
 type BreakEven struct {
 	Against  string   `json:"against"`
 	Requests Requests `json:"requests_a_month"`
-	// Above is who is cheaper from there on.
-	Above string `json:"cheaper_above"`
 }
 
 // New makes the report: what is known first, the cheapest at the rate first. Errors:
@@ -294,7 +293,7 @@ func (c *Config) figures(ctx context.Context, a *Ask, arrivals *Arrivals, l *Loa
 // The rates that are looked at for break-even: 24 to a decade.
 const (
 	perDecade = 24
-	decades   = 11
+	decades   = 10
 )
 
 // grid are those rates, from one request a month on.
@@ -329,52 +328,72 @@ func (r *Report) compare(a *Ask, l *Load) {
 			curves[row] = row.config.curve(rates, l, a.Free)
 		}
 	}
-	for i := 0; i+1 < len(known); i++ {
-		x, y := known[i], known[i+1]
-		if n, above := crossing(x.config, y.config, curves[x], curves[y], rates, a.Arrivals.Rate, l, a.Free); n > 0 {
-			x.BreakEven = &BreakEven{Against: y.Name, Requests: n, Above: map[bool]string{true: x.Name, false: y.Name}[above]}
+	for _, row := range known {
+		stands := row.config.Kind == Standing
+		for _, other := range known {
+			if (other.config.Kind == Standing) == stands {
+				continue
+			}
+			x, y := row, other // from use to a machine
+			if stands {
+				x, y = other, row
+			}
+			n := crossing(x.config, y.config, curves[x], curves[y], rates, l, a.Free)
+			if n > 0 && (row.BreakEven == nil || n < row.BreakEven.Requests) {
+				row.BreakEven = &BreakEven{Against: other.Name, Requests: n}
+			}
+			if stands {
+				break // the first is the cheapest at the rate
+			}
 		}
 	}
 	r.Cheapest = []From{}
 	if known == nil {
 		return
 	}
-	var best *Row
-	for i := range rates {
-		least := slices.MinFunc(known, func(x, y *Row) int {
-			if n := curves[x][i].Cmp(curves[y][i]); n != 0 {
-				return n
+	// Far beyond the rate it is a matter of steps of machines that nobody asked about.
+	end := max(1000*a.Arrivals.Rate, 1e8)
+	winner := func(n Requests) *Row {
+		var best *Row
+		var least Money
+		for _, row := range known {
+			if usd := row.config.Bill(row.config.Steady(n, l), a.Free).Total; best == nil || usd.Cmp(least) < 0 {
+				best, least = row, usd
 			}
-			return cmp.Compare(slices.Index(known, x), slices.Index(known, y))
-		})
-		if least == best {
-			continue
 		}
-		from := rates[i]
-		if best != nil {
-			from = bisect(best.config, least.config, rates[i-1], rates[i], l, a.Free)
+		return best
+	}
+	// between finds where winners change above low, up to high.
+	var between func(low, high Requests, was, is *Row)
+	between = func(low, high Requests, was, is *Row) {
+		switch mid := low + (high-low)/2; {
+		case was == is:
+		case low+1 >= high:
+			r.Cheapest = append(r.Cheapest, From{high, is.Name})
+		default:
+			middle := winner(mid)
+			between(low, mid, was, middle)
+			between(mid, high, middle, is)
 		}
-		best = least
-		r.Cheapest = append(r.Cheapest, From{from, least.Name})
+	}
+	best := winner(rates[0])
+	r.Cheapest = append(r.Cheapest, From{rates[0], best.Name})
+	for i := 1; i < len(rates) && rates[i] <= end; i++ {
+		next := winner(rates[i])
+		between(rates[i-1], rates[i], best, next)
+		best = next
 	}
 }
 
-// crossing is the number of requests from which the cheaper of two configs is
-// another: the first above at, else the last below; 0 for none. first says that
-// from there on x is the cheaper one.
-func crossing(x, y *Config, xs, ys []Money, rates []Requests, at Requests, l *Load, free bool) (n Requests, first bool) {
+// crossing is the fewest requests from which y is cheaper than x, which was cheaper
+// or the same below; 0 for none.
+func crossing(x, y *Config, xs, ys []Money, rates []Requests, l *Load, free bool) Requests {
 	for i := 1; i < len(rates); i++ {
-		was, is := xs[i-1].Cmp(ys[i-1]), xs[i].Cmp(ys[i])
-		if was*is >= 0 {
-			continue
-		}
-		n = bisect(x, y, rates[i-1], rates[i], l, free)
-		first = is < 0
-		if n > at {
-			break
+		if xs[i-1].Cmp(ys[i-1]) <= 0 && xs[i].Cmp(ys[i]) > 0 {
+			return bisect(x, y, rates[i-1], rates[i], l, free)
 		}
 	}
-	return n, first
+	return 0
 }
 
 // bisect is the first number of requests above low at which x and y compare as at

@@ -39,9 +39,9 @@ type Arrivals struct {
 
 // How many requests are simulated, and for how long at most.
 const (
-	simulated     = 30_000
-	simulatedMost = 300_000
-	longest       = 60 * 24 * time.Hour
+	simulated     = 10_000
+	simulatedMost = 60_000
+	longest       = 14 * 24 * time.Hour
 )
 
 // Simulate runs c under arrivals and gives what callers see and what a month of it
@@ -101,7 +101,7 @@ func (c *Config) Simulate(ctx context.Context, a *Arrivals, l *Load, service, st
 
 // window is how long to simulate, and how much of that warms up.
 func window(rate float64) (until, warm time.Duration) {
-	warm = length(min(3600, simulatedMost/2/rate))
+	warm = length(min(1800, simulatedMost/2/rate))
 	until = warm + min(length(max(simulated/rate, 60)), length(simulatedMost/2/rate))
 	return min(until, longest), warm
 }

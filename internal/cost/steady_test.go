@@ -128,6 +128,7 @@ func TestSlowerCostsMore(t *testing.T) {
 
 // The closed forms agree with the simulator, which plays every request.
 func TestSteadyIsSimulated(t *testing.T) {
+	t.Parallel()
 	type point struct {
 		r       cost.Requests
 		service time.Duration
