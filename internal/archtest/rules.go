@@ -100,7 +100,7 @@ var rows = []row{
 	{folder: "internal/chart"},
 	{folder: "internal/simulate", may: []string{"runtime/fault", "runtime/lazy", "runtime/infer", "runtime/driver", "runtime/tensor"}}, // the batcher's own policy
 	{folder: "internal/tune", may: join(joined, "internal/app", "internal/chart", "loadtest")},
-	{folder: "internal/cost", may: join(joined, "internal/app", "internal/chart", "internal/simulate", "loadtest")},
+	{folder: "internal/cost", may: join(joined, "internal/app", "internal/chart", "internal/simulate", "loadtest"), tests: []string{"internal/plan"}}, // one price list, read in two ways
 	{folder: "loadtest", may: join(joined, "internal/app", "internal/chart")},
 	{folder: "loadtest/measure", may: core},
 	{folder: "loadtest/peers", may: everything}, // a maintenance program: ours against other servers

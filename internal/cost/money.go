@@ -3,12 +3,12 @@ package cost
 import (
 	"fmt"
 	"math/big"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"godwit.dev/infra/data"
 	"godwit.dev/runtime/fault"
+	"godwit.dev/runtime/lazy"
 )
 
 // Money is an exact amount of dollars, zero or more. The zero value is none.
@@ -74,12 +74,12 @@ func (m Money) String() string {
 // MarshalJSON writes dollars as a number with six decimals.
 func (m Money) MarshalJSON() ([]byte, error) { return []byte(m.rat().FloatString(6)), nil }
 
-var moneyForm = regexp.MustCompile(`^(?i)(?:\$|USD ?)?([0-9]{1,12}(?:\.[0-9]{1,6})?)(?: ?USD)?(?:/(month|year))?$`)
+var moneyForm = lazy.Regexp(`^(?i)(?:\$|USD ?)?([0-9]{1,12}(?:\.[0-9]{1,6})?)(?: ?USD)?(?:/(month|year))?$`)
 
 // ParseMoney reads "$40/month", "40" or "USD 480/year" as dollars a month. Errors:
 // Usage.
 func ParseMoney(text string) (Money, error) {
-	m := moneyForm.FindStringSubmatch(strings.TrimSpace(text))
+	m := moneyForm().FindStringSubmatch(strings.TrimSpace(text))
 	if m == nil {
 		return Money{}, fault.New(fault.Usage, "cost.ParseMoney", "", "want dollars a month as $40/month, got %q", text)
 	}
@@ -105,11 +105,11 @@ const (
 	MonthMillis  = MonthSeconds * 1000
 )
 
-var requestForm = regexp.MustCompile(`^([0-9]{1,15}(?:\.[0-9]{1,9})?)(k|K|M|B|G)? ?/ ?(month|day|hour|minute|min|second|sec|s)$`)
+var requestForm = lazy.Regexp(`^([0-9]{1,15}(?:\.[0-9]{1,9})?)(k|K|M|B|G)? ?/ ?(month|day|hour|minute|min|second|sec|s)$`)
 
 // ParseRequests reads "2M/month", "500k/day" or "20/s". Errors: Usage.
 func ParseRequests(text string) (Requests, error) {
-	m := requestForm.FindStringSubmatch(strings.TrimSpace(text))
+	m := requestForm().FindStringSubmatch(strings.TrimSpace(text))
 	if m == nil {
 		return 0, fault.New(fault.Usage, "cost.ParseRequests", "", "want requests in a time as 2M/month, 500k/day or 20/s, got %q", text)
 	}
