@@ -92,7 +92,7 @@ every serverless target, from the same folder.`,
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "print one JSON document on stdout, errors as JSON on stderr")
 	root.PersistentFlags().BoolVar(&p.quiet, "quiet", false, "print no progress and no advice")
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "ship", Title: "Ship:"}, &cobra.Group{ID: "measure", Title: "Measure:"})
-	for _, c := range []*cobra.Command{p.newInit(), p.newServe(), p.newPredict(), p.newScore(), p.newVerify(), p.newPackage(), p.newRender(), p.newDeploy(), p.newDoctor(), p.newSign(), p.newBench(), p.newCost()} {
+	for _, c := range []*cobra.Command{p.newInit(), p.newServe(), p.newPredict(), p.newScore(), p.newVerify(), p.newPackage(), p.newRender(), p.newDeploy(), p.newDoctor(), p.newSign(), p.newBench(), p.newCost(), p.newTune()} {
 		args := c.Args
 		c.Args = func(cmd *cobra.Command, a []string) error {
 			if err := args(cmd, a); err != nil {

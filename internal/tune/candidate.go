@@ -162,6 +162,7 @@ type candidate struct {
 	runs    int
 	blocks  []block
 	bracket bracket
+	server  *server // that is up; nil: none
 }
 
 func (c *candidate) String() string {

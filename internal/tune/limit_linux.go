@@ -52,7 +52,8 @@ func NewLimiter(ctx context.Context) (*Limiter, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		l.why = append(l.why, err.Error())
+		l.Close()
+		l.why = append(l.why, strings.Join(strings.Fields(err.Error()), " "))
 	}
 	l.how = none
 	return l, nil
@@ -182,7 +183,7 @@ func (l *Limiter) probe(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
-	cmd := exec.CommandContext(ctx, "sh", "-c", "echo ready; read end")
+	cmd := exec.CommandContext(ctx, "sh", "-c", "echo ready; read end; exit 0")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return err

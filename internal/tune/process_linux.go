@@ -1,6 +1,9 @@
 package tune
 
 import (
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"godwit.dev/loadtest/measure"
@@ -20,8 +23,21 @@ func usage(pid int) (cpu time.Duration, peak int64, err error) {
 	return cpu, peak, err
 }
 
-// machine says what all was measured on.
+// thisMachine is what all was measured on.
 func thisMachine() Machine {
 	h := measure.ThisHost()
 	return Machine{Processor: h.Machine, Processors: h.Processors, Kernel: h.Kernel, Load: h.Load}
+}
+
+// available is the memory that new processes may take, in bytes; 0 where that is
+// not known.
+func available() int64 {
+	text, _ := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "MemAvailable:" {
+			n, _ := strconv.ParseInt(f[1], 10, 64)
+			return n << 10
+		}
+	}
+	return 0
 }

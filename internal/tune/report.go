@@ -127,7 +127,7 @@ func gain(candidate int, r Ratio) *Gain {
 		return nil
 	}
 	g := &Gain{Candidate: candidate, Ratio: r.Value, Pairs: r.Pairs, Confidence: 1 - 2*confirming}
-	if r.Low > 0 && !math.IsInf(r.High, 0) {
+	if r.Low > 0 && r.High < 10*r.Low { // wider ones tell nothing
 		g.Low, g.High = &r.Low, &r.High
 	}
 	return g
@@ -136,7 +136,7 @@ func gain(candidate int, r Ratio) *Gain {
 // String is "1.31 times (1.27 to 1.35, 12 pairs)".
 func (g *Gain) String() string {
 	if g.Low == nil {
-		return fmt.Sprintf("%.2f times (%d pairs, too few to tell)", g.Ratio, g.Pairs)
+		return fmt.Sprintf("%.2f times (%s, too few to tell)", g.Ratio, plural(g.Pairs, "pair"))
 	}
 	return fmt.Sprintf("%.2f times (%.2f to %.2f, %d pairs)", g.Ratio, *g.Low, *g.High, g.Pairs)
 }

@@ -101,6 +101,7 @@ type server struct {
 	threads, runs int
 	sees          quota.Quota
 	took          time.Duration // until it was ready
+	used          int           // blocks
 
 	cmd   *exec.Cmd
 	cage  *cage

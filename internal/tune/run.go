@@ -79,6 +79,8 @@ type tuning struct {
 	random      *rand.Rand
 	notes       []string
 	all         []*candidate
+	up          []*candidate // those with a server, the oldest first
+	room        int          // how many servers may be up
 }
 
 func (t *tuning) note(format string, args ...any) {
@@ -121,8 +123,13 @@ func Run(ctx context.Context, dir string, o *Options) (*Report, error) {
 	}
 	t.candidates(defaults)
 	t.plan(time.Since(begun))
+	defer func() {
+		for len(t.up) > 0 {
+			t.drop(t.up[0])
+		}
+	}()
 	found, err := Search(ctx, len(t.all), func(ctx context.Context, i int) (float64, error) { return t.run(ctx, t.all[i]) },
-		&SearchOptions{Budget: max(t.o.Budget-time.Since(begun), time.Millisecond), Progress: func(p Progress) {
+		&SearchOptions{Budget: max(t.o.Budget-time.Since(begun), time.Millisecond), Dropped: func(i int) { t.drop(t.all[i]) }, Progress: func(p Progress) {
 			t.step(Step{Doing: "measures " + t.all[p.Candidate].String(), Left: p.Left, Of: len(t.all), Block: p.Block, Elapsed: time.Since(begun)})
 		}})
 	if err != nil {
@@ -315,14 +322,14 @@ func (t *tuning) shapes() ([]Shape, error) {
 			if len(o.Memory) > 0 {
 				return nil, fault.New(fault.Unsupported, "", "--memory", "want control groups or systemd-run, to limit memory, got neither: %s", limit.Why())
 			}
-			t.note("memory is not limited: %s", limit.Why())
+			t.note("the memory of %v is not held", spec.Bytes(s.Memory))
 			s.Memory = 0
 		}
 		if s.CPUs > 0 && limit.How() == none || s.CPUs != float64(int(s.CPUs)) && !limit.Fractions() {
 			if len(o.CPUs) > 0 {
 				return nil, fault.New(fault.Unsupported, "", "--cpus", "want a way to hold a server to %g CPUs, got none: %s", s.CPUs, limit.Why())
 			}
-			t.note("CPUs are not limited: %s", limit.Why())
+			t.note("the quota of %g CPUs is not held", s.CPUs)
 			s.CPUs = 0
 		}
 	}
@@ -411,6 +418,10 @@ func (t *tuning) survey(ctx context.Context, s Shape, first bool) (*candidate, e
 	if _, err := t.load(ctx, one, c, loadtest.Options{Duration: min(time.Second, t.o.Budget/20)}, &full); err != nil {
 		return nil, asError(err, c)
 	}
+	t.room = 4
+	if free := available(); free > 0 && full.peak > 0 {
+		t.room = int(min(max(free/2/full.peak, 2), 16))
+	}
 	if t.rate = t.o.Rate; t.rate == 0 {
 		t.rate = full.rate / 5
 	}
@@ -452,9 +463,11 @@ func (t *tuning) candidates(defaults []*candidate) {
 func (t *tuning) plan(spent time.Duration) {
 	n := len(t.all)
 	blocks := time.Duration(3*n + 2*max(n/2+1, 2) + 20)
-	each := (t.o.Budget - spent) / blocks
-	const least, most = 150 * time.Millisecond, 5 * time.Second
-	load := min(max(each-t.started, least), most)
+	starts := time.Duration(n) + blocks/perServer
+	each := (t.o.Budget - spent - starts*t.started) / blocks
+	// A block is several of the periods in which the kernel counts a quota.
+	const least, most = 400 * time.Millisecond, 5 * time.Second
+	load := min(max(each, least), most)
 	t.warm = load / 4
 	t.each = load - t.warm
 	if t.o.Goal == Latency && t.rate*t.each.Seconds() < 100 {

@@ -51,8 +51,10 @@ type SearchOptions struct {
 	Least float64
 	// Now is the clock, default time.Now.
 	Now func() time.Time
-	// Progress is told before each block.
+	// Progress is told before each block, and Dropped when a candidate is measured
+	// no more.
 	Progress func(Progress)
+	Dropped  func(c int)
 }
 
 // Progress is where a search stands.
@@ -205,7 +207,11 @@ func (s *search) run(ctx context.Context) error {
 		return nil
 	}
 	for _, i := range others {
-		if i != best {
+		switch {
+		case i == best:
+		case len(s.tried(i).Scores) == 0:
+			s.drop(i, Untried, "the budget for choosing was spent")
+		default:
 			s.drop(i, Behind, "the budget for choosing was spent")
 		}
 	}
@@ -216,7 +222,7 @@ func (s *search) run(ctx context.Context) error {
 func (s *search) choose(ctx context.Context) error {
 	for look, round := 0, 0; ; round++ {
 		left := s.left()
-		if others := len(slices.DeleteFunc(slices.Clone(left), func(i int) bool { return i == 0 })); others == 0 && round > 0 || others == 1 {
+		if others := len(slices.DeleteFunc(slices.Clone(left), func(i int) bool { return i == 0 })); others == 0 && round >= looks[0] || others == 1 {
 			return nil // one is held against the default, in blocks that decide
 		}
 		if round%2 == 1 {
@@ -286,6 +292,9 @@ func (s *search) block(ctx context.Context, i int, confirming bool) (float64, er
 func (s *search) drop(i int, v Verdict, reason string) {
 	s.alive[i] = false
 	s.tried(i).Verdict, s.tried(i).Reason = v, reason
+	if s.o.Dropped != nil {
+		s.o.Dropped(i)
+	}
 }
 
 // shared is the scores of two candidates in the rounds that both have.
