@@ -24,11 +24,15 @@ type installer struct {
 	version  func(pins, name string) string
 }
 
-func pip(requirements string) installer {
+// pip installs a file of requirements into a virtual environment.
+func pip(requirements string) installer { return pipInto("python3", requirements) }
+
+// pipInto is pip with the Python that the environment is made from.
+func pipInto(python, requirements string) installer {
 	return installer{pins: []string{requirements}, version: matched(`(?m)^%s==(\S+)`),
 		commands: func(home string) [][]string {
 			return [][]string{
-				{"python3", "-m", "venv", "--clear", "venv"},
+				{python, "-m", "venv", "--clear", "venv"},
 				{filepath.Join(home, "venv/bin/pip"), "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off", "-r", "src/" + requirements},
 			}
 		}}

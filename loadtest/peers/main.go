@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"godwit.dev/loadtest/measure"
 )
 
@@ -93,6 +95,11 @@ func run(ctx context.Context) error {
 			return err
 		}
 	}
+	unlock, err := alone(b.dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	b.models, b.function = filepath.Join(b.dir, "models"), filepath.Join(b.dir, "function")
 	if f.install {
 		return b.installAll(ctx, chosen)
@@ -106,6 +113,23 @@ func run(ctx context.Context) error {
 		return b.check(ctx, chosen)
 	}
 	return b.all(ctx, chosen, f)
+}
+
+// alone keeps a second run of this program out of the folder: each would
+// measure the other.
+func alone(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.Create(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("want to be the only run in %s, got %w; wait until the other has ended", dir, err)
+	}
+	return func() { f.Close() }, nil
 }
 
 func choose(only string) ([]*peer, error) {

@@ -103,12 +103,14 @@ var peers = []peer{
 			return []string{"java", "-XX:+UseParallelGC", "-Xms256m", "-Xmx1g", "-cp", filepath.Join(home, "src/target/classes") + ":" + filepath.Join(home, "src/target/dependency/*"), "Peer"}
 		},
 		jit: true, start: 2 * time.Second, note: "Jackson's streaming parser with its fast reader of numbers, an event loop for each worker"},
-	{name: "pytriton", title: "PyTriton", language: "Python, C++", folder: "python", install: pip("pytriton.txt"),
+	// Its models run in a Python library that it carries, an early 3.11: with the
+	// standard library of a late one they do not start, with Debian's they do.
+	{name: "pytriton", title: "PyTriton", language: "Python, C++", folder: "python", install: pipInto("/usr/bin/python3", "pytriton.txt"),
 		packages: []string{"nvidia-pytriton", "onnxruntime"}, settings: batched, speaks: all,
 		argv: python("pytriton_peer.py"), start: 10 * time.Second, note: "Triton's own front end and batcher around onnxruntime in Python"},
 	{name: "ray", title: "Ray Serve", language: "Python", folder: "python", install: pip("ray.txt"),
 		packages: []string{"ray", "onnxruntime"}, settings: batched[1:], speaks: onlyJSON,
-		argv: python("ray_peer.py"), start: 20 * time.Second, note: "it is made for more processors than two: proxy, controller and replicas share them here"},
+		argv: python("ray_peer.py"), env: []string{"RAY_raylet_start_wait_time_s=120", "RAY_USAGE_STATS_ENABLED=0"}, start: 20 * time.Second, note: "it is made for more processors than two: proxy, controller and replicas share them here"},
 }
 
 // env is what tells a peer what to do; every peer reads the same.

@@ -208,6 +208,23 @@ func TestPartlyMeasured(t *testing.T) {
 	}
 }
 
+func TestAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	unlock, err := alone(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alone(dir); err == nil {
+		t.Error("want a second run refused")
+	}
+	unlock()
+	if unlock, err = alone(dir); err != nil {
+		t.Errorf("want the next run to begin, got %v", err)
+	} else {
+		unlock()
+	}
+}
+
 func TestChoose(t *testing.T) {
 	cases := []struct {
 		only string

@@ -351,7 +351,7 @@ func lead(v float64) string {
 }
 
 // The marks between which the section is.
-const docsBegin, docsEnd = "<!-- peers: written by make bench-peers -->", "<!-- end of peers -->"
+const docsBegin, docsEnd = "<!-- figures of peers.json, compared by loadtest/peers:TestSection, written by make bench-peers -->", "<!-- end of figures -->"
 
 // publish writes what f asks for: the samples, the plots, the section.
 func (r *report) publish(f *flags) error {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"godwit.dev/internal/golden"
 	"godwit.dev/loadtest/measure"
 )
@@ -133,6 +135,37 @@ func TestPublish(t *testing.T) {
 		}
 		if !strings.Contains(before, "plots/"+name) {
 			t.Errorf("want %s in the page", name)
+		}
+	}
+}
+
+// What the documents say is what docs/results has, and so are the plots.
+func TestSection(t *testing.T) {
+	text, err := os.ReadFile("../../docs/results/peers.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../docs/benchmarks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(page), docsBegin+"\n\n")
+	got, _, ok2 := strings.Cut(rest, "\n"+docsEnd)
+	if !ok || !ok2 {
+		t.Fatalf("want the section between %q and %q", docsBegin, docsEnd)
+	}
+	var want bytes.Buffer
+	r.markdown(&want)
+	if d := cmp.Diff(want.String(), got); d != "" {
+		t.Errorf("docs/benchmarks.md is not what docs/results/peers.json says; make bench-peers writes both (-want +got)\n%s", d)
+	}
+	for name, svg := range r.plots() {
+		if got, err := os.ReadFile(filepath.Join("../../docs/plots", name)); err != nil || !bytes.Equal(got, svg) {
+			t.Errorf("docs/plots/%s is not what docs/results/peers.json says; make bench-peers writes both", name)
 		}
 	}
 }

@@ -32,6 +32,39 @@ type report struct {
 	Quick            bool
 	Library, Subject string
 	Peers            []*peerResult
+	// Figures are the main numbers of all peers, by name: what a document's
+	// number is tied to.
+	Figures []named `json:"figures"`
+}
+
+// named is one number.
+type named struct {
+	ID    string  `json:"id"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"` // "" is a ratio
+}
+
+// ids are the short names of loads and of what is measured, for named numbers.
+var ids = map[string]string{
+	smallJSON: "json", smallBinary: "binary", smallGRPC: "grpc", imageJSON: "image-json",
+	throughput: "throughput", cpuTime: "cpu", p50: "p50", p99: "p99", memory: "memory", coldStart: "cold",
+}
+
+// name fills r.Figures: for each figure PEER.WHAT.LOAD is how many times better
+// ours is, and the same with .ours and .theirs what each side showed.
+func (r *report) name() {
+	r.Figures = nil
+	for _, p := range r.Peers {
+		for _, f := range p.Figures {
+			id := p.Name + "." + ids[f.What]
+			if short := ids[f.Load]; short != "" {
+				id += "." + short
+			} else if i := slices.IndexFunc(points, func(at point) bool { return at.name == f.Load }); i >= 0 {
+				id += []string{".20", ".50", ".80", ".common"}[i]
+			}
+			r.Figures = append(r.Figures, named{id, f.Better.Median, ""}, named{id + ".ours", f.Ours.Median, f.Unit}, named{id + ".theirs", f.Other.Median, f.Unit})
+		}
+	}
 }
 
 // peerResult is what was measured of one peer.
@@ -115,13 +148,14 @@ func (r *report) save(path string) error {
 		}
 		b.Write(text)
 	}
+	r.name()
 	head := *r
-	head.Peers = nil
+	head.Peers, head.Figures = nil, nil
 	text, err := json.Marshal(&head)
 	if err != nil {
 		return err
 	}
-	b.Write(bytes.TrimSuffix(text, []byte(`"Peers":null}`)))
+	b.Write(bytes.TrimSuffix(text, []byte(`"Peers":null,"figures":null}`)))
 	b.WriteString("\n\"Peers\":[")
 	for i, p := range r.Peers {
 		if i > 0 {
@@ -129,6 +163,14 @@ func (r *report) save(path string) error {
 		}
 		b.WriteString("\n")
 		p.write(&b, write)
+	}
+	b.WriteString("],\n\"figures\":[")
+	for i, f := range r.Figures {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("\n")
+		write(f)
 	}
 	b.WriteString("]}\n")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
