@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -154,7 +155,9 @@ func (l *load) check(i int, got *infer.Response) error {
 	return nil
 }
 
-// verify asks the side every request of l, and compares every answer.
+// verify asks the side every request of l, and compares every answer. Some
+// sides load their models one after another and answer for the first meanwhile,
+// so a model's first request may be refused for a while.
 func (s *server) verify(ctx context.Context, l *load) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -170,6 +173,18 @@ func (s *server) verify(ctx context.Context, l *load) error {
 	}
 	for i := range l.requests {
 		got, err := ask(i)
+		for began := time.Now(); i == 0 && err != nil && time.Since(began) < s.loading && ctx.Err() == nil; {
+			if wrong := (*wrongAnswer)(nil); errors.As(err, &wrong) {
+				break
+			}
+			pause := time.NewTimer(50 * time.Millisecond)
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+			}
+			pause.Stop()
+			got, err = ask(i)
+		}
 		if err != nil {
 			return fmt.Errorf("%s, request %d: %w", l.name, i, err)
 		}

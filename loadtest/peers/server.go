@@ -26,6 +26,7 @@ type server struct {
 	http, grpc string // where it listens, as URLs
 	mark       string // in its environment, and in that of all it starts
 	log        string
+	loading    time.Duration // how long models may still load behind the first answer
 	ended      chan struct{} // closed when the first process has ended
 }
 
@@ -58,7 +59,7 @@ func (b *bench) start(l *launch) (*server, error) {
 	b.count++
 	s := &server{
 		http: "http://127.0.0.1:" + strconv.Itoa(ports[0]), grpc: "http://127.0.0.1:" + strconv.Itoa(ports[1]),
-		mark: fmt.Sprintf("GODWIT_PEER=%d.%d", os.Getpid(), b.count), log: filepath.Join(b.dir, l.name+".log"), ended: make(chan struct{}),
+		mark: fmt.Sprintf("GODWIT_PEER=%d.%d", os.Getpid(), b.count), log: filepath.Join(b.dir, l.name+".log"), loading: b.durations.loading, ended: make(chan struct{}),
 	}
 	argv, env := l.argv(ports[0], ports[1])
 	out, err := os.Create(s.log)
