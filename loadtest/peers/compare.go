@@ -28,6 +28,7 @@ type durations struct {
 	cold                time.Duration // for all cold starts
 	coldLeast, coldMost int
 	patience            time.Duration // until the first answer
+	loading             time.Duration // until a second model answers too
 	whole               time.Duration // for one peer: what is not measured by then is left out
 }
 
