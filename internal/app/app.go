@@ -167,7 +167,7 @@ func Open(dir string, eng driver.Engine, opts *Options) (*Function, error) {
 		}
 	}
 	f.swap.serving = f.Spec.Models
-	f.guard = newGuard(&f.opts)
+	f.guard = newGuard(eng, &f.opts)
 	for _, m := range f.Spec.Models {
 		if err := f.Models.Declare(m.Name, m.Version); err != nil {
 			return nil, err

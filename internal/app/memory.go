@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/quota"
 )
@@ -23,8 +24,13 @@ const (
 	// look: what an engine's arenas keep does not go away by waiting, and a
 	// server that is idle and full must not stay closed.
 	closeAbove = 95
-	// freeEvery is how often Go's free memory is given back while memory is full.
+	// freeEvery is how often free memory, Go's and the engine's, is given back
+	// while memory is full.
 	freeEvery = 5 * time.Second
+	// trimEvery is how often else the engine's is, if it is at least trimLeast:
+	// what it keeps after many runs at once, which few may need again.
+	trimEvery = time.Minute
+	trimLeast = 16 << 20
 	// goMargin is the percentage of the limit that is left out of Go's share:
 	// for the engine's arenas, which grow with the requests, and for what the
 	// kernel counts besides.
@@ -37,7 +43,8 @@ const (
 // guard keeps the process below its memory limit: it tells Go's collector how
 // much of the memory native code leaves, and refuses new requests before
 // memory is full, since what happens then is that the process is killed.
-// Without a limit, or a gauge, it does nothing.
+// Without a limit, or a gauge, it only has the engine give back memory that
+// nobody uses.
 type guard struct {
 	limit int64
 	gauge *quota.Gauge
@@ -45,26 +52,29 @@ type guard struct {
 	goLimit bool
 
 	full    atomic.Bool
-	trickle atomic.Bool // whether one may pass although it is full
-	freed   time.Time   // when Go's memory was given back; of the goroutine
+	trickle atomic.Bool       // whether one may pass although it is full
+	freed   time.Time         // when memory was given back; of the goroutine
+	trim    func(least int64) // the engine's
+	trims   bool              // whether it is asked now and then: not where one request is all there is
 
 	once sync.Once
 	quit chan struct{}
 	done sync.WaitGroup
 }
 
-func newGuard(o *Options) *guard {
-	return &guard{limit: o.Quota.Memory, gauge: o.Memory, quit: make(chan struct{}),
-		goLimit: debug.SetMemoryLimit(-1) == math.MaxInt64}
+func newGuard(eng driver.Engine, o *Options) *guard {
+	g := &guard{limit: o.Quota.Memory, gauge: o.Memory, quit: make(chan struct{}),
+		goLimit: debug.SetMemoryLimit(-1) == math.MaxInt64, trim: func(int64) {}}
+	if t, ok := eng.(driver.Trimmer); ok {
+		g.trim, g.trims = t.Trim, !o.Single
+	}
+	return g
 }
 
 func (g *guard) off() bool { return g.limit == 0 || g.gauge == nil }
 
 // start begins to watch; stop ends it. What was stopped does not start again.
 func (g *guard) start() {
-	if g.off() {
-		return
-	}
 	g.relimit()
 	g.once.Do(func() {
 		select {
@@ -72,19 +82,28 @@ func (g *guard) start() {
 			return
 		default:
 		}
-		g.done.Go(func() {
-			tick := time.NewTicker(memoryEvery)
-			defer tick.Stop()
-			for {
-				g.look()
-				select {
-				case <-g.quit:
-					return
-				case <-tick.C:
-				}
-			}
-		})
+		if !g.off() {
+			g.look()
+			g.done.Go(func() { g.every(memoryEvery, g.look) })
+		}
+		if g.trims {
+			g.done.Go(func() { g.every(trimEvery, func() { g.trim(trimLeast) }) })
+		}
 	})
+}
+
+// every does something again and again, until stop.
+func (g *guard) every(d time.Duration, do func()) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-g.quit:
+			return
+		case <-tick.C:
+			do()
+		}
+	}
 }
 
 func (g *guard) stop() {
@@ -108,6 +127,7 @@ func (g *guard) look() {
 	g.trickle.Store(full && held < g.limit/100*closeAbove)
 	if full && time.Since(g.freed) >= freeEvery {
 		debug.FreeOSMemory()
+		g.trim(0)
 		g.freed = time.Now()
 	}
 }

@@ -10,6 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/fault"
 	"godwit.dev/runtime/quota"
 )
@@ -47,7 +50,7 @@ func options(u used) *Options {
 
 func TestGuardShedsNearTheLimit(t *testing.T) {
 	u := newUsed()
-	g := newGuard(options(u))
+	g := newGuard(nil, options(u))
 	for _, step := range []struct {
 		megabytes int
 		refused   bool
@@ -71,7 +74,7 @@ func TestGuardLooksTenTimesASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
 		u := newUsed()
-		g := newGuard(options(u))
+		g := newGuard(nil, options(u))
 		g.start()
 		defer g.stop()
 		synctest.Wait()
@@ -87,10 +90,59 @@ func TestGuardLooksTenTimesASecond(t *testing.T) {
 	})
 }
 
+// trims is an engine that says how much it was told to give back at least.
+type trims struct {
+	driver.Engine
+	least chan int64
+}
+
+func (e trims) Trim(least int64) { e.least <- least }
+
+// An engine gives memory back now and then, and at once while memory is full.
+func TestGuardTrimsTheEngine(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	for _, tt := range []struct {
+		name   string
+		single bool
+		used   int // MB
+		after  time.Duration
+		want   []int64
+	}{
+		{"a server, at first", false, 10, trimEvery - time.Second, nil},
+		{"a server, after a minute", false, 10, trimEvery + time.Second, []int64{trimLeast}},
+		{"one request at a time", true, 10, time.Hour, nil},
+		{"one request at a time, full", true, 900, time.Second, []int64{0}},
+		{"full for twelve seconds", false, 900, 2*freeEvery + 2*time.Second, []int64{0, 0, 0}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := trims{least: make(chan int64, 1000)}
+				u := newUsed()
+				o := options(u)
+				o.Single = tt.single
+				u.set(tt.used)
+				g := newGuard(e, o)
+				g.start()
+				<-time.After(tt.after)
+				synctest.Wait()
+				g.stop()
+				close(e.least)
+				var got []int64
+				for least := range e.least {
+					got = append(got, least)
+				}
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("asked to give back (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
 func TestGuardWithoutALimitDoesNothing(t *testing.T) {
 	for _, o := range []*Options{{}, {Quota: quota.Quota{Memory: 1}}, {Memory: quota.NewGauge(quota.Source{FS: newUsed()})}} {
 		before := debug.SetMemoryLimit(-1)
-		g := newGuard(o)
+		g := newGuard(nil, o)
 		g.start()
 		if err := g.admit(); err != nil || debug.SetMemoryLimit(-1) != before {
 			t.Errorf("%+v: %v", o.Quota, err)
@@ -103,7 +155,7 @@ func TestGuardWithoutALimitDoesNothing(t *testing.T) {
 func TestGuardLimitsGo(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(math.MaxInt64))
 	u := newUsed()
-	g := newGuard(options(u))
+	g := newGuard(nil, options(u))
 	outside := 400
 	u.set(outside + int(goMemory()/1e6))
 	g.relimit()
@@ -117,7 +169,7 @@ func TestGuardLimitsGo(t *testing.T) {
 	}
 	debug.SetMemoryLimit(123e6)
 	u.set(10)
-	g = newGuard(options(u))
+	g = newGuard(nil, options(u))
 	g.relimit()
 	if got := debug.SetMemoryLimit(-1); got != 123e6 {
 		t.Errorf("the user's limit became %d", got)

@@ -48,6 +48,15 @@ type Settler interface {
 	Settle(ctx context.Context)
 }
 
+// A Trimmer is an Engine that keeps memory which runs have given back, for runs
+// to come.
+type Trimmer interface {
+	// Trim gives what is kept and not in use back to the system, if it is at
+	// least so many bytes: a millisecond for each 30 MB, for which runs that want
+	// memory wait. It may be called at any time, also concurrently with all else.
+	Trim(least int64)
+}
+
 // Info describes an engine for metadata, logs and metrics.
 type Info struct {
 	Name     string // "onnxruntime"

@@ -21,6 +21,7 @@ const (
 	askOpen   = "open"   // Session, Path, Options → Signature, Providers, Info
 	askClose  = "close"  // Session, also one that is being opened
 	askSettle = "settle" // answered when it is done
+	askTrim   = "trim"   // Memory: the least that is given back; answered when it is
 	askLane   = "lane"   // Lane, with its socket
 	askMap    = "map"    // Segment and Size, with its file
 	askDrop   = "drop"   // Segment

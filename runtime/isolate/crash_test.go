@@ -465,6 +465,28 @@ func TestSharedMemoryIsBounded(t *testing.T) {
 }
 
 // An engine settles in its worker, and in the one that follows when that ends.
+// Memory is given back where the engine is: in the worker.
+func TestTrim(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	e := newEngine(t, "memengine", isolate.Options{Env: []string{"GODWIT_TEST_SETTLED=" + dir}})
+	e.Trim(trimmed) // without a worker there is nothing to give back
+	open(t, e, "crash")
+	e.Trim(trimmed)
+	in.SetReadDeadline(time.Now().Add(time.Minute))
+	if _, err := in.Read(make([]byte, 1)); err != nil {
+		t.Fatal("the engine in the worker gives nothing back:", err)
+	}
+}
+
 func TestSettle(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")

@@ -94,6 +94,7 @@ type Engine struct {
 var (
 	_ driver.Engine  = (*Engine)(nil)
 	_ driver.Settler = (*Engine)(nil)
+	_ driver.Trimmer = (*Engine)(nil)
 	_ driver.Session = (*session)(nil)
 	_ driver.Placer  = (*session)(nil)
 )
@@ -213,6 +214,22 @@ func (e *Engine) Settle(ctx context.Context) {
 		// A worker that ends meanwhile is followed by one that does it too.
 		_, _ = w.ask(ctx, &message{Kind: askSettle})
 	}
+}
+
+// trimWait bounds how long Trim waits for a worker.
+const trimWait = time.Second
+
+// Trim has the engine in the worker give back memory that it keeps, if it can.
+func (e *Engine) Trim(least int64) {
+	e.mu.Lock()
+	w := e.worker
+	e.mu.Unlock()
+	if w == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), trimWait)
+	defer cancel()
+	_, _ = w.ask(ctx, &message{Kind: askTrim, Memory: least}) // a worker that ends has given back all
 }
 
 // enter takes a place in the worker, alone if it must be, and waits for both.

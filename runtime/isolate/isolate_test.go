@@ -142,6 +142,18 @@ func (s settles) Settle(context.Context) {
 	}
 }
 
+// Trim tells when it is asked for what TestTrim asks for.
+func (s settles) Trim(least int64) {
+	if least != trimmed {
+		return
+	}
+	if err := enterFifo(s.dir); err != nil {
+		panic(err)
+	}
+}
+
+const trimmed = 47 << 20
+
 // models are those of the worker.
 func models(log *slog.Logger) map[string]memengine.Model {
 	all := drivertest.InGo()

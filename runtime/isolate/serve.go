@@ -107,6 +107,14 @@ func (sv *served) do(m *message, file int) {
 			sv.control.send(reply)
 		}()
 		return
+	case askTrim:
+		go func() { // must not keep others waiting; it ends with the process at the latest
+			if t, ok := sv.engine.(driver.Trimmer); ok {
+				t.Trim(m.Memory)
+			}
+			sv.control.send(reply)
+		}()
+		return
 	case askLane:
 		l := &servedLane{served: sv, pipe: newPipe(file)}
 		sv.mu.Lock()

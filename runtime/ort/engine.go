@@ -28,6 +28,7 @@ var (
 	_ driver.Engine   = (*engine)(nil)
 	_ driver.Preparer = (*engine)(nil)
 	_ driver.Locator  = (*engine)(nil)
+	_ driver.Trimmer  = (*engine)(nil)
 )
 
 func newEngine(setup *driver.Setup) driver.Engine {
@@ -55,6 +56,11 @@ func (e *engine) Prepare() error {
 }
 
 func (e *engine) Locate() (string, error) { return find(e.setup) }
+
+// Trim gives back what the C library keeps. Runs free their intermediate results
+// into arenas of which every thread has its own, so that a model that needs
+// some MB for a moment keeps them many times over.
+func (e *engine) Trim(least int64) { C.gw_trim(C.size_t(least)) }
 
 // Open loads the model at path. ONNX Runtime cannot stop while it loads, so
 // ctx is looked at before and after.

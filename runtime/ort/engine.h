@@ -67,6 +67,9 @@ typedef struct {
 
 int gw_session_open(const gw_library *lib, const char *path, const OrtSessionOptions *options, OrtSession **session, char **error);
 void gw_session_close(const gw_library *lib, OrtSession *session);
+
+// gw_trim gives the C library's free memory back to the system, if it is at least so many bytes.
+void gw_trim(size_t least);
 int gw_session_count(const gw_library *lib, const OrtSession *session, size_t *inputs, size_t *outputs, char **error);
 int gw_session_info(const gw_library *lib, const OrtSession *session, int output, size_t index, gw_info *info, char **error);
 void gw_info_free(gw_info *info);

@@ -153,6 +153,29 @@ func open(t testing.TB, path string) driver.Session {
 
 // resident is the process's resident memory in bytes, after the Go heap gave
 // back what it does not need.
+// What runs leave to the C library goes back to the system, if it is enough.
+func TestTrim(t *testing.T) {
+	if _, ok := mallocs.Count(); !ok {
+		return // another C library, which keeps what it likes
+	}
+	e := drivertest.ONNXRuntime(t).(driver.Trimmer)
+	e.Trim(0)
+	before := resident(t)
+	mallocs.Leave(400)
+	left := resident(t)
+	e.Trim(1 << 30)
+	kept := resident(t)
+	e.Trim(30 << 20)
+	after := resident(t)
+	const most, least = 8 << 20, 30 << 20
+	if left < before+least || kept < before+least {
+		t.Errorf("%d of 40960 KiB are kept, and %d after a trim that wants more", (left-before)>>10, (kept-before)>>10)
+	}
+	if after > before+most {
+		t.Errorf("%d of 40960 KiB are kept after a trim", (after-before)>>10)
+	}
+}
+
 func resident(t testing.TB) int64 {
 	t.Helper()
 	debug.FreeOSMemory()

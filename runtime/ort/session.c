@@ -23,8 +23,19 @@ int gw_session_open(const gw_library *lib, const char *path, const OrtSessionOpt
 // back takes milliseconds, which only closing pays.
 void gw_session_close(const gw_library *lib, OrtSession *session) {
   lib->api->ReleaseSession(session);
+  gw_trim(0);
+}
+
+// mallinfo counts up to 4 GiB and begins again, but mallinfo2 came after the
+// glibc that functions are built for.
+void gw_trim(size_t least) {
 #ifdef __GLIBC__
-  malloc_trim(0);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  unsigned kept = (unsigned)mallinfo().fordblks;
+#pragma GCC diagnostic pop
+  if (kept >= least)
+    malloc_trim(0);
 #endif
 }
 

@@ -50,3 +50,16 @@ long long gw_mapped(void) { return (long long)mallinfo2().hblkhd; }
 #else
 long long gw_mapped(void) { return 0; }
 #endif
+
+void gw_leave(int pieces) {
+  enum { size = 100 << 10, most = 1000 }; // below what is mapped by itself
+  static char *piece[most];
+  for (int i = 0; i < pieces && i < most; i++)
+    if ((piece[i] = malloc(size)))
+      for (int k = 0; k < size; k += 4096)
+        ((volatile char *)piece[i])[k] = 1;
+  void *volatile behind = malloc(size); // stays, or glibc would give back what lies at the end
+  (void)behind;
+  for (int i = 0; i < pieces && i < most; i++)
+    free(piece[i]);
+}
