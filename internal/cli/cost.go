@@ -21,20 +21,21 @@ import (
 )
 
 type costOptions struct {
-	requests  string
-	trace     string
-	targets   []string
-	html      string
-	most      string
-	times     string
-	model     string
-	node      string
-	regions   []string
-	free      bool
-	gpuMS     float64
-	serviceMS float64
-	startMS   float64
-	duration  time.Duration
+	requests      string
+	trace         string
+	traceFunction string
+	targets       []string
+	html          string
+	most          string
+	times         string
+	model         string
+	node          string
+	regions       []string
+	free          bool
+	gpuMS         float64
+	serviceMS     float64
+	startMS       float64
+	duration      time.Duration
 }
 
 func (p *program) newCost() *cobra.Command {
@@ -56,7 +57,8 @@ them instead. A GPU's time must be given, with --gpu-ms; without, what has a GPU
 is unknown.
 
 --requests are independent callers at an even mean rate. --trace takes when they
-come from a file instead: see docs/cost.md for its forms.
+come from a file instead: seconds from the start on lines, as godwit bench replays
+them, or a trace in the format of Azure Functions' of 2019 or 2021.
 
 Prices have a day, a region and a source, and a warning after 90 days. What is
 free each month is left out, unless --free-tier. Every cost is a range: a cloud's
@@ -77,7 +79,8 @@ known.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.requests, "requests", "", "how many, as 2M/month, 500k/day or 20/s")
-	f.StringVar(&o.trace, "trace", "", "when they come, a file, instead of --requests")
+	f.StringVar(&o.trace, "trace", "", "when they come, a file, or days separated by commas, instead of --requests")
+	f.StringVar(&o.traceFunction, "trace-function", "", "the function of a trace of many, as OWNER/APP/FUNCTION or APP/FUNCTION (default: all as one)")
 	f.StringSliceVar(&o.targets, "target", nil, "targets and variants, separated by commas (default: all)")
 	f.StringVar(&o.html, "html", "", "write a page with charts to this file")
 	f.StringVar(&o.most, "max", "", "fail where --target, else a target of godwit.yaml, costs more, as $40/month")

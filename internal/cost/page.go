@@ -9,7 +9,7 @@ import (
 )
 
 // drawn is how many lines a chart has at most.
-const drawn = 9
+const drawn = 8
 
 // Page is the report as a page: cost over the rate, a table, what is assumed.
 func (r *Report) Page() *chart.Page {
@@ -109,7 +109,7 @@ func (r *Report) lines(known []*Row, l *Load) *chart.Lines {
 		}
 	}
 	figure := &chart.Lines{Title: "Dollars a month over requests a month",
-		X: chart.Axis{Label: "requests a month", Log: true}, Y: chart.Axis{Label: "dollars a month", Log: true, Format: usd}}
+		X: chart.Axis{Label: "requests a month", Log: true, Format: func(v float64) string { return strings.TrimSuffix(Requests(v).String(), "/month") }}, Y: chart.Axis{Label: "dollars a month", Log: true, Format: usd}}
 	half, twice := l.Scaled(0.5, 0.5), l.Scaled(2, 2)
 	for _, row := range rows {
 		s := chart.Series{Name: row.Name, Dashed: row.config.Kind == Standing}
@@ -195,8 +195,11 @@ func (row *Row) Latency() (cold, p99, spread string) {
 		return "", "", ""
 	}
 	cold = fmt.Sprintf("%.2g %%", s.ColdShare*100)
-	if s.ColdShare >= 0.1 {
+	switch {
+	case s.ColdShare >= 0.1:
 		cold = fmt.Sprintf("%.0f %%", s.ColdShare*100)
+	case s.ColdShare == 0 && row.Kind != Standing && s.Requests > 0: // the rule of three
+		cold = fmt.Sprintf("<%.2g %%", 300/float64(s.Requests))
 	}
 	if row.At.SlowP99 > 0 {
 		spread = shortMillis(row.At.FastP99) + " – " + shortMillis(row.At.SlowP99)

@@ -88,7 +88,7 @@ type Figures struct {
 	High Money `json:"high_usd"`
 	// PerMillion is dollars for a million requests.
 	PerMillion *Money `json:"usd_a_million,omitempty"`
-	// Sensitivity is the cost with one of them changed.
+	// Sensitivity is the cost with one of them changed, without a trace.
 	Sensitivity map[string]Money `json:"sensitivity_usd,omitempty"`
 	Bill        *Bill            `json:"bill"`
 	// Seen is nil where the platform is not simulated; SlowP99 and FastP99 are
@@ -271,6 +271,9 @@ func (c *Config) figures(ctx context.Context, a *Ask, arrivals *Arrivals, l *Loa
 	}{{"service_half", 0.5, 1}, {"service_double", 2, 1}, {"start_half", 1, 0.5}, {"start_double", 1, 2}, {"all_half", 0.5, 0.5}, {"all_double", 2, 2}} {
 		scaled := l.Scaled(s.service, s.start)
 		ends := s.service == s.start
+		if arrivals.Trace != nil && !ends {
+			continue // a trace is played each time
+		}
 		// The ends are played too, for their latencies; a trace has no closed form.
 		b, seen, err := bill(&scaled, all && ends || arrivals.Trace != nil)
 		if err != nil {

@@ -31,7 +31,8 @@ type Seen struct {
 type Arrivals struct {
 	Rate Requests
 	// Trace, where it is set, opens the arrivals of a trace, each time from its
-	// start, and Length is how long it is. Peak is the rate of its busiest minute.
+	// start; what it gives is closed where it is an io.Closer. Length is how long
+	// it is, Peak the rate of its busiest minute.
 	Trace  func() (simulate.Source, error)
 	Length time.Duration
 	Peak   Requests
@@ -73,6 +74,9 @@ func (c *Config) Simulate(ctx context.Context, a *Arrivals, l *Load, service, st
 		var err error
 		if src, err = a.Trace(); err != nil {
 			return nil, nil, err
+		}
+		if file, ok := src.(io.Closer); ok {
+			defer file.Close() // it was read
 		}
 		o.Until = a.Length
 	} else {
