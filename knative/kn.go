@@ -98,16 +98,22 @@ func knFlags(d *render.Deployment) (all []pair) {
 	flag("--user", strconv.Itoa(render.User))
 	flag("--volume", "tmp=ed:tmp")
 	flag("--mount", "/tmp=tmp")
+	// kn takes readOnly for a volume that the mount itself makes, under a name of
+	// its own; a mounted ConfigMap is read only unasked.
 	if t.ModelClaim != "" {
 		flag("--volume", "models=pvc:"+t.ModelClaim)
-		flag("--mount", modelsAt+"=models:readOnly=true")
+		flag("--mount", modelsAt+"=models")
 	}
 	if t.FetchModels {
 		flag("--volume", "models=cm:"+functionName(d))
-		flag("--mount", modelsAt+"=models:readOnly=true")
+		flag("--mount", modelsAt+"=models")
 	}
 	return all
 }
+
+// claimWrite is the feature without which Knative refuses a claim that is not
+// read only, as kn's are.
+const claimWrite = "kubernetes.podspec-persistent-volume-write"
 
 // KnCannot is what the files of Render say and the line of kn does not: paths in
 // the Service. Traffic is KnTraffic's, since kn shares it among revisions that
@@ -128,7 +134,7 @@ func KnCannot(d *render.Deployment) []string {
 	}
 	switch {
 	case t.ModelClaim != "":
-		all = append(all, "spec.template.spec.volumes[1].persistentVolumeClaim.readOnly")
+		all = append(all, "spec.template.spec.containers[0].volumeMounts[1].readOnly", "spec.template.spec.volumes[1].persistentVolumeClaim.readOnly")
 	case t.ModelImage != "":
 		all = append(all, "spec.template.spec.containers[0].volumeMounts[1]", "spec.template.spec.volumes[1]")
 	}

@@ -1,6 +1,7 @@
 package knative_test
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -130,11 +131,14 @@ func knService(t testing.TB, d *render.Deployment) map[string]any {
 				t.Fatalf("volume %q", v)
 			}
 		case "--mount":
-			mount := object{"mountPath": name}
-			if volume, ok := strings.CutSuffix(to, ":readOnly=true"); ok {
-				to, mount["readOnly"] = volume, true
+			mount := object{"mountPath": name, "name": to}
+			of := slices.IndexFunc(volumes, func(v any) bool { return v.(object)["name"] == to })
+			if of < 0 {
+				t.Fatalf("mount %q of no volume: kn takes one with more words for a kind of volume", v)
 			}
-			mount["name"] = to
+			if volumes[of].(object)["configMap"] != nil {
+				mount["readOnly"] = true // kn's own default for what cannot be written
+			}
 			mounts = append(mounts, mount)
 		default:
 			t.Fatalf("unknown flag %q", flag)

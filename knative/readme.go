@@ -78,6 +78,9 @@ func readme(d *render.Deployment) []byte {
 		fmt.Fprintf(&b, "\nThe mesh (%s) has to let nobody reach a pod unchecked; its policies are not in these files.\n", t.Mesh)
 	}
 	fmt.Fprintf(&b, "\nThe same Service with kn:\n\n    %s\n\nThis line leaves out %s.\n", strings.ReplaceAll(KnLine(d), "\n", "\n    "), and(KnCannot(d)))
+	if t.ModelClaim != "" {
+		fmt.Fprintf(&b, "A claim that could be written is refused unless the cluster has %s enabled, so that this line needs it and the files do not.\n", claimWrite)
+	}
 	return tidy(b.Bytes())
 }
 

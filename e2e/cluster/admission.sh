@@ -36,7 +36,7 @@ start_admission() {
 	pids=($! "${pids[@]}")
 	until_ok 120 "${kubectl[@]}" get --raw /readyz || { tail "$work/etcd.log" "$work/apiserver.log" >&2 && return 1; }
 
-	{ resources_of_serving && resources_of_eventing && resources_of_prometheus; } | "${kubectl[@]}" apply --server-side -f - >/dev/null
+	{ resources_of_serving && resources_of_eventing && resources_of_kafka && resources_of_prometheus; } | "${kubectl[@]}" apply --server-side -f - >/dev/null
 	"${kubectl[@]}" wait --for condition=Established --timeout 60s crd --all >/dev/null
 	{ config_of_serving && config_of_eventing; } | "${kubectl[@]}" apply --server-side -f - >/dev/null
 	webhook_at serving webhook "$serving_port"
@@ -63,8 +63,19 @@ knative() {
 	pids=($! "${pids[@]}")
 }
 
+# resources_of_kafka: the definition of a KafkaSource, as its release has it, which Knative's operator carries: the module
+# with its types cannot be had. Versions are not converted, which would take its webhook: they differ in nothing.
+resources_of_kafka() {
+	local folder
+	folder=$(module_dir "knative.dev/operator@$(version knative.dev/eventing)")/cmd/operator/kodata/eventing-source
+	awk -v RS='(^|\n)---\n' '/\n  name: kafkasources\.sources\.knative\.dev\n/ {sub(/\n  conversion:.*/, ""); printf "---\n%s\n", $0}' \
+		"$folder/$(find "$folder" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort -V | tail -n 1)/kafka/eventing-kafka-controller.yaml"
+}
+
+# module_dir MODULE@VERSION: the folder of one that nothing here is built from.
+module_dir() { (cd "$work" && go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p'); }
+
 # resources_of_prometheus: the Prometheus operator's definition of a PodMonitor.
 resources_of_prometheus() {
-	local module=github.com/prometheus-operator/prometheus-operator@v0.85.0
-	documents "$(cd "$work" && go mod download -json $module | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')"/example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml
+	documents "$(module_dir github.com/prometheus-operator/prometheus-operator@v0.85.0)"/example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml
 }

@@ -18,19 +18,6 @@ build_cluster() {
 	[ -x "$programs/pause" ] || cc -Os -static -DVERSION=e2e -o "$programs/pause" "$(source_of k8s.io/kubernetes)/build/pause/linux/pause.c"
 }
 
-# separate NAME FOLDER PACKAGE: builds a program whose module does not go with the others'. Without a folder it is made by
-# the sources.sh of NAME.
-separate() {
-	local start=$SECONDS folder=$2
-	[ ! -x "$programs/$1" ] || return 0
-	[ -n "$folder" ] || { folder=$work/$1 && "$cluster/$1/sources.sh" "$folder"; }
-	[ ! -t 2 ] || printf '%s …' "$1" >&2
-	(cd "$folder" && CGO_ENABLED=0 nice -n 10 go build -trimpath -ldflags '-s -w' -o "$programs/$1.$$" "$3")
-	mv "$programs/$1.$$" "$programs/$1"
-	[ ! -t 2 ] || printf '\r\033[K' >&2
-	printf '%-36s %4d s\n' "$1" $((SECONDS - start)) >&2
-}
-
 # start NAME COMMAND...: a daemon, with its log in $work/NAME.log.
 start() {
 	local name=$1

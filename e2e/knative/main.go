@@ -5,6 +5,10 @@
 //	knative deployment FILE.json
 //	knative ask [-n N] [-c N] [-form N] ADDRESS FUNCTION
 //	knative sink ADDRESS
+//	knative hungry DIR
+//	knative press [-c N] [-for TIME] URL
+//	knative figures [-docs FILE] FIGURES [NAME=VERSION...]
+//	knative kn -api URL -ca FILE -token TOKEN PROGRAM MANIFESTS
 //	knative refused -api URL -ca FILE -token TOKEN GOLDEN REFUSED.yaml
 package main
 
@@ -30,12 +34,22 @@ func main() {
 		err = askAll(os.Args[2:])
 	case "sink":
 		err = sink(os.Args[2])
+	case "hungry":
+		err = hungry(os.Args[2])
+	case "press":
+		err = press(os.Args[2:])
+	case "figures":
+		err = report(os.Args[2:])
+	case "kn":
+		if err = flags.Parse(os.Args[2:]); err == nil {
+			err = knAll(&a, flags.Arg(0), flags.Arg(1))
+		}
 	case "refused":
 		if err = flags.Parse(os.Args[2:]); err == nil {
 			err = refusedAll(&a, flags.Arg(0), flags.Arg(1))
 		}
 	default:
-		err = fmt.Errorf("want render, deployment, refused, ask or sink, got %q", verb)
+		err = fmt.Errorf("want render, deployment, refused, ask, sink, kn, hungry, press or figures, got %q", verb)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -16,9 +16,35 @@ import (
 	"godwit.dev/knative"
 )
 
+// A variant is a godwit.yaml: keys of targets.knative, and what stands before them.
+type variant struct{ name, keys, rest string }
+
+// text is the variant's godwit.yaml.
+func (v *variant) text() string {
+	text := v.rest
+	if text == "" {
+		text = "model: m.onnx\n"
+	}
+	if !strings.Contains(text, "auth:") {
+		text += "auth: none\n"
+	}
+	if !strings.Contains(text, "\nname:") {
+		text = "name: m\n" + text
+	}
+	return text + "targets: {knative: {" + v.keys + "}}\n"
+}
+
+func (v *variant) deployment() (*render.Deployment, error) {
+	s, err := spec.Parse(spec.FileName, []byte(v.text()))
+	if err != nil {
+		return nil, err
+	}
+	return &render.Deployment{Spec: s, Digest: digest, Image: "registry.example.com/acme/m@" + digest, ModelBytes: 1 << 20}, nil
+}
+
 // variants say every key of targets.knative at both ends of what it takes, and
 // each choice once.
-var variants = []struct{ name, keys, rest string }{
+var variants = []variant{
 	{"least", `cpu: 10m, memory: 32MiB, minScale: 0, maxScale: 1, initialScale: 1, concurrency: 1, class: kpa, metric: concurrency, target: 0.01,
 		targetUtilization: 1%, window: 6s, panicWindow: 1%, panicThreshold: 110%, scaleDownDelay: 1s, scaleToZeroPodRetention: 1s, timeout: 1s, progressDeadline: 1s, rolloutDuration: 1s`, ""},
 	{"most", `cpu: 1024, memory: 24TiB, minScale: 10000, maxScale: 10000, initialScale: 10000, activationScale: 10000, concurrency: 1000, metric: rps, target: 123456789.25,
@@ -54,29 +80,18 @@ var variants = []struct{ name, keys, rest string }{
 func renderAll(dir string) error {
 	said := map[string]bool{}
 	for _, v := range variants {
-		text := v.rest
-		if text == "" {
-			text = "model: m.onnx\n"
-		}
-		if !strings.Contains(text, "auth:") {
-			text += "auth: none\n"
-		}
-		if !strings.Contains(text, "\nname:") {
-			text = "name: m\n" + text
-		}
-		text += "targets: {knative: {" + v.keys + "}}\n"
 		var of struct {
 			Targets struct{ Knative map[string]any }
 		}
-		if err := yaml.Unmarshal([]byte(text), &of); err != nil {
+		if err := yaml.Unmarshal([]byte(v.text()), &of); err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
 		note(said, "", of.Targets.Knative)
-		s, err := spec.Parse(spec.FileName, []byte(text))
+		d, err := v.deployment()
 		if err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
-		files, err := knative.Render(&render.Deployment{Spec: s, Digest: digest, Image: "registry.example.com/acme/m@" + digest, ModelBytes: 1 << 20})
+		files, err := knative.Render(d)
 		if err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
