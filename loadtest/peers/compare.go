@@ -38,7 +38,7 @@ var (
 		cold: 12 * time.Second, coldLeast: 3, coldMost: 12, patience: 90 * time.Second, loading: 20 * time.Second, whole: 5 * time.Minute}
 	quick = durations{sweep: 300 * time.Millisecond, sweepWarm: 500 * time.Millisecond, sweepPairs: 1, block: 500 * time.Millisecond, slowBlock: 800 * time.Millisecond, pairs: 3,
 		warm: 2 * time.Second, jitWarm: 5 * time.Second, warmMost: time.Second, window: 500 * time.Millisecond, latency: 700 * time.Millisecond, latencyPairs: 1,
-		cold: 3 * time.Second, coldLeast: 2, coldMost: 2, patience: 90 * time.Second, loading: 20 * time.Second, whole: 4 * time.Minute}
+		cold: 3 * time.Second, coldLeast: 2, coldMost: 2, patience: 90 * time.Second, loading: 20 * time.Second, whole: 6 * time.Minute}
 )
 
 // estimate is about how long measuring p takes.

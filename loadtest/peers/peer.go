@@ -109,7 +109,7 @@ var peers = []peer{
 		packages: []string{"nvidia-pytriton", "onnxruntime"}, settings: batched, speaks: all,
 		argv: python("pytriton_peer.py"), start: 10 * time.Second, note: "Triton's own front end and batcher around onnxruntime in Python"},
 	{name: "ray", title: "Ray Serve", language: "Python", folder: "python", install: pip("ray.txt"),
-		packages: []string{"ray", "onnxruntime"}, settings: batched[1:], speaks: onlyJSON,
+		packages: []string{"ray", "onnxruntime"}, settings: []setting{batched[0], batched[1], batched[3]}, speaks: onlyJSON,
 		argv: python("ray_peer.py"), env: []string{"RAY_raylet_start_wait_time_s=120", "RAY_USAGE_STATS_ENABLED=0"}, start: 20 * time.Second, note: "it is made for more processors than two: proxy, controller and replicas share them here"},
 }
 

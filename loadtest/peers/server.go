@@ -28,6 +28,7 @@ type server struct {
 	log        string
 	loading    time.Duration // how long models may still load behind the first answer
 	ended      chan struct{} // closed when the first process has ended
+	stopped    bool
 }
 
 // target is where a protocol is spoken.
@@ -128,6 +129,10 @@ func (s *server) peak() (float64, error) {
 
 // stop ends the side and all that it started; a second call does nothing.
 func (s *server) stop(patience time.Duration) {
+	if s.stopped {
+		return
+	}
+	s.stopped = true
 	if patience > 0 {
 		s.cmd.Process.Signal(syscall.SIGTERM)
 		late := time.NewTimer(patience)
