@@ -227,7 +227,7 @@ func (f *file) replace(e *ast.MappingValueNode, c Change) ([]byte, error) {
 	case isMap && !old.IsFlowStyle:
 		return f.collapse(e, c.Value.String())
 	}
-	from, to, err := f.extent(e.Value)
+	from, to, err := f.value(e)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +263,7 @@ func (f *file) collapse(e *ast.MappingValueNode, text string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, end, err := f.extent(e.Value)
+	_, end, err := f.value(e)
 	if err != nil {
 		return nil, err
 	}
@@ -340,7 +340,7 @@ func (f *file) insert(m *ast.MappingNode, parent *ast.MappingValueNode, name str
 
 // lengthen makes `model: PATH` a list of one model.
 func (f *file) lengthen(e *ast.MappingValueNode) ([]byte, error) {
-	from, to, err := f.extent(e.Value)
+	from, to, err := f.value(e)
 	if err != nil {
 		return nil, err
 	}
@@ -389,10 +389,11 @@ func annotate(data []byte, path, note string) ([]byte, error) {
 	for line := from; line < stop; {
 		next := f.lineEnd(line)
 		text := f.data[line:next]
-		if line == at {
-			mark := f.bom(line)
+		if mark := f.bom(line); mark > 0 { // it stays the first of the file
 			out.Write(text[:mark])
 			text = text[mark:]
+		}
+		if line == at {
 			out.Write(text[:len(text)-len(bytes.TrimLeft(text, " "))])
 			out.WriteString(commentMark + note + f.newline)
 		}
@@ -406,7 +407,7 @@ func annotate(data []byte, path, note string) ([]byte, error) {
 }
 
 func isOwn(line []byte) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(line, " "), []byte(commentMark))
+	return bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(line, []byte("\ufeff")), " "), []byte(commentMark))
 }
 
 // before reports whether the key at a stands before the one at b.

@@ -37,9 +37,7 @@ func open(data []byte) (f *file, err error) {
 	if bytes.Contains(data, []byte("\r\n")) {
 		f.newline = "\r\n"
 	}
-	// The parser counts characters, and not all of them the same; a blank in the
-	// place of what it may count otherwise leaves everything where it is.
-	text := strings.ReplaceAll(strings.TrimPrefix(string(data), "\ufeff"), "\r\n", " \n")
+	text := strings.ReplaceAll(strings.TrimPrefix(string(data), "\ufeff"), "\r\n", "\n")
 	parsed, err := parser.Parse(lexer.Tokenize(text), parser.ParseComments, parser.AllowDuplicateMapKey())
 	if err != nil {
 		return nil, unsupported("", "%w", err)
@@ -188,8 +186,29 @@ func (f *file) entryExtent(e *ast.MappingValueNode) (from, to int, err error) {
 		to, err = f.colon(e)
 		return from, to + 1, err
 	}
-	_, to, err = f.extent(e.Value)
+	_, to, err = f.value(e)
 	return from, to, err
+}
+
+// value is where the value of an entry begins and ends. It is looked for behind
+// the colon: the parser miscounts where blanks follow a value.
+func (f *file) value(e *ast.MappingValueNode) (from, to int, err error) {
+	if from, err = f.colon(e); err != nil {
+		return 0, 0, err
+	}
+	for from++; from < len(f.data) && f.data[from] == ' '; {
+		from++
+	}
+	if from == len(f.data) || strings.IndexByte("#\r\n", f.data[from]) >= 0 {
+		return f.extent(e.Value) // it is in the lines below
+	}
+	switch v := e.Value.(type) {
+	case *ast.MappingNode, *ast.SequenceNode:
+		return f.flow(from)
+	case *ast.LiteralNode:
+		return f.extent(v)
+	}
+	return f.scalar(from, e.Value)
 }
 
 // written reports whether a null stands in the text, as null or ~.
@@ -204,7 +223,10 @@ func (f *file) extent(n ast.Node) (from, to int, err error) {
 	switch v := n.(type) {
 	case *ast.MappingNode:
 		if v.IsFlowStyle {
-			return f.flow(v)
+			if from, err = f.offset(n); err != nil {
+				return 0, 0, err
+			}
+			return f.flow(from)
 		}
 		if len(v.Values) == 0 {
 			return 0, 0, unsupported("", "want keys in a mapping")
@@ -215,10 +237,13 @@ func (f *file) extent(n ast.Node) (from, to int, err error) {
 		_, to, err = f.entryExtent(v.Values[len(v.Values)-1])
 		return from, to, err
 	case *ast.SequenceNode:
-		if v.IsFlowStyle {
-			return f.flow(v)
+		if from, err = f.offset(n); err != nil {
+			return 0, 0, err
 		}
-		if from, err = f.offset(v); err != nil || len(v.Values) == 0 {
+		if v.IsFlowStyle {
+			return f.flow(from)
+		}
+		if len(v.Values) == 0 {
 			return 0, 0, unsupported("", "want a list with its entries")
 		}
 		_, to, err = f.extent(v.Values[len(v.Values)-1])
@@ -229,6 +254,11 @@ func (f *file) extent(n ast.Node) (from, to int, err error) {
 	if from, err = f.offset(n); err != nil {
 		return 0, 0, err
 	}
+	return f.scalar(from, n)
+}
+
+// scalar is the extent of a scalar that begins at from.
+func (f *file) scalar(from int, n ast.Node) (int, int, error) {
 	if q := quoteOf(n); q != "" {
 		to, ok := quoted(f.data, from)
 		if !ok {
@@ -240,7 +270,7 @@ func (f *file) extent(n ast.Node) (from, to int, err error) {
 	if strings.ContainsAny(text, "\n") || !bytes.HasPrefix(f.data[from:], []byte(text)) {
 		return 0, 0, unsupported("", "want %q on one line", text)
 	}
-	to = from + len(text)
+	to := from + len(text)
 	// A plain text may go on in the next line; then it is longer than this.
 	if rest := bytes.TrimLeft(f.data[to:f.lineEnd(to)], " \r\n"); len(rest) > 0 && !bytes.ContainsAny(rest[:1], "#,]}:") {
 		return 0, 0, unsupported("", "want %q alone on its line", text)
@@ -248,11 +278,8 @@ func (f *file) extent(n ast.Node) (from, to int, err error) {
 	return from, to, nil
 }
 
-// flow is the extent of a flow collection.
-func (f *file) flow(n ast.Node) (from, to int, err error) {
-	if from, err = f.offset(n); err != nil {
-		return 0, 0, err
-	}
+// flow is the extent of a flow collection that begins at from.
+func (f *file) flow(from int) (int, int, error) {
 	depth, start := 0, true // start: a quotation mark here would begin a text
 	for at := from; at < len(f.data); at++ {
 		switch c := f.data[at]; {
