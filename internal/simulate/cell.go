@@ -44,6 +44,7 @@ type cell struct {
 	instances []*instance // that are not gone, the oldest first
 	readyN    int         // of them, ready and not draining
 	startingN int
+	started   int   // instances that were ever asked for
 	waiting   fifo  // before the instances
 	limit     int64 // how long a request waits there; 0: as long as it takes
 	patient   bool  // a patience event is pending

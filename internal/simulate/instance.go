@@ -42,10 +42,11 @@ func (c *cell) start() *instance {
 	l, took := &c.f.Start, int64(0)
 	var phase [5]int64
 	for k, d := range [...]*Dist{&l.Schedule, &l.Pull, &l.Start, &l.Load, &l.Probe} {
-		phase[k] = d.draw(c.rng)
+		phase[k] = d.draw(c.rng, c.started)
 		took += phase[k]
 	}
 	i.phases = phase
+	c.started++
 	c.push(becomes, c.now+took, i, 0, nil)
 	return i
 }

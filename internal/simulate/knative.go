@@ -46,10 +46,13 @@ type Knative struct {
 	// Wait is how long the activator keeps a request. 0 means 300 s.
 	Wait time.Duration
 
-	// Phase is when, in its two seconds, the autoscaler decides. nil: drawn, as
-	// the moments of reports are.
-	Phase *time.Duration
+	// Phases are when the periodic parts do what they do. nil: drawn.
+	Phases *KnativePhases
 }
+
+// KnativePhases are moments within periods: the activator reports and pods are scraped
+// once a second, the autoscaler decides each two seconds.
+type KnativePhases struct{ Report, Scrape, Decide time.Duration }
 
 // activatorQueue is how many requests the activator keeps, and podQueue how
 // many a pod's proxy does, times Concurrency.
@@ -62,7 +65,7 @@ func (p Knative) check() error {
 	if p.Concurrency < 0 || p.MinScale < 0 || p.MaxScale < 0 || p.Initial < 0 || p.ActivationScale < 0 || p.MaxScale > 0 && p.MinScale > p.MaxScale ||
 		!(p.Target >= 0 && p.Utilization >= 0 && p.PanicWindow >= 0 && p.PanicThreshold >= 0 && p.MaxScaleUpRate >= 0 && p.MaxScaleDownRate >= 0) ||
 		p.StableWindow < 0 || p.ScaleDownDelay < 0 || p.Grace < 0 || p.Retention < 0 || p.Wait < 0 ||
-		p.StableWindow > 0 && p.StableWindow < 6*time.Second || p.PanicWindow > 1 || p.Utilization > 1 {
+		p.StableWindow > 0 && p.StableWindow < 6*time.Second || p.Phases != nil && min(p.Phases.Report, p.Phases.Scrape, p.Phases.Decide) < 0 || p.PanicWindow > 1 || p.Utilization > 1 {
 		return fault.New(fault.BadConfig, "simulate.Run", "Knative",
 			"want nothing below 0, shares of at most 1, a window of at least 6 s and no more at least than at most, got %+v", p)
 	}
@@ -151,8 +154,8 @@ func (k *knative) begin() {
 	second := int64(time.Second)
 	k.nextReport, k.nextScrape = c.rng.Int64N(second), c.rng.Int64N(second)
 	k.nextDecide = c.rng.Int64N(int64(kpa.Tick))
-	if k.Phase != nil {
-		k.nextDecide = int64(*k.Phase) % int64(kpa.Tick)
+	if at := k.Phases; at != nil {
+		k.nextReport, k.nextScrape, k.nextDecide = int64(at.Report)%second, int64(at.Scrape)%second, int64(at.Decide)%int64(kpa.Tick)
 	}
 	k.next()
 }

@@ -106,7 +106,7 @@ func (l *lambda) left(i *instance) {
 	}
 	l.rest = append(l.rest, i)
 	if !l.always[i] {
-		l.lives[i] = i.idle + l.KeepAlive.draw(l.cell.rng)
+		l.lives[i] = i.idle + l.KeepAlive.draw(l.cell.rng, 0)
 		i.timer(l.lives[i])
 	}
 }

@@ -98,6 +98,10 @@ func Constant(d time.Duration) Service { return Service{Table: []RunTime{{Rows: 
 type Dist struct {
 	P50, P99 time.Duration
 	Samples  []time.Duration
+	// InOrder takes Samples one after the other, for a function's first start,
+	// its second and so on, and then from the first again: to repeat what was
+	// seen. It is for Lifecycle alone.
+	InOrder bool
 }
 
 // Lifecycle is what it takes from the decision for an instance until it may
@@ -176,9 +180,11 @@ type Decision struct {
 	Ready         int // instances that were ready
 }
 
-// draw is a duration in ns.
-func (d *Dist) draw(r *rand.Rand) int64 {
+// draw is a duration in ns, the n-th that is drawn.
+func (d *Dist) draw(r *rand.Rand, n int) int64 {
 	switch {
+	case d.InOrder && len(d.Samples) > 0:
+		return int64(d.Samples[n%len(d.Samples)])
 	case len(d.Samples) > 0:
 		return int64(d.Samples[r.IntN(len(d.Samples))])
 	case d.P99 <= d.P50 || d.P50 <= 0:
@@ -188,7 +194,7 @@ func (d *Dist) draw(r *rand.Rand) int64 {
 }
 
 func (d Dist) scaled(k float64) Dist {
-	s := Dist{P50: time.Duration(float64(d.P50) * k), P99: time.Duration(float64(d.P99) * k)}
+	s := Dist{P50: time.Duration(float64(d.P50) * k), P99: time.Duration(float64(d.P99) * k), InOrder: d.InOrder}
 	for _, v := range d.Samples {
 		s.Samples = append(s.Samples, time.Duration(float64(v)*k))
 	}

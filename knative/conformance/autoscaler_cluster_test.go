@@ -36,6 +36,9 @@ const (
 	clusterSeed              = 1
 )
 
+// phases are when reports, scrapes and decisions are in the cluster.
+var phases = simulate.KnativePhases{Report: 300 * time.Millisecond, Scrape: 0, Decide: 700 * time.Millisecond}
+
 func logNormal(r *rand.Rand, p50, p99 time.Duration) time.Duration {
 	return time.Duration(float64(p50) * math.Exp(r.NormFloat64()*math.Log(float64(p99)/float64(p50))/2.3263))
 }
@@ -266,7 +269,6 @@ func compare(t *testing.T, c *cluster, arrivals, real []time.Duration, overhead 
 	}
 	var all, first []time.Duration
 	var desired [][]int
-	phase := 2 * time.Second // the decider was made when the clock began
 	for seed := range uint64(seeds) {
 		var latency []time.Duration
 		var decisions []decision
@@ -274,10 +276,10 @@ func compare(t *testing.T, c *cluster, arrivals, real []time.Duration, overhead 
 			Seed: seed, Until: end, Step: step,
 			Functions: []simulate.Function{{
 				Name: "m", Service: simulate.Service{Table: simulate.Constant(runP50).Table, Spread: float64(runP99) / float64(runP50)}, Runs: podRuns, Overhead: overhead,
-				Start: simulate.Lifecycle{Schedule: simulate.Dist{P50: scheduleP50, P99: scheduleP99}, Start: simulate.Dist{Samples: c.starts}},
+				Start: simulate.Lifecycle{Schedule: simulate.Dist{Samples: c.waits, InOrder: true}, Start: simulate.Dist{Samples: c.starts}},
 			}},
 			Policy: simulate.Knative{
-				Concurrency: podConcurrency, MaxScale: podsMost, StableWindow: c.window, Grace: c.grace, BurstCapacity: &c.burst, Phase: &phase,
+				Concurrency: podConcurrency, MaxScale: podsMost, StableWindow: c.window, Grace: c.grace, BurstCapacity: &c.burst, Phases: &phases,
 			},
 			Observe: func(o *simulate.Outcome) { latency = append(latency, o.Done-o.Arrived) },
 			Decided: func(d *simulate.Decision) {
@@ -357,19 +359,26 @@ func lag(real []int, simulated []float64) float64 {
 
 func abs(d int) int { return max(d, -d) }
 
-// farthest is how far in time a value of the real curve, give or take a pod, is
-// from the nearest like it in any of the simulated ones, at most; and how many
-// decisions' worth of time are further away than a tick.
+// farthest is how far in time a value of the real curve is from the nearest
+// between the least and the most of the simulated ones, give or take a pod or a
+// tenth, at most; and how many decisions' worth of time are further than a tick.
 func farthest(real []int, simulated [][]int, step time.Duration) (most float64, outside int) {
+	n := len(real)
+	low, high := make([]int, n), make([]int, n)
+	for k := range n {
+		low[k], high[k] = math.MaxInt, 0
+		for _, s := range simulated {
+			low[k], high[k] = min(low[k], s[k]), max(high[k], s[k])
+		}
+	}
 	beyond := 0
-	for k := range real {
-		near := len(real)
-		for d := 0; d < len(real) && near == len(real); d++ {
-			for _, s := range simulated {
-				for _, o := range []int{k - d, k + d} {
-					if o >= 0 && o < len(s) && abs(s[o]-real[k]) <= 1 {
-						near = d
-					}
+	for k, v := range real {
+		slack := max(1, v/10)
+		near := n
+		for d := 0; d < n && near == n; d++ {
+			for _, o := range []int{k - d, k + d} {
+				if o >= 0 && o < n && v >= low[o]-slack && v <= high[o]+slack {
+					near = d
 				}
 			}
 		}
