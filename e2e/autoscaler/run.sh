@@ -21,7 +21,7 @@ compare 150 0 "$work/direct.json"          # and where it steps aside
 cd "$root"
 if [ -n "${AUTOSCALER_DOCS:-}" ]; then
 	mkdir -p "$AUTOSCALER_DOCS/results" "$AUTOSCALER_DOCS/plots"
-	go run ./e2e/autoscaler/plot "$AUTOSCALER_DOCS/results/simulator.json" "$AUTOSCALER_DOCS/plots" "$work/inpath.json" "$work/direct.json"
+	go run ./e2e/autoscaler/figures "$AUTOSCALER_DOCS/results/simulator.json" "$AUTOSCALER_DOCS/plots" "inpath=$work/inpath.json" "direct=$work/direct.json"
 fi
 go test -run '^$' -bench Second ./internal/simulate/kpa
 go test -run '^$' -bench Fortnight -benchtime 1x ./internal/simulate

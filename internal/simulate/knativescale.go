@@ -9,6 +9,9 @@ import (
 // epoch is virtual time 0 for package kpa, whose times are positive.
 const epoch = int64(1_000_000 * time.Second)
 
+// late is how late the autoscaler's clock ticks at most.
+const late = int64(time.Millisecond)
+
 // next sets the time of the next report, scrape or decision.
 func (k *knative) next() { k.cell.nextTick = min(k.nextReport, k.nextScrape, k.nextDecide) }
 
@@ -160,7 +163,10 @@ func (k *knative) record(concurrency, came float64) {
 // decide asks the autoscaler and does what it says.
 func (k *knative) decide() {
 	c := k.cell
-	now := epoch + c.now
+	// A ticker is late by a little, and by how much decides whether a panic ends
+	// with the tick that is just a stable window behind its last reason, or with
+	// the next one.
+	now := epoch + c.now + c.rng.Int64N(late)
 	if k.stable.Empty(now) && k.burst != -1 {
 		k.reconcile() // no data: what was decided stays
 		return

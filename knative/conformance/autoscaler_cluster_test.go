@@ -73,6 +73,7 @@ type figures struct {
 	Burst         float64    `json:"targetBurstCapacity"`
 	Window        float64    `json:"stableWindowSeconds"`
 	Requests      int        `json:"requests"`
+	Refused       [2]float64 `json:"refusedShareRealSimulated"` // by the proxy of a pod whose queue is full
 	Pods          int        `json:"podsStarted"`
 	PodsSimulated float64    `json:"podsStartedSimulated"`
 	Decisions     int        `json:"decisions"`
@@ -147,7 +148,7 @@ func TestSimulatorIsCluster(t *testing.T) {
 	f := compare(t, c, arrivals, real, overhead)
 	t.Logf("%d requests, %d pods started (simulated %.1f), lag %.1f s at best and %.1f s at most, %d of %d decisions further away, KS %.3f (%.3f between seeds)",
 		f.Requests, f.Pods, f.PodsSimulated, f.LagSeconds, f.MaxLagSeconds, f.Outside, f.Decisions, f.KS, f.KSBetween)
-	t.Logf("latency real %+v, simulated %+v; pod-seconds %v", f.Latency[0], f.Latency[1], f.PodSeconds)
+	t.Logf("latency real %+v, simulated %+v; pod-seconds %v, refused %.4f", f.Latency[0], f.Latency[1], f.PodSeconds, f.Refused)
 	if *clusterOut != "" {
 		text, err := json.Marshal(f)
 		if err != nil {
@@ -162,6 +163,9 @@ func TestSimulatorIsCluster(t *testing.T) {
 	}
 	if f.KS > 0.1 {
 		t.Errorf("want latencies at most 0.1 apart, got %.3f", f.KS)
+	}
+	if math.Abs(f.Refused[0]-f.Refused[1]) > 0.05 {
+		t.Errorf("want as many requests refused, got shares of %.3f and simulated %.3f", f.Refused[0], f.Refused[1])
 	}
 }
 
@@ -185,6 +189,9 @@ func small(t *testing.T, s *settings) {
 		at = append(at, time.Duration(k)*10*time.Millisecond)
 	}
 	real := c.play(at)
+	if len(real) != len(at) {
+		t.Errorf("want %d answers, got %d", len(at), len(real))
+	}
 	for k, l := range real {
 		if l < 20*time.Millisecond {
 			t.Errorf("request %d: want at least the 20 ms of its run, got %v", k, l)
@@ -221,8 +228,9 @@ func calibrate(t *testing.T, s *settings) (overhead time.Duration, starts []time
 	return all[len(all)/2] * 2, starts // once more for the proxy
 }
 
-// play sends the requests at their times and gives their latencies, from when
-// they should have been sent. The clock of arrivals begins now.
+// play sends the requests at their times and gives the latencies of those that
+// were answered, from when they should have been sent. Some may be refused by a
+// pod whose proxy keeps no more.
 func (c *cluster) play(arrivals []time.Duration) []time.Duration {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, MaxIdleConns: 1024}}
 	defer client.CloseIdleConnections()
@@ -235,6 +243,9 @@ func (c *cluster) play(arrivals []time.Duration) []time.Duration {
 		}
 		wg.Go(func() {
 			status, err := c.request(client)
+			if err == nil && status == http.StatusServiceUnavailable {
+				return
+			}
 			if err != nil || status != http.StatusOK {
 				c.t.Errorf("request %d: status %d, %v", k, status, err)
 			}
@@ -242,7 +253,7 @@ func (c *cluster) play(arrivals []time.Duration) []time.Duration {
 		})
 	}
 	wg.Wait()
-	return latency
+	return slices.DeleteFunc(latency, func(d time.Duration) bool { return d == 0 })
 }
 
 // compare simulates the trace with several seeds.
@@ -281,7 +292,11 @@ func compare(t *testing.T, c *cluster, arrivals, real []time.Duration, overhead 
 			Policy: simulate.Knative{
 				Concurrency: podConcurrency, MaxScale: podsMost, StableWindow: c.window, Grace: c.grace, BurstCapacity: &c.burst, Phases: &phases,
 			},
-			Observe: func(o *simulate.Outcome) { latency = append(latency, o.Done-o.Arrived) },
+			Observe: func(o *simulate.Outcome) {
+				if o.Status == simulate.Served {
+					latency = append(latency, o.Done-o.Arrived)
+				}
+			},
 			Decided: func(d *simulate.Decision) {
 				decisions = append(decisions, decision{d.At.Seconds(), d.Desired, d.Ready})
 			},
@@ -297,6 +312,7 @@ func compare(t *testing.T, c *cluster, arrivals, real []time.Duration, overhead 
 		} else if seed == 1 {
 			f.KSBetween = ks(first, latency)
 		}
+		f.Refused[1] += float64(r.Rejected) / float64(len(in)) / seeds
 		f.PodsSimulated += float64(r.Starts) / seeds
 		f.PodSeconds[1] += r.ReadySeconds / seeds
 		all = append(all, latency...)
@@ -315,6 +331,7 @@ func compare(t *testing.T, c *cluster, arrivals, real []time.Duration, overhead 
 	}
 	f.LagSeconds = lag(f.Curves.Real, f.Curves.Middle) * step.Seconds()
 	f.MaxLagSeconds, f.Outside = farthest(f.Curves.Real, desired, step)
+	f.Refused[0] = 1 - float64(len(real))/float64(len(in))
 	f.KS = ks(real, all)
 	f.Latency = [2]summary{summarize(real), summarize(all)}
 	f.Curves.CDF = [2][]point{cdf(real), cdf(all)}
