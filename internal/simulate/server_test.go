@@ -92,7 +92,7 @@ func askInfer(t *testing.T, f *simulate.Function, arrivals []simulate.Arrival) [
 		model := memengine.Identity(tensor.FP32, -1, 4)
 		identity := model.Run
 		model.Run = func(ctx context.Context, in []tensor.Tensor) ([]tensor.Tensor, error) {
-			time.Sleep(f.Service.At(int(in[0].Shape[0])))
+			<-time.After(f.Service.At(int(in[0].Shape[0])))
 			return identity(ctx, in)
 		}
 		runs := max(f.Runs, 1)
@@ -111,11 +111,11 @@ func askInfer(t *testing.T, f *simulate.Function, arrivals []simulate.Arrival) [
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(time.Hour) // what the probe left behind is over
+		<-time.After(time.Hour) // what the probe left behind is over
 		began := time.Now()
 		var wg sync.WaitGroup
 		for i, a := range arrivals {
-			time.Sleep(a.At - time.Since(began))
+			<-time.After(a.At - time.Since(began))
 			wg.Go(func() {
 				resp, err := m.Infer(context.Background(), sample(float32(i)))
 				got[i] = answer{Done: time.Since(began), Refused: fault.CodeOf(err) == fault.Unavailable}

@@ -559,6 +559,6 @@ func process(program, folder string, env []string) (address string, stop func(),
 		if resp.StatusCode == http.StatusOK {
 			return address, stop, nil
 		}
-		time.Sleep(5 * time.Millisecond)
+		<-time.After(5 * time.Millisecond)
 	}
 }
