@@ -35,7 +35,7 @@ type durations struct {
 }
 
 var (
-	full = durations{sweep: 500 * time.Millisecond, sweepWarm: time.Second, sweepPairs: 2, block: time.Second, slowBlock: 1500 * time.Millisecond, pairs: 8,
+	full = durations{sweep: 400 * time.Millisecond, sweepWarm: time.Second, sweepPairs: 3, block: time.Second, slowBlock: 1500 * time.Millisecond, pairs: 8,
 		warm: 5 * time.Second, jitWarm: 20 * time.Second, warmMost: 5 * time.Second, window: time.Second, latency: 1500 * time.Millisecond, latencyPairs: 2,
 		cold: 12 * time.Second, coldLeast: 3, coldMost: 12, patience: 90 * time.Second, loading: 20 * time.Second, whole: 5 * time.Minute}
 	quick = durations{sweep: 300 * time.Millisecond, sweepWarm: 500 * time.Millisecond, sweepPairs: 1, block: 500 * time.Millisecond, slowBlock: 800 * time.Millisecond, pairs: 3,

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -148,20 +149,27 @@ func (r *report) markdown(w io.Writer) {
 	if r.Quick {
 		kind = " **A quick run on a busy machine**: few and short blocks, to see that all of it works; ratios are rough."
 	}
-	loads := []string{}
+	var loads []float64
+	when, keys := r.Time, map[string]bool{}
 	for _, p := range r.Peers {
 		minutes += p.Seconds / 60
-		if p.Load != "" {
-			loads = append(loads, p.Load)
+		if load, err := strconv.ParseFloat(p.Load, 64); err == nil {
+			loads = append(loads, load)
+		}
+		when = max(when, p.When)
+		if p.Key != "" {
+			keys[p.Key] = true
 		}
 	}
-	slices.Sort(loads)
+	if len(keys) > 1 {
+		kind += " Some peers were measured beside an earlier build of ours or another ONNX Runtime."
+	}
 	busy := ""
 	if len(loads) > 0 {
-		busy = fmt.Sprintf(", load average before each %s to %s", loads[0], loads[len(loads)-1])
+		busy = fmt.Sprintf(", load average before each peer %.2f to %.2f", slices.Min(loads), slices.Max(loads))
 	}
 	fmt.Fprintf(w, "Measured until %s in %.0f minutes on %d virtual processors (%s), kernel %s%s; ours is %s with ONNX Runtime %s.%s\n\n",
-		r.Time, math.Ceil(minutes), r.Processors, r.Machine, r.Kernel, busy, r.Subject, r.Library, kind)
+		when, math.Ceil(minutes), r.Processors, r.Machine, r.Kernel, busy, r.Subject, r.Library, kind)
 
 	table(w, "goal", "what", "load", "ours over the hardest", "range", "ship", "moonshot")
 	for _, g := range goals {
@@ -314,7 +322,7 @@ func (r *report) drawn() []string {
 func (r *report) plots() map[string][]byte {
 	files := map[string][]byte{}
 	for _, q := range plotted {
-		bars := chart.Bars{Title: titles[q.file], Axis: chart.Axis{Label: q.unit, Log: true, Format: measure.Number}}
+		bars := chart.Bars{Title: titles[q.file], Axis: chart.Axis{Label: q.unit, Log: true, Format: plain}}
 		var ours []float64
 		for _, p := range r.Peers {
 			f := p.figure(q.what, q.load)
@@ -340,6 +348,15 @@ func (r *report) plots() map[string][]byte {
 		files[q.file] = []byte(bars.SVG())
 	}
 	return files
+}
+
+// plain is a number without zeros that say nothing.
+func plain(v float64) string {
+	s := measure.Number(v)
+	if strings.Contains(s, ".") {
+		s = strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+	}
+	return s
 }
 
 // lead says in words who is ahead, v times.
