@@ -91,41 +91,55 @@ type Limit struct {
 }
 
 const (
-	limitSteps  = 48      // at most
-	limitExact  = 1.05    // the ratio of Above to Rate at which it is known
-	limitMisses = 10      // a step is long enough for so many misses at the border
-	limitLength = 60      // and at most this many seconds, unless Duration is longer
-	lowestRate  = 1.0 / 8 // requests in a second
+	limitSteps  = 48       // at most
+	limitExact  = 1.05     // the ratio of Above to Rate at which it is known
+	limitMisses = 10       // a step is long enough for so many misses at the border
+	limitLength = 60       // and at most this many seconds, unless Duration is longer
+	limitFloor  = 1.0 / 16 // of the first rate: nothing below is tried
 )
 
 // Limit looks for the highest rate at which o holds: doubling, from Options.Rate
-// or from half of what one connection does, until it is missed, then by
-// bisection until the two rates differ by 5 %. A step counts for
+// or from half of what one connection does, until it is missed (or halving, down
+// to a sixteenth, until it holds), then by bisection until the two rates differ by 5 %. A step counts for
 // Options.Duration, and longer where an objective needs more requests; what is
 // near the border is measured again, twice if need be, and the rate that is
 // found must hold once more. tell hears of each step when it has ended.
 //
 // Arrivals are as in Options but for a trace and bursts, which are refused.
-// Errors: Usage, those of Run but its Runtime; with ctx's end the steps up to
-// then are returned too.
+// The result is that of the last step at the rate that was found, else of the
+// last step. Errors: Usage, those of Run but its Runtime; with ctx's end the
+// steps up to then are returned too.
 func (s *Subject) Limit(ctx context.Context, o *Objective, tell func(*Step, *Result)) (*Limit, *Result, error) {
 	if s.o.Offsets != nil || s.o.Burst != nil {
 		return nil, nil, fault.New(fault.Usage, "loadtest.Limit", "arrivals", "want poisson or constant arrivals where a rate is looked for, got %s", s.o.loop())
 	}
 	l := &limiter{s: s, o: o, tell: tell, limit: &Limit{Objective: *o}}
 	err := l.find(ctx)
-	if l.limit.Rate == 0 {
-		l.best = l.last
-	}
-	return l.limit, l.best, err
+	return l.limit, l.result(), err
 }
 
 type limiter struct {
-	s          *Subject
-	o          *Objective
-	tell       func(*Step, *Result)
-	limit      *Limit
-	best, last *Result // of the highest rate that held, and of the last step
+	s       *Subject
+	o       *Objective
+	tell    func(*Step, *Result)
+	limit   *Limit
+	results []*Result // of each step
+}
+
+// result is that of the last step at the rate that was found, else of the last
+// one that held, else of the last.
+func (l *limiter) result() *Result {
+	var held, last *Result
+	for i, s := range l.limit.Steps {
+		last = l.results[i]
+		if s.Holds && (s.Rate == l.limit.Rate || l.limit.Rate == 0) {
+			held = last
+		}
+	}
+	if held != nil {
+		return held
+	}
+	return last
 }
 
 func (l *limiter) find(ctx context.Context) error {
@@ -136,6 +150,7 @@ func (l *limiter) find(ctx context.Context) error {
 			return err
 		}
 	}
+	floor := rate * limitFloor
 	low, high := 0.0, 0.0
 	clients := false // it was the client that missed it at high
 	why := "first"
@@ -150,15 +165,16 @@ func (l *limiter) find(ctx context.Context) error {
 			high, clients = rate, client
 		}
 		switch {
-		case high == 0 && low >= maxRate:
-			high = math.Inf(1) // nothing above can be asked
+		case high == 0 && low >= maxRate: // nothing above can be asked
+			l.limit.Rate = low
+			return nil
 		case high == 0:
 			rate, why = math.Min(low*2, maxRate), "double"
-		case low == 0 && high <= lowestRate:
+		case low == 0 && high <= floor:
 			l.limit.Above = high
 			return nil
 		case low == 0:
-			rate, why = math.Max(high/2, lowestRate), "halve"
+			rate, why = math.Max(high/2, floor), "halve"
 		default:
 			rate, why = math.Sqrt(low*high), "bisect"
 		}
@@ -179,10 +195,7 @@ func (l *limiter) find(ctx context.Context) error {
 	if clients && l.limit.Note == "" {
 		l.limit.Note = fmt.Sprintf("at %.4g requests in a second the client itself could not keep up: the server may hold more", high)
 	}
-	l.limit.Rate = low
-	if !math.IsInf(high, 1) {
-		l.limit.Above = high
-	}
+	l.limit.Rate, l.limit.Above = low, high
 	return nil
 }
 
@@ -243,9 +256,12 @@ func (l *limiter) try(ctx context.Context, rate float64, why string) (*Step, err
 	allowed := int64(1.2*(1-l.o.Quantile)*rate*o.Duration.Seconds()) + limitMisses
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var missed atomic.Int64
+	var missed, slow atomic.Int64 // slow: the server's part of missed
 	observe := o.Observe
 	o.Observe = func(s Observation) {
+		if s.Outcome != "" || s.Service > l.o.Within {
+			slow.Add(1)
+		}
 		if s.Outcome != "" || s.Latency > l.o.Within {
 			if missed.Add(1) > allowed {
 				cancel(errMissed)
@@ -269,14 +285,11 @@ func (l *limiter) try(ctx context.Context, rate float64, why string) (*Step, err
 	step.Missed, step.LatencyMS = missed.Load(), float64(r.Histogram.Quantile(l.o.Quantile).Microseconds())/1e3
 	step.Share = float64(step.Missed) / math.Max(float64(r.Sent), 1)
 	step.Holds = !early && step.Client == "" && r.Sent > 0 && float64(step.Missed) <= (1-l.o.Quantile)*float64(r.Sent)
-	if r.Late != "" && !step.Holds && step.Client == "" {
+	if r.Late != "" && !step.Holds && step.Client == "" && float64(slow.Load()) <= (1-l.o.Quantile)*float64(r.Sent) {
 		step.Client = r.Late
 	}
 	l.limit.Steps = append(l.limit.Steps, step)
-	l.last = r
-	if step.Holds && (l.best == nil || rate >= l.best.Rate) {
-		l.best = r
-	}
+	l.results = append(l.results, r)
 	if l.tell != nil {
 		l.tell(&step, r)
 	}

@@ -136,8 +136,19 @@ func TestLimitCountsErrorsAsMisses(t *testing.T) {
 func TestLimitOfAServerThatNeverHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, last, err := limitOf(t, inMemory(Options{Rate: 1, Duration: time.Second}, func(*http.Request, []byte) string { wait(100 * time.Millisecond); return okAnswer }), "p50=20ms")
-		if err != nil || l.Rate != 0 || l.Above != lowestRate || last == nil {
+		if err != nil || l.Rate != 0 || l.Above != 1./16 || last == nil {
 			t.Errorf("want no rate that holds, got %+v, %v", l, err)
+		}
+	})
+}
+
+// Without any border the search ends at what can be asked at most.
+func TestLimitOfAServerThatAlwaysHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := inMemory(Options{Rate: maxRate / 2, Duration: time.Millisecond, Connections: 256}, func(*http.Request, []byte) string { return okAnswer })
+		l, _, err := limitOf(t, o, "p90=1s")
+		if err != nil || l.Rate != maxRate || l.Above != 0 {
+			t.Errorf("want the highest rate there is, got %+v, %v", l, err)
 		}
 	})
 }

@@ -113,6 +113,7 @@ type Options struct {
 type Observation struct {
 	Due     time.Duration // when it was due, after the start of what counts
 	Latency time.Duration // since then
+	Service time.Duration // since it was sent
 	Outcome string        // "" for an answer, else as in Result.Errors
 }
 

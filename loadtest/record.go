@@ -105,7 +105,7 @@ func (r *recorder) record(o *Options, j job, sent, ended time.Time, a answer) {
 	}
 	r.mu.Unlock()
 	if counts && o.Observe != nil {
-		o.Observe(Observation{Due: j.due.Sub(r.from), Latency: latency, Outcome: a.outcome})
+		o.Observe(Observation{Due: j.due.Sub(r.from), Latency: latency, Service: ended.Sub(sent), Outcome: a.outcome})
 	}
 }
 

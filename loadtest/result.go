@@ -78,7 +78,7 @@ type Latencies struct {
 
 // MarshalJSON writes milliseconds.
 func (l Latencies) MarshalJSON() ([]byte, error) {
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	ms := func(d time.Duration) float64 { return float64(d) / 1e6 }
 	return json.Marshal(struct {
 		Mean float64 `json:"mean"`
 		P50  float64 `json:"p50"`
@@ -105,7 +105,7 @@ func (l *Latencies) UnmarshalJSON(text []byte) error {
 		if pair.from < 0 || pair.from > 1e12 {
 			return fault.New(fault.Invalid, "loadtest.Latencies", "", "want milliseconds, got %g", pair.from)
 		}
-		*pair.to = time.Duration(math.Round(pair.from*1e3)) * time.Microsecond
+		*pair.to = time.Duration(math.Round(pair.from * 1e6))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package loadtest
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"time"
 )
 
@@ -27,7 +28,7 @@ type coldJSON struct {
 
 // MarshalJSON writes milliseconds.
 func (c Cold) MarshalJSON() ([]byte, error) {
-	return json.Marshal(coldJSON{float64(c.First.Microseconds()) / 1e3, c.OK, c.Failed, c.Latency})
+	return json.Marshal(coldJSON{float64(c.First) / 1e6, c.OK, c.Failed, c.Latency})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
@@ -36,7 +37,7 @@ func (c *Cold) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &v); err != nil {
 		return err
 	}
-	*c = Cold{First: time.Duration(v.First * 1e6), OK: v.OK, Failed: v.Failed, Latency: v.Latency}
+	*c = Cold{First: time.Duration(math.Round(v.First * 1e6)), OK: v.OK, Failed: v.Failed, Latency: v.Latency}
 	return nil
 }
 

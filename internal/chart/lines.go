@@ -18,9 +18,8 @@ func (l *Lines) SVG() string {
 	d := &drawing{}
 	xs, ys := l.ranges()
 	legend := l.legend()
-	top := 56.0 + 20*float64(len(legend))
 	rows := l.verticalRows(xs)
-	top += 18 * float64(rows)
+	top := 64.0 + 22*float64(len(legend)) + 18*float64(rows)
 	left := 16.0
 	for _, t := range ys.ticks {
 		left = math.Max(left, 20+long(l.Y.text(t)))
@@ -40,7 +39,7 @@ func (l *Lines) SVG() string {
 			d.WriteString("</g>")
 			at += legendWidth(s)
 		}
-		y += 20
+		y += 22
 	}
 	d.text("", 12, y+4, "start", l.Y.Label)
 	d.text("", right, bottom+40, "end", l.X.Label)

@@ -69,7 +69,9 @@ func newScale(low, high float64, log, round bool, n int) *scale {
 	if log {
 		return logScale(low, high, round, n)
 	}
-	if high-low <= math.Abs(high)*1e-12 {
+	if low == 0 && high == 0 {
+		high = 1
+	} else if high-low <= math.Abs(high)*1e-12 {
 		d := math.Max(math.Abs(high)/2, 0.5)
 		if low != 0 || round {
 			low -= d

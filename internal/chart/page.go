@@ -29,9 +29,11 @@ figure svg{display:block;width:100%;min-width:520px;height:auto}
 .wide{overflow-x:auto;margin:0 0 16px}
 table{border-collapse:collapse;font-size:14px;background:var(--card);border:1px solid var(--edge)}
 th,td{padding:6px 12px;text-align:left;border-bottom:1px solid var(--edge);vertical-align:top;white-space:nowrap}
-td{max-width:60ch;white-space:normal}
+td{max-width:60ch;white-space:normal;overflow-wrap:anywhere}
+td:first-child{min-width:8em}
 th{color:var(--muted);font-weight:600}
 tr:last-child td{border-bottom:0}
+td:first-child.n{min-width:0}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 pre{background:var(--card);border:1px solid var(--edge);border-radius:8px;padding:12px 14px;overflow-x:auto;font:13px/1.5 ui-monospace,monospace;margin:0 0 16px}
 @media print{:root{--page:#fff}main{max-width:none;padding:0}figure,.tile,table,pre{break-inside:avoid}figure svg{min-width:0}pre{white-space:pre-wrap;overflow-wrap:anywhere}}

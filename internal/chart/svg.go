@@ -11,7 +11,7 @@ import (
 // The size of a figure, in its own units; a page lets it grow and shrink.
 const (
 	width    = 720.0
-	size     = 13.0 // of letters
+	size     = 14.0 // of letters
 	letter   = 0.56 * size
 	colours  = 8
 	maxTitle = 96 // letters
@@ -35,8 +35,8 @@ func style() string {
 	}
 	light, dark := set(0, "#1c2127", "#57606a", "#dfe3e8", "#ffffff"), set(1, "#e8ebef", "#a3adb8", "#333b45", "#14181d")
 	s := light + "@media screen and (prefers-color-scheme:dark){" + dark + "}" +
-		".chart text{font:13px system-ui,sans-serif;fill:var(--muted)}" +
-		".chart .title{font-weight:600;font-size:15px;fill:var(--ink)}.chart .name{fill:var(--ink)}.chart .back{fill:var(--back)}" +
+		".chart text{font:14px system-ui,sans-serif;fill:var(--muted)}" +
+		".chart .title{font-weight:600;font-size:16px;fill:var(--ink)}.chart .name{fill:var(--ink)}.chart .back{fill:var(--back)}" +
 		".chart .tick line{stroke:var(--grid)}.chart .axis{stroke:var(--muted);fill:none}" +
 		".chart .line,.chart .swatch{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}.chart .dashed{stroke-dasharray:6 5}.chart .band{opacity:.16}" +
 		".chart .hit{opacity:0}.chart .hit:hover{opacity:1}" +

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os/exec"
@@ -26,30 +25,45 @@ import (
 type benchOptions struct {
 	load     loadtest.Options
 	protocol string
-	arrivals string
 	headers  []string
+	requests []string
 	auth     string
+	pattern  patternOptions
+	output   outputOptions
 	cold     coldOptions
 }
 
 func (p *program) newBench() *cobra.Command {
 	var o benchOptions
 	cmd := &cobra.Command{
-		Use:     "bench URL|DIR|PACKAGE",
+		Use:     "bench URL|DIR|PACKAGE|RESULT",
 		GroupID: "measure",
 		Short:   "Put load on a server and measure what its callers see",
 		Long: `bench sends requests to any server of the Open Inference Protocol v2 at URL, or
-to the function in DIR, which it serves for that in a process of its own.
+to the function in DIR, which it serves for that in a process of its own. Of a
+RESULT, a file that --out or --json wrote, it makes the table, the page and the
+comparison again, without any load.
 
 With --rate requests arrive at that rate whatever is answered, and a latency
 counts from when its request was due: an open loop, as real callers are. Without,
 each connection sends its next request when it has the last answer: a closed
-loop, which finds the throughput and hides queueing.
+loop, which finds the throughput and hides queueing. --arrivals says how they
+come: poisson, constant, burst (--on with the rate, --off without), or
+burst-from-zero, where each burst begins when nothing serves any more, so that
+the start is in the latencies: the server of a DIR is stopped, a URL is left alone
+for --idle, or until the command of --until succeeds. --trace plays when
+requests came from a file.
 
-The requests are those recorded in DIR, else made up from the model's metadata;
-from few of them more are made, so that the server sees many different ones.
-Before the load one answer is checked: over binary and gRPC it must be the one
-over JSON. On one machine client and server share the processors.
+The requests are those recorded in DIR or given with --request, else made up
+from the model's metadata; from few of them more are made, so that the server
+sees many different ones. Before the load one answer is checked: over binary and
+gRPC it must be the one over JSON. On one machine client and server share the
+processors; then the server's CPU time and memory are measured too.
+
+--out writes a line for each second while the load goes, --html a page that
+opens without a network. --slo looks for the highest rate that holds an
+objective. --compare holds the result against an earlier one and says whether
+anything has changed for certain. docs/bench.md tells all of it.
 
 --auth says how the requests show who sends them, as for godwit predict. A
 signature for AWS is made before the load and holds for five minutes, which
@@ -57,14 +71,19 @@ bounds --warmup and --duration together.
 
 ` + coldHelp + `
 
-Exit codes: 0 all answered, 1 some were not, 5 a start is over the budget, 8 the
-server does not let the caller in, 9 nobody answers there, 13 the client cannot
-keep up with --rate, 14 a protocol's answers differ from JSON's, or from the
-recorded ones.`,
+Exit codes: 0 all answered, 1 some were not, 5 the run is worse than that of
+--compare, or no rate holds --slo, or a start is over the budget, 8 the server
+does not let the caller in, 9 nobody answers there, 13 the client cannot keep up
+with --rate, 14 a protocol's answers differ from JSON's, or from the recorded
+ones, 130 interrupted: what was measured up to then is reported.`,
 		Example: `  godwit bench fraud/
-  godwit bench http://localhost:8080 --rate 500 --duration 30s
+  godwit bench http://localhost:8080 --rate 500 --duration 30s --html report.html
   godwit bench http://localhost:8080 --protocol grpc --connections 4 --json
   godwit bench https://abc.lambda-url.eu-west-1.on.aws --model fraud --rate 20
+  godwit bench fraud/ --slo p99=20ms
+  godwit bench fraud/ --arrivals burst-from-zero --rate 50 --on 5s --duration 15s
+  godwit bench fraud/ --rate 200 --out new.jsonl --compare old.jsonl
+  godwit bench new.jsonl --html report.html
   godwit bench --cold fraud.zip`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -74,54 +93,30 @@ recorded ones.`,
 			if o.cold.on {
 				return p.benchCold(cmd.Context(), args[0], &o.cold)
 			}
-			return p.bench(cmd.Context(), args[0], &o)
+			if isResult(args[0]) {
+				return p.benchResult(cmd, args[0], &o)
+			}
+			return p.bench(cmd, args[0], &o)
 		},
 	}
 	f := cmd.Flags()
-	f.Float64Var(&o.load.Rate, "rate", 0, "requests that arrive in a second (default: closed loop)")
-	f.StringVar(&o.arrivals, "arrivals", "poisson", "how they arrive: poisson, as independent callers, or constant")
+	f.Float64Var(&o.load.Rate, "rate", 0, "requests that arrive in a second (default: closed loop); with --slo: where the search begins")
+	o.pattern.flags(cmd)
 	f.StringVar(&o.protocol, "protocol", "json", "json, binary (REST with binary tensors) or grpc")
-	f.IntVar(&o.load.Connections, "connections", 0, "requests under way at most (default 16, with --rate 256)")
-	f.DurationVar(&o.load.Duration, "duration", 10*time.Second, "how long it counts")
-	f.DurationVar(&o.load.Warmup, "warmup", 2*time.Second, "load before it counts")
-	f.DurationVar(&o.load.Timeout, "timeout", 10*time.Second, "of one request, from when it was due")
+	f.IntVar(&o.load.Connections, "connections", 0, "requests under way at most (default 16, in an open loop 256)")
+	f.DurationVar(&o.load.Duration, "duration", 10*time.Second, "how long it counts; with --trace: at most (default: all of it)")
+	f.DurationVar(&o.load.Warmup, "warmup", 2*time.Second, "load before it counts; none with burst-from-zero and --trace")
+	f.DurationVar(&o.load.Timeout, "timeout", 10*time.Second, "of one request, from when it was due; burst-from-zero: 1m0s")
 	f.StringVar(&o.load.Model, "model", "", "the model's name (default: the only one)")
 	f.StringVar(&o.load.Version, "model-version", "", "the model's version (default: the newest)")
 	authFlag(cmd, &o.auth)
 	f.StringArrayVar(&o.headers, "header", nil, "header to send with every request, 'NAME: VALUE'; may be repeated")
+	f.StringArrayVar(&o.requests, "request", nil, "file with a request's body as JSON, to send instead of made-up ones; may be repeated")
 	f.IntVar(&o.load.Payloads, "payloads", 64, "how many different requests to send")
 	f.Uint64Var(&o.load.Seed, "seed", 1, "of arrivals and made-up values")
+	o.output.flags(cmd)
 	o.cold.flags(cmd)
 	return cmd
-}
-
-func (p *program) bench(ctx context.Context, where string, o *benchOptions) error {
-	if err := o.parse(); err != nil {
-		return err
-	}
-	o.load.Target = where
-	if !strings.HasPrefix(where, "http://") && !strings.HasPrefix(where, "https://") {
-		stop, err := p.benchDir(ctx, where, o)
-		if err != nil {
-			return err
-		}
-		defer stop()
-	}
-	if err := p.sign(ctx, o); err != nil {
-		return err
-	}
-	clear := p.liveLine(&o.load)
-	r, err := loadtest.Run(ctx, &o.load)
-	clear()
-	if r != nil && p.json {
-		writeJSON(p.Stdout, r)
-	} else if r != nil {
-		r.Text(p.Stdout)
-	}
-	if err == nil && r.OK < r.Sent {
-		return exited(fault.Internal.Exit()) // the result has said what failed
-	}
-	return err
 }
 
 // sign has the load's requests show who asks. A header that was given stays.
@@ -158,12 +153,6 @@ func (p *program) sign(ctx context.Context, o *benchOptions) error {
 }
 
 func (o *benchOptions) parse() error {
-	switch o.arrivals {
-	case "poisson", "constant":
-		o.load.Constant = o.arrivals == "constant"
-	default:
-		return fault.New(fault.Usage, "", "--arrivals", "want poisson or constant, got %q", o.arrivals)
-	}
 	o.load.Protocol = loadtest.Protocol(o.protocol)
 	o.load.Header = http.Header{}
 	for _, h := range o.headers {
@@ -178,7 +167,7 @@ func (o *benchOptions) parse() error {
 
 // benchDir serves the function in dir with this very binary in a process of
 // its own, and gives the load its address and its recorded requests.
-func (p *program) benchDir(ctx context.Context, dir string, o *benchOptions) (stop func(), err error) {
+func (p *program) benchDir(ctx context.Context, dir string, o *benchOptions) (*starter, error) {
 	folder, s, err := app.ReadSpec(dir)
 	if err != nil {
 		return nil, err
@@ -197,8 +186,10 @@ func (p *program) benchDir(ctx context.Context, dir string, o *benchOptions) (st
 	if err != nil {
 		return nil, err
 	}
-	o.load.Requests = nil
 	for i := range requests {
+		if len(o.requests) > 0 {
+			break // those that were given are sent
+		}
 		if requests[i].Model != o.load.Model {
 			continue
 		}
@@ -210,12 +201,12 @@ func (p *program) benchDir(ctx context.Context, dir string, o *benchOptions) (st
 	}
 	show := p.working("starting godwit serve " + dir)
 	defer show()
-	c, err := p.startServer(ctx, dir)
-	if err != nil {
+	st := &starter{p: p, ctx: ctx, dir: dir, address: "127.0.0.1:0"}
+	if err := st.start(); err != nil {
 		return nil, err
 	}
-	o.load.Target = c.url
-	return c.stop, nil
+	o.load.Target = st.child.url
+	return st, nil
 }
 
 // request is r as callers send it: without an id, so that nothing tells two apart.
@@ -234,13 +225,17 @@ type child struct {
 }
 
 func (p *program) startServer(ctx context.Context, dir string) (*child, error) {
+	return p.startServerAt(ctx, dir, "127.0.0.1:0")
+}
+
+func (p *program) startServerAt(ctx context.Context, dir, address string) (*child, error) {
 	if p.Executable == "" {
 		return nil, fault.New(fault.Runtime, "", dir, "want this program's own path, to serve the folder, got none").
 			WithHint("Start `godwit serve` yourself, and give its URL.")
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, p.Executable)
-	cmd.Args = []string{"godwit", "serve", dir, "--listen", "127.0.0.1:0", "--json"}
+	cmd.Args = []string{"godwit", "serve", dir, "--listen", address, "--json"}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 30 * time.Second // the server bounds its own drain
 	log := &tail{}
@@ -307,23 +302,4 @@ func (t *tail) last() []byte {
 		return rest
 	}
 	return t.b
-}
-
-// liveLine shows on a terminal how the load goes. The returned clear takes the line away.
-func (p *program) liveLine(o *loadtest.Options) (clear func()) {
-	if p.quiet || p.json || !p.onTerminal() {
-		return func() {}
-	}
-	var last loadtest.Progress
-	o.Progress = func(now loadtest.Progress) {
-		what := "warming up"
-		if now.Warm {
-			what = "measuring"
-		}
-		rate := float64(now.Done-last.Done) / (now.Elapsed - last.Elapsed).Seconds()
-		last = now
-		fmt.Fprintf(p.Stderr, "\r\x1b[K%s … %.1f of %.1f s, %.0f/s, %d failed, %d under way",
-			what, now.Elapsed.Seconds(), now.Total.Seconds(), rate, now.Failed, now.Outstanding)
-	}
-	return func() { fmt.Fprint(p.Stderr, "\r\x1b[K") }
 }

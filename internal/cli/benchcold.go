@@ -38,11 +38,15 @@ func (o *coldOptions) flags(cmd *cobra.Command) {
 	f.IntVarP(&o.starts, "starts", "n", 20, "with --cold: how many count, from memory and from the disk each")
 }
 
+// loadFlags are those that say nothing of cold starts.
+var loadFlags = []string{"rate", "arrivals", "on", "off", "idle", "until", "trace", "speed", "protocol", "connections", "duration", "warmup", "timeout", "model", "model-version",
+	"auth", "header", "request", "payloads", "seed", "out", "window", "html", "slo", "compare", "tolerance", "force", "benchstat"}
+
 // check refuses flags that say nothing here.
 func (o *coldOptions) check(cmd *cobra.Command) error {
 	others, word := []string{"target", "starts"}, "with"
 	if o.on {
-		others, word = []string{"rate", "arrivals", "protocol", "connections", "duration", "warmup", "timeout", "model", "model-version", "auth", "header", "payloads", "seed"}, "without"
+		others, word = loadFlags, "without"
 	}
 	for _, name := range others {
 		if cmd.Flags().Changed(name) {

@@ -104,7 +104,7 @@ func tiles(r *Recording) []chart.Tile {
 		all = append(all, chart.Tile{Label: "first answer", Value: Duration(first), Note: "the slowest of " + plural(len(r.Bursts), "burst")})
 	}
 	if s := r.Server; s != nil {
-		all = append(all, chart.Tile{Label: "server's CPU", Value: Duration(time.Duration(r.PerRequest*1e6)) + " each", Note: chart.Number(s.CPUSeconds/math.Max(r.Seconds, 1e-9)) + " cores"},
+		all = append(all, chart.Tile{Label: "CPU per request", Value: Duration(time.Duration(r.PerRequest * 1e6)), Note: fmt.Sprintf("the server's, %.2f cores", s.CPUSeconds/math.Max(r.Seconds, 1e-9))},
 			chart.Tile{Label: "server's memory", Value: mebibytes(float64(s.RSS)), Note: "at most, " + plural(s.Processes, "process")})
 	}
 	return all
@@ -200,10 +200,13 @@ func ms(d time.Duration) float64 { return float64(d) / 1e6 }
 
 // overTime draws what changed while the load went.
 func overTime(r *Recording) []string {
-	windows := r.Windows
+	windows := slices.DeleteFunc(slices.Clone(r.Windows), func(w loadtest.Window) bool { return w.Seconds < r.Run.Window/4 }) // figures of a moment say nothing
+	if len(windows) == 0 {
+		windows = r.Windows
+	}
 	time := chart.Axis{Label: "seconds since it counts"}
 	var marks []chart.Vertical
-	if windows[0].At < 0 {
+	if windows[0].At < -r.Run.Window/4 {
 		marks = append(marks, chart.Vertical{X: 0, Label: "it counts"})
 	}
 	if last := len(windows) - 1; windows[last].Part == loadtest.PartDrain {
@@ -227,20 +230,19 @@ func overTime(r *Recording) []string {
 		}}
 	latency.Series[3].Dashed = true
 	rate := func(n int64, w *loadtest.Window) float64 { return float64(n) / math.Max(w.Seconds, 1e-9) }
-	whole := slices.DeleteFunc(slices.Clone(windows), func(w loadtest.Window) bool { return w.Seconds < r.Run.Window/4 }) // a rate of a moment says nothing
 	throughput := &chart.Lines{Title: "Answered well", X: time, Y: chart.Axis{Label: "in a second"}, Verticals: marks,
-		Series: []chart.Series{series("answered", whole, func(w *loadtest.Window) float64 { return rate(w.OK, w) })}}
+		Series: []chart.Series{series("answered", windows, func(w *loadtest.Window) float64 { return rate(w.OK, w) })}}
 	if r.Rate > 0 && (r.Loop == "poisson" || r.Loop == "constant") {
 		throughput.Series = append(throughput.Series, chart.Series{Name: "asked", Dashed: true,
 			Points: []chart.Point{{X: windows[0].At, Y: r.Rate}, {X: windows[len(windows)-1].At, Y: r.Rate}}})
 	}
 	errors := &chart.Lines{Title: "Errors", X: time, Y: chart.Axis{Label: "in a second"}, Verticals: marks}
 	for _, name := range slices.Sorted(maps.Keys(r.Errors)) {
-		errors.Series = append(errors.Series, series(name, whole, func(w *loadtest.Window) float64 { return rate(w.Errors[name], w) }))
+		errors.Series = append(errors.Series, series(name, windows, func(w *loadtest.Window) float64 { return rate(w.Errors[name], w) }))
 	}
 	if len(errors.Series) == 0 {
 		errors.Title = "Errors: none"
-		errors.Series = []chart.Series{series("errors", whole, func(w *loadtest.Window) float64 { return rate(w.Failed(), w) })}
+		errors.Series = []chart.Series{series("errors", windows, func(w *loadtest.Window) float64 { return rate(w.Failed(), w) })}
 	}
 	outstanding := &chart.Lines{Title: "Under way at the window's end", X: time, Y: chart.Axis{Label: "requests"}, Verticals: marks,
 		Series: []chart.Series{series("under way", windows, func(w *loadtest.Window) float64 { return float64(w.Outstanding) })}}
@@ -255,9 +257,9 @@ func overTime(r *Recording) []string {
 	}
 	if slices.ContainsFunc(windows, func(w loadtest.Window) bool { return w.Server != nil }) {
 		cpu := &chart.Lines{Title: "Server's CPU", X: time, Y: chart.Axis{Label: "cores"}, Verticals: marks,
-			Series: []chart.Series{series("cores", whole, used(func(w *loadtest.Window) float64 { return w.Server.CPUSeconds / w.Seconds }))}}
-		memory := &chart.Lines{Title: "Server's memory", X: time, Y: chart.Axis{Label: "resident", Format: mebibytes}, Verticals: marks,
-			Series: []chart.Series{series("resident", windows, used(func(w *loadtest.Window) float64 { return float64(w.Server.RSS) }))}}
+			Series: []chart.Series{series("cores", windows, used(func(w *loadtest.Window) float64 { return w.Server.CPUSeconds / w.Seconds }))}}
+		memory := &chart.Lines{Title: "Server's memory", X: time, Y: chart.Axis{Label: "resident", Format: func(v float64) string { return chart.Number(v) + " MiB" }}, Verticals: marks,
+			Series: []chart.Series{series("resident", windows, used(func(w *loadtest.Window) float64 { return float64(w.Server.RSS) / (1 << 20) }))}}
 		all = append(all, cpu.SVG(), memory.SVG())
 	}
 	return all
