@@ -101,8 +101,8 @@ from then on. The same function gives the same bytes.
                   and the module
   azurefunctions  Bicep, azd's azure.yaml, and the package unless it is an image
   azureml         the files of az ml, and Bicep
-  knative         a kustomize base with an overlay for the nodes; the line of kn that
-                  does the same is printed
+  knative         a kustomize base with an overlay for the nodes; the lines of kn that
+                  do the same are printed
   edge            for a device, by its runtime: a systemd unit with the package, a
                   component of AWS IoT Greengrass v2, or deployments of Azure IoT Edge
 
@@ -119,9 +119,9 @@ platform cannot do that godwit.yaml allows; and which values are defaults. With
 AWS's templates are made by godwit-cdk, which lies beside godwit in its archive and
 which make cdk builds in a checkout; it needs Node.js.
 
-A folder that an earlier render wrote is brought up to date: what is not render's,
-such as node_modules, stays. In a folder with other files --yes writes ours among
-them.
+A folder that an earlier render wrote is brought up to date: what it wrote then and
+does no longer goes, and what is not render's, such as node_modules, stays. In a
+folder with other files --yes writes ours among them.
 
 Exit codes: 0 written, 2 wrong usage, 4 no godwit-cdk or no package, 12 godwit.yaml
 asks for what the target cannot do.`,
