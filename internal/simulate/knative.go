@@ -84,7 +84,8 @@ func (p Knative) control(c *cell) controller {
 	case !p.RPS && p.Concurrency > 0:
 		total = math.Min(total, float64(p.Concurrency))
 	}
-	k := &knative{Knative: p, cell: c, burst: 211, state: inactive, proxied: true}
+	// The revision was there before the trace, behind the activator.
+	k := &knative{Knative: p, cell: c, burst: 211, state: inactive, proxied: true, proxySince: -int64(24 * time.Hour)}
 	if p.BurstCapacity != nil {
 		k.burst = *p.BurstCapacity
 	}
@@ -127,6 +128,7 @@ type knative struct {
 	turn       int
 	lastStable float64
 	lastPanic  float64
+	salt       uint64
 }
 
 // The states of the revision's PodAutoscaler.
@@ -151,6 +153,7 @@ func (k *knative) begin() {
 	if k.burst == 0 {
 		k.excess = 0
 	}
+	k.salt = c.rng.Uint64()
 	second := int64(time.Second)
 	k.nextReport, k.nextScrape = c.rng.Int64N(second), c.rng.Int64N(second)
 	k.nextDecide = c.rng.Int64N(int64(kpa.Tick))

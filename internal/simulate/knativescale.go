@@ -42,7 +42,7 @@ func (k *knative) tick() {
 // and nothing is written to them.
 func (k *knative) asleep() bool {
 	c := k.cell
-	if c.inFlight > 0 || len(c.instances) != c.readyN || k.known || k.scaler.Panicking() && k.burst == -1 || k.desired < 0 {
+	if c.sim.opts.awake || c.inFlight > 0 || len(c.instances) != c.readyN || k.known || k.scaler.Panicking() && k.burst == -1 || k.desired < 0 {
 		return false
 	}
 	if c.readyN == 0 {
@@ -123,7 +123,7 @@ func (k *knative) scrape() {
 			continue
 		}
 		m, n := i.scrape(from)
-		if c.rng.IntN(left) < sample {
+		if sample == left || c.rng.IntN(left) < sample {
 			sample--
 			mean += m
 			came += float64(n)
@@ -163,10 +163,7 @@ func (k *knative) record(concurrency, came float64) {
 // decide asks the autoscaler and does what it says.
 func (k *knative) decide() {
 	c := k.cell
-	// A ticker is late by a little, and by how much decides whether a panic ends
-	// with the tick that is just a stable window behind its last reason, or with
-	// the next one.
-	now := epoch + c.now + c.rng.Int64N(late)
+	now := epoch + c.now + k.lateness()
 	if k.stable.Empty(now) && k.burst != -1 {
 		k.reconcile() // no data: what was decided stays
 		return
@@ -178,6 +175,17 @@ func (k *knative) decide() {
 	c.decided(&Decision{
 		Stable: k.lastStable, Panic: k.lastPanic, Panicking: k.scaler.Panicking(), Desired: k.desired, Applied: k.applied,
 	})
+}
+
+// lateness is by how much a tick is late: not much, but it decides whether a
+// panic ends with the tick that is just a stable window behind its last reason,
+// or with the next one. It follows from the tick's time, so that ticks that are
+// left out change nothing for later ones.
+func (k *knative) lateness() int64 {
+	x := (uint64(k.cell.now) ^ k.salt) * 0x9e3779b97f4a7c15
+	x ^= x >> 32
+	x *= 0xd6e8feb86659fd93
+	return int64((x >> 32) % uint64(late))
 }
 
 // reconcile brings the number of pods and the path to what is desired: the

@@ -39,6 +39,8 @@ type Options struct {
 	// Decided, when it is set, is told each decision of the autoscaler of
 	// Knative, CloudRun and AzureFlex.
 	Decided func(*Decision)
+
+	awake bool // no tick is left out; for a test
 }
 
 // Function is a function on the platform, and how one instance of it serves.

@@ -27,8 +27,13 @@ type target struct {
 	busy     int64 // of cell.sum.busyNow at the last look
 	mean     float64
 	runs     float64
+	needed   int // by the mean load
 	desired  int
 }
+
+// spare is the part of an instance that is not worth one: what is left of a
+// mean after a while.
+const spare = 0.05
 
 func (t *target) begin() {
 	for range t.least {
@@ -117,11 +122,11 @@ func (t *target) idle(i *instance) {
 	case i.inside > 0 || i.state != ready: // left sets the timer again
 	case i.idle+t.idleFor > t.cell.now:
 		i.timer(i.idle + t.idleFor)
-	case t.cell.readyN > t.least:
+	case t.cell.readyN > max(t.least, t.needed):
 		t.cell.stop(i)
 		t.desired = min(t.desired, t.cell.readyN+t.cell.startingN)
 	default:
-		i.timer(t.cell.now + t.idleFor)
+		i.timer(t.cell.now + t.every)
 	}
 }
 
@@ -141,16 +146,17 @@ func (t *target) tick() {
 	f := min(1, float64(t.every)/float64(t.window))
 	t.mean += (float64(t.area)/float64(t.every) - t.mean) * f
 	t.area = 0
-	n := math.Ceil(t.mean/float64(t.aim) - 1e-9)
+	n := math.Ceil(t.mean/float64(t.aim) - spare)
 	if t.share > 0 {
 		busy := c.busyNow()
 		t.runs += (float64(busy-t.busy)/float64(t.every) - t.runs) * f
 		t.busy = busy
-		n = max(n, math.Ceil(t.runs/(t.share*float64(max(c.f.Runs, 1)))-1e-9))
+		n = max(n, math.Ceil(t.runs/(t.share*float64(max(c.f.Runs, 1)))-spare))
 	}
-	t.desired = min(max(int(n), t.least), t.most)
+	t.needed = min(max(int(n), 0), t.most)
+	t.desired = max(t.needed, t.least)
 	c.decided(&Decision{Stable: t.mean, Desired: int(n), Applied: t.desired})
-	for c.readyN+c.startingN < t.desired && t.startOne() {
+	for c.inFlight > 0 && c.readyN+c.startingN < t.desired && t.startOne() {
 	}
 	t.scaleFor()
 	c.nextTick = c.now + t.every

@@ -83,6 +83,7 @@ type cluster struct {
 	stateSince time.Time
 	applied    int
 	stats      *revisionStats
+	took       []time.Duration // by requests in pods, behind the proxy
 	waits      []time.Duration // of each pod before its process, in the order of their making
 	starts     []time.Duration // from exec to ready
 	curve      []change
@@ -131,7 +132,7 @@ func startCluster(t *testing.T, s *settings) *cluster {
 		return metrics.NewStatsScraper(m, revision.Name, c.accessor, false, netcfg.MeshCompatibilityModeDisabled, l, metricnoop.NewMeterProvider()), nil
 	}, logger)
 	c.began = time.Now()
-	c.stateSince, c.proxySince = c.began, c.began
+	c.stateSince, c.proxySince = c.began, c.began.Add(-time.Hour) // the revision was there before
 	if err := c.collector.CreateOrUpdate(metric); err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +361,14 @@ func (c *cluster) live(p *pod, wait time.Duration) {
 	stats := netstats.NewRequestStats(time.Now())
 	target, _ := url.Parse("http://" + address)
 	breaker := queue.NewBreaker(queue.BreakerParams{QueueDepth: 10 * c.concurrency, MaxConcurrency: c.concurrency, InitialCapacity: c.concurrency})
-	proxy := queue.ProxyHandler(tracenoop.NewTracerProvider().Tracer(""), breaker, stats, httputil.NewSingleHostReverseProxy(target))
+	server := httputil.NewSingleHostReverseProxy(target)
+	proxy := queue.ProxyHandler(tracenoop.NewTracerProvider().Tracer(""), breaker, stats, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		server.ServeHTTP(w, r)
+		c.mu.Lock()
+		c.took = append(c.took, time.Since(began))
+		c.mu.Unlock()
+	}))
 	scraped, err := net.Listen("tcp", p.ip+":9090")
 	if err != nil {
 		c.t.Error(err)
@@ -531,10 +539,15 @@ func process(program, folder string, env []string) (address string, stop func(),
 	if err != nil {
 		return "", nil, err
 	}
+	in, err := cmd.StdinPipe() // closed with this process, whatever ends it
+	if err != nil {
+		return "", nil, err
+	}
 	if err := cmd.Start(); err != nil {
 		return "", nil, err
 	}
 	stop = func() {
+		defer in.Close()
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	}

@@ -1,7 +1,8 @@
 // Command pod is `godwit` with an engine that only takes time: a run sleeps for
 // a log-normal time whose median and 99th percentile are POD_P50 and POD_P99.
 // So as many servers as a trace asks for run on two processors, and each is
-// the server that is deployed, with its queue, its runs and its limits.
+// the server that is deployed, with its queue, its runs and its limits. It ends
+// with its standard input, so that none is left when whoever started it is gone.
 //
 // pod model FILE writes the model that it serves.
 package main
@@ -9,6 +10,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -35,6 +37,10 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
+	go func() { // ends with the process
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
 	p50, p99 := duration("POD_P50"), duration("POD_P99")
 	engine := func(*driver.Setup) driver.Engine { return sleeper{p50, math.Log(float64(p99)/float64(p50)) / 2.3263} }
 	os.Exit(cli.Main(ctx, app.OS(), cli.Parts{Engine: engine}))
