@@ -92,7 +92,7 @@ func (r *Report) About() []string {
 	}
 	limit := "the server was not held to a size"
 	if r.Limit.How != none {
-		limit = fmt.Sprintf("by %s; a server saw %g CPUs", r.Limit.How, r.Limit.CPUs)
+		limit = fmt.Sprintf("by %s; a server saw %s", r.Limit.How, Shape{CPUs: r.Limit.CPUs})
 		if r.Limit.Memory > 0 {
 			limit += " and " + spec.Bytes(r.Limit.Memory).String()
 		}

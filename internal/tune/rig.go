@@ -330,8 +330,11 @@ func (r *rig) check(ctx context.Context, s *server, shape Shape) error {
 	}
 	if len(problems) > 0 {
 		text := problems[0].Error()
+		if f := fault.Of(problems[0]); f != nil {
+			text = f.Err.Error()
+		}
 		if fault.CodeOf(problems[0]) == fault.Mismatch {
-			text = "answers differ from the recorded ones: " + text
+			text = "answers differ from the recorded ones: " + problems[0].Error()
 		}
 		return &Out{text}
 	}
@@ -341,10 +344,29 @@ func (r *rig) check(ctx context.Context, s *server, shape Shape) error {
 // maxAnswer bounds what is read of one answer, in bytes.
 const maxAnswer = 64 << 20
 
+// ask asks one recorded request. A server that has just been under load may refuse
+// it for a while.
 func (r *rig) ask(ctx context.Context, s *server, one *recorded.Request) error {
-	body, err := r.get(ctx, s, http.MethodPost, "/infer", one.Body)
-	if err != nil {
-		return err
+	const again, tries = 50 * time.Millisecond, 100
+	var body []byte
+	for n := 1; ; n++ {
+		var err error
+		if body, err = r.get(ctx, s, http.MethodPost, "/infer", one.Body); err == nil {
+			break
+		}
+		if code := fault.CodeOf(err); n == tries || code != fault.Unavailable && code != fault.RateLimited {
+			return err
+		}
+		t := time.NewTimer(again)
+		select {
+		case <-t.C:
+		case <-s.ended:
+			t.Stop()
+			return err
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		}
 	}
 	answer, err := codec.DecodeResponse(body, -1, nil)
 	if err != nil {
