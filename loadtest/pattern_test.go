@@ -114,6 +114,11 @@ func TestBurstsFromZero(t *testing.T) {
 		var all []*Window
 		o := inMemory(Options{Rate: 10, Constant: true, Duration: 4 * time.Second, Connections: 64, Burst: &Burst{On: 2 * time.Second, Off: time.Hour},
 			Window: func(w *Window) { all = append(all, w) },
+			Usage: func() (Usage, bool) { // 100 ms for the start, and then half of the time
+				mu.Lock()
+				defer mu.Unlock()
+				return Usage{CPU: 100*time.Millisecond + time.Since(ready)/2, RSS: 1, Processes: 1}, running && !ready.After(time.Now())
+			},
 			Zero: func(_ context.Context, k int) error {
 				if k != asked || open.Load() != 0 {
 					t.Errorf("burst %d: %d connections are open", k, open.Load())
@@ -147,6 +152,9 @@ func TestBurstsFromZero(t *testing.T) {
 		}
 		if r.Loop != "burst-from-zero" || len(r.Bursts) != 2 || r.OK != 40 || math.Abs(r.Seconds-4) > 0.01 || math.Abs(r.Achieved-10) > 0.1 {
 			t.Fatalf("want two bursts of 20 answers in 4 s of load, got %+v", r)
+		}
+		if r.Server == nil || math.Abs(r.Server.CPUSeconds-2*(0.1+0.6)) > 0.01 {
+			t.Errorf("want the CPU time of both starts and of 2.4 s, got %+v", r.Server)
 		}
 		for _, b := range r.Bursts {
 			if b.First.Round(time.Millisecond) != 800*time.Millisecond || b.OK != 20 || b.Latency.Max.Round(time.Millisecond) != 800*time.Millisecond {

@@ -108,7 +108,7 @@ func (r *run) follow() (stop func()) {
 
 // begin begins the first window at start, or the first after a rest.
 func (w *windows) begin(start time.Time) {
-	w.begun, w.known = start, false
+	w.begun, w.usage, w.known = start, Usage{}, w.r.o.Zero != nil // what is at rest has taken nothing
 	w.measure()
 	end := w.r.boundary(start)
 	w.r.rec.mu.Lock()
@@ -156,9 +156,12 @@ func (w *windows) measure() (used *ServerUsage, ok bool) {
 		return nil, false
 	}
 	now, known := w.r.o.Usage()
+	if !known { // what it takes until it is known again counts then
+		return nil, false
+	}
 	before, had := w.usage, w.known
-	w.usage, w.known = now, known
-	if !known || !had {
+	w.usage, w.known = now, true
+	if !had {
 		return nil, false
 	}
 	return &ServerUsage{CPUSeconds: max(now.CPU-before.CPU, 0).Seconds(), RSS: now.RSS, Processes: now.Processes}, true

@@ -90,7 +90,7 @@ for (const arg of process.argv.slice(2)) {
         const f = figures.find((f) => f.title.startsWith(title));
         assert.ok(f, `want the figure ${title}, got ${figures.map((f) => f.title)}`);
         assert.ok(f.lines.length > 0 && f.lines.every((l) => l > 0), `${title}: want lines of some length, got ${f.lines}`);
-        assert.ok(f.axis === 1 && f.ticks >= 4, `${title}: want an axis with ticks, got ${f.ticks}`);
+        assert.ok(f.axis === 1 && f.ticks >= 5, `${title}: want an axis with ticks, got ${f.ticks}`);
         assert.equal(f.colours, Math.min(f.lines.length, 8), `${title}: want a colour for each line`);
       }
       for (const f of figures) {

@@ -43,6 +43,7 @@ func figures() map[string]string {
 			Series:    []chart.Series{{Name: "p50", Points: wave, Low: down, High: up}, {Name: "pods", Points: steps, Steps: true, Dashed: true}},
 			Verticals: []chart.Vertical{{X: 10, Label: "stall"}, {X: 28.5, Label: "near the right edge"}, {X: 99, Label: "outside"}}}).SVG(),
 		"log":      (&chart.Lines{Title: "Growth", X: chart.Axis{Label: "n"}, Y: chart.Axis{Log: true}, Series: []chart.Series{{Name: "g", Points: low}}}).SVG(),
+		"narrow":   (&chart.Lines{X: chart.Axis{Log: true}, Series: []chart.Series{{Points: []chart.Point{{X: 2159, Y: 1}, {X: 4319, Y: 2}}}}}).SVG(),
 		"many":     many.SVG(),
 		"long":     long.SVG(),
 		"nothing":  (&chart.Lines{}).SVG(),
@@ -126,6 +127,7 @@ func TestWhatIsDrawn(t *testing.T) {
 		{"many", "line", 10},
 		{"many", "dashed", 4}, // the second round of colours
 		{"log", "legend", 0},
+		{"narrow", "tick", 4 + 5}, // and not none of 2159 to 4319
 		{"long", "dot", 0},
 		{"infinite", "line", 0},
 		{"bars", "bar", 3}, // nothing is a bar too, not measured is none

@@ -141,5 +141,8 @@ func logScale(low, high float64, round bool, n int) *scale {
 			s.ticks = append(s.ticks, t)
 		}
 	}
+	if len(s.ticks) < 3 && s.high/s.low < 100 { // less than a decade: round numbers at their places
+		s.ticks = newScale(s.low, s.high, false, false, n).ticks
+	}
 	return s
 }

@@ -23,7 +23,7 @@ p{margin:0 0 12px;max-width:75ch;overflow-wrap:anywhere}
 .tile .value{font-size:23px;font-weight:600;line-height:1.3}
 .tile.bad{border-color:var(--bad)}
 .tile.bad .value{color:var(--bad)}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,540px),1fr));gap:16px;margin:0 0 16px}
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,540px),1fr));gap:16px;margin:0 0 16px}
 figure{margin:0;background:var(--card);border:1px solid var(--edge);border-radius:8px;padding:4px;overflow-x:auto}
 figure svg{display:block;width:100%;min-width:520px;height:auto}
 .wide{overflow-x:auto;margin:0 0 16px}

@@ -60,7 +60,7 @@ func subtitle(r *Recording) string {
 
 // how says in words how requests came.
 func how(r *Recording) string {
-	rate := fmt.Sprintf("%s requests in a second", chart.Number(r.Rate))
+	rate := fmt.Sprintf("%s requests in a second", rateText(r.Rate))
 	switch r.Loop {
 	case "closed":
 		return fmt.Sprintf("closed loop of %d connections", r.Connections)
@@ -83,7 +83,7 @@ func seconds(s float64) string {
 func tiles(r *Recording) []chart.Tile {
 	failed := r.Sent - r.OK
 	all := []chart.Tile{
-		{Label: "answered", Value: chart.Number(r.Achieved) + "/s", Note: fmt.Sprintf("%d of %d in %s", r.OK, r.Sent, seconds(math.Round(r.Seconds*10)/10))},
+		{Label: "answered", Value: rateText(r.Achieved) + "/s", Note: fmt.Sprintf("%d of %d in %s", r.OK, r.Sent, seconds(math.Round(r.Seconds*10)/10))},
 		{Label: "p50", Value: Duration(r.Latency.P50)},
 		{Label: "p99", Value: Duration(r.Latency.P99)},
 		{Label: "p99.9", Value: Duration(r.Latency.P999), Note: "at most " + Duration(r.Latency.Max)},
@@ -92,7 +92,7 @@ func tiles(r *Recording) []chart.Tile {
 	if r.Limit != nil {
 		rate := "none"
 		if r.Limit.Rate > 0 {
-			rate = chart.Number(r.Limit.Rate) + "/s"
+			rate = rateText(r.Limit.Rate) + "/s"
 		}
 		all = slices.Insert(all, 0, chart.Tile{Label: "highest rate", Value: rate, Note: "that holds " + r.Limit.Objective.String(), Bad: r.Limit.Rate == 0})
 	}
@@ -125,6 +125,14 @@ func percent(part, all float64) string {
 		return "of none"
 	}
 	return strconv.FormatFloat(math.Round(part/all*1e5)/1e3, 'f', -1, 64) + " % of all"
+}
+
+// rateText writes a rate as people compare it, without a suffix.
+func rateText(v float64) string {
+	if v >= 100 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
 // Duration writes d with three digits and a unit that people say.
@@ -172,7 +180,7 @@ func notes(r *Recording) []string {
 		all = append(all, "Careful: "+r.Late+".")
 	}
 	if r.Waited > 0 && r.Loop != "closed" {
-		all = append(all, fmt.Sprintf("%d requests were due while all %d connections were in use; their wait counts.", r.Waited, r.Connections))
+		all = append(all, fmt.Sprintf("%d requests were due while every connection was in use, %d of them; their wait counts.", r.Waited, r.Connections))
 	}
 	if r.Loop == "closed" {
 		all = append(all, "In a closed loop a connection sends its next request when it has the last answer: throughput is what it shows, its latencies hide queueing.")
@@ -239,6 +247,9 @@ func overTime(r *Recording) []string {
 	errors := &chart.Lines{Title: "Errors", X: time, Y: chart.Axis{Label: "in a second"}, Verticals: marks}
 	for _, name := range slices.Sorted(maps.Keys(r.Errors)) {
 		errors.Series = append(errors.Series, series(name, windows, func(w *loadtest.Window) float64 { return rate(w.Errors[name], w) }))
+	}
+	if len(errors.Series) == 1 {
+		errors.Title += ": " + errors.Series[0].Name
 	}
 	if len(errors.Series) == 0 {
 		errors.Title = "Errors: none"
@@ -321,11 +332,11 @@ func limitSection(l *loadtest.Limit) chart.Section {
 	case l.Rate == 0 && l.Above == 0:
 		s.Text = append(s.Text, "It is not known: the search did not come to its end.")
 	case l.Rate == 0:
-		s.Text = append(s.Text, fmt.Sprintf("No rate holds it, down to %s requests in a second.", chart.Number(l.Above)))
+		s.Text = append(s.Text, fmt.Sprintf("No rate holds it, down to %s requests in a second.", rateText(l.Above)))
 	case l.Above == 0:
-		s.Text = append(s.Text, fmt.Sprintf("%s requests in a second hold it; nothing higher was asked.", chart.Number(l.Rate)))
+		s.Text = append(s.Text, fmt.Sprintf("%s requests in a second hold it; nothing higher was asked.", rateText(l.Rate)))
 	default:
-		s.Text = append(s.Text, fmt.Sprintf("%s requests in a second hold it, %s do not.", chart.Number(l.Rate), chart.Number(l.Above)))
+		s.Text = append(s.Text, fmt.Sprintf("%s requests in a second hold it, %s do not.", rateText(l.Rate), rateText(l.Above)))
 	}
 	if l.Note != "" {
 		s.Text = append(s.Text, l.Note+".")
@@ -347,7 +358,7 @@ func limitSection(l *loadtest.Limit) chart.Section {
 		plot.Series = append(plot.Series, chart.Series{Name: "objective", Dashed: true, Points: []chart.Point{{X: first, Y: within}, {X: last, Y: within}}})
 	}
 	if l.Rate > 0 {
-		plot.Verticals = []chart.Vertical{{X: l.Rate, Label: chart.Number(l.Rate) + "/s"}}
+		plot.Verticals = []chart.Vertical{{X: l.Rate, Label: rateText(l.Rate) + "/s"}}
 	}
 	s.SVG = []string{plot.SVG()}
 	s.Table = &chart.Table{Head: []string{"step", "rate", "answered", "seconds", "sent", "missed", "share", percentile, "verdict"}, Numeric: []bool{true, true, true, true, true, true, true, true, false}}
