@@ -217,9 +217,13 @@ func shortMillis(v float64) string {
 	return fmt.Sprintf("%.1f s", v/1000)
 }
 
-// Even is the break-even point for people: "84M/month, vertexai".
+// Even is the break-even point for people: "84M/month, vertexai"; "" where there is
+// nothing to compare with.
 func (row *Row) Even() string {
-	if row.BreakEven == nil {
+	switch {
+	case !row.compared:
+		return ""
+	case row.BreakEven == nil:
 		return "never"
 	}
 	return row.BreakEven.Requests.String() + ", " + row.BreakEven.Against

@@ -75,7 +75,8 @@ type Row struct {
 	Over      []string   `json:"over,omitempty"` // what it cannot serve as it is configured
 	Excluded  []string   `json:"not_included"`
 
-	config *Config
+	config   *Config
+	compared bool // with one that stands, or that does not where it does
 }
 
 // Figures are those of one rate.
@@ -188,12 +189,24 @@ func checkRegions(regions []string) error {
 	return nil
 }
 
+// regions are where c costs what its prices say.
+func (c *Config) regions() []string {
+	if p, ok := data.FindPrice(c.Target, data.MachineHour, c.machine); ok && c.machine != "" {
+		return []string{p.Region}
+	}
+	all := data.SameRegions(c.Target)
+	if c.gpus > 0 {
+		all = all[:1] // the lists of GPUs are others
+	}
+	return all
+}
+
 func (row *Row) fill(ctx context.Context, a *Ask, l *Load) error {
 	c := row.config
 	if row.Unknown != "" {
 		return nil
 	}
-	regions := data.SameRegions(c.Target)
+	regions := c.regions()
 	if len(a.Regions) > 0 && c.Kind != Device {
 		at := slices.IndexFunc(a.Regions, func(r string) bool { return slices.Contains(regions, r) })
 		if at < 0 {
@@ -221,6 +234,9 @@ func (row *Row) fill(ctx context.Context, a *Ask, l *Load) error {
 		row.Region = at.Bill.Region
 	}
 	row.Instances = c.Needed(a.Arrivals.Rate, l)
+	if s := at.Seen; s != nil && s.Refused > 0.001 {
+		row.Over = append(row.Over, fmt.Sprintf("%.2g %% of the requests are refused, by the simulator", s.Refused*100))
+	}
 	for _, rate := range []Requests{a.Arrivals.Rate, ten.Rate} {
 		if c.Over(rate, l) {
 			row.Over = append(row.Over, fmt.Sprintf("%v need more than the %d instances that it may have; they are billed here", rate, c.max))
@@ -337,6 +353,7 @@ func (r *Report) compare(a *Ask, l *Load) {
 			if (other.config.Kind == Standing) == stands {
 				continue
 			}
+			row.compared = true
 			x, y := row, other // from use to a machine
 			if stands {
 				x, y = other, row

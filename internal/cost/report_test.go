@@ -245,6 +245,15 @@ func TestRegions(t *testing.T) {
 	if got := row(t, r, "cloudrun"); got.At != nil || !strings.Contains(got.Unknown, "its prices are known in [us-central1 ") {
 		t.Errorf("want Cloud Run unknown there, got %+v", got)
 	}
+	nodes := ask(t, 1000, &cost.Options{Targets: []string{"knative", "cloudrun/gpu", "cloudrun"}, Node: "e2-standard-4", GPU: true})
+	nodes.Times.GPUMS = 1
+	nodes.Regions = []string{"us-east-1", "europe-west1"}
+	r = report(t, nodes)
+	for name, known := range map[string]bool{"knative": false, "cloudrun/gpu": false, "cloudrun": true} { // a node of Google's, and the list of GPUs
+		if got := row(t, r, name); (got.At != nil) != known {
+			t.Errorf("%s in %v: got %q, %q", name, nodes.Regions, got.Region, got.Unknown)
+		}
+	}
 	a.Regions = []string{"moon-north-1"}
 	if _, err := cost.New(t.Context(), a); fault.CodeOf(err) != fault.Usage {
 		t.Errorf("want a coded error, got %v", err)
@@ -294,6 +303,9 @@ func TestTrace(t *testing.T) {
 	x, y := row(t, even, "awslambda").At, row(t, bursts, "awslambda").At
 	if y.Seen.ColdShare < 0.99 || y.Seen.ColdShare < 2*x.Seen.ColdShare || y.USD.Cmp(x.USD) <= 0 {
 		t.Errorf("want all cold and dearer, got %v and %v, cold %v and %v", x.USD, y.USD, x.Seen.ColdShare, y.Seen.ColdShare)
+	}
+	if got := row(t, bursts, "awslambda").Even(); got == "" {
+		t.Error("want a break-even point against the machine")
 	}
 	if !bursts.Trace || row(t, bursts, "sagemaker").At.Seen.ColdShare != 0 {
 		t.Error("want no cold starts of a machine that stands")
