@@ -14,7 +14,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"time"
 )
 
 // figure is a line that documents are tied to.
@@ -69,11 +71,20 @@ func write(ctx context.Context, results, plots string, runs []string) error {
 		fmt.Printf("%-36s %12.6g %-6s %s\n", f.ID, f.Value, f.Unit, f.What)
 	}
 	text, err := json.MarshalIndent(map[string]any{
-		"about":   "The simulator beside a cluster of processes with Knative's autoscaler, and by itself. AUTOSCALER_SECONDS=600 AUTOSCALER_DOCS=docs e2e/run.sh autoscaler writes it.",
+		"about": "The simulator beside a cluster of processes with Knative's autoscaler, and by itself. AUTOSCALER_SECONDS=600 AUTOSCALER_DOCS=docs e2e/run.sh autoscaler writes it.",
+		"time":  time.Now().UTC().Format("2006-01-02 15:04 UTC"), "go": runtime.Version(), "processors": runtime.NumCPU(), "load": load(),
 		"figures": all,
 	}, "", "  ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(results, append(text, '\n'), 0o644)
+}
+
+// load is how many processes of this machine want a processor, which says how
+// much the cluster was disturbed.
+func load() string {
+	text, _ := os.ReadFile("/proc/loadavg")
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
 }
