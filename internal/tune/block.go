@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"godwit.dev/loadtest"
+	"godwit.dev/runtime/fault"
 )
 
 // Goal is what a candidate is chosen for.
@@ -169,15 +170,28 @@ func (t *tuning) load(ctx context.Context, s *server, c *candidate, o loadtest.O
 	if err != nil {
 		return nil, errors.Join(s.gone(c.Shape), err)
 	}
-	r, err := loadtest.Run(ctx, &o)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	var r *loadtest.Result
+	for try := 1; ; try++ {
+		r, err = loadtest.Run(ctx, &o)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if gone := s.gone(c.Shape); gone != nil {
+			return nil, gone
+		}
+		if err == nil {
+			break
+		}
+		if fault.CodeOf(err) != fault.Runtime || try == 3 {
+			return nil, err
+		}
+		// The machine did something else, so that the client could not keep up.
+		if before, _, err = usage(pid); err != nil {
+			return nil, errors.Join(s.gone(c.Shape), err)
+		}
 	}
-	if gone := s.gone(c.Shape); gone != nil {
-		return nil, gone
-	}
-	if err != nil {
-		return nil, err
+	if r.Late != "" {
+		t.late++
 	}
 	after, peak, err := usage(pid)
 	if err != nil {
@@ -192,6 +206,9 @@ func (t *tuning) load(ctx context.Context, s *server, c *candidate, o loadtest.O
 		// A loop that never lets the queue run dry is what a server refuses from;
 		// the rate is of what it answers.
 		failed -= r.Errors["503"] + r.Errors["unavailable"]
+	}
+	if r.OK > 0 && r.Achieved == 0 {
+		return r, &Miss{"no answer came while it counted"}
 	}
 	if r.OK == 0 || float64(failed) > mostFailed*float64(r.Sent) {
 		return r, &Miss{fmt.Sprintf("%d of %d requests failed: %v", failed, r.Sent, r.Errors)}
@@ -227,8 +244,8 @@ func (t *tuning) sustained(ctx context.Context, s *server, c *candidate, b *bloc
 		b.peak, b.cpu = max(b.peak, one.peak), one.cpu
 		var miss *Miss
 		switch {
-		case errors.As(err, &miss):
-			high = rate
+		case errors.As(err, &miss), fault.CodeOf(err) == fault.Runtime:
+			high = rate // the server's, or more than the client can send
 		case err != nil:
 			return err
 		case one.p99 > t.o.SLO || r.Achieved < 0.95*rate*min(1, float64(r.Sent)/(rate*r.Seconds)):

@@ -42,7 +42,7 @@ func (r *Report) Cells(i int) []string {
 	if l.Rate == 0 {
 		row = append(row, "–", "–", "–", "–")
 	} else {
-		row = append(row, msText(l.P50), msText(l.P99), rateText(l.Rate)+"/s", fmt.Sprintf("%.3g µs", l.CPU))
+		row = append(row, msText(l.P50), msText(l.P99), rateText(l.Rate)+"/s", rateText(l.CPU)+" µs")
 	}
 	if r.costs() {
 		row = append(row, dollars(l.Cost))
@@ -131,7 +131,7 @@ func (r *Report) HTML() ([]byte, error) {
 		p.Tiles = append(p.Tiles,
 			chart.Tile{Label: "chosen", Value: threadsText(l.setting.Threads) + ", " + batchingText(l.setting.Batching), Note: l.Size()},
 			chart.Tile{Label: "rate", Value: rateText(l.Rate) + "/s"}, chart.Tile{Label: "p99", Value: msText(l.P99), Note: "p50 " + msText(l.P50)},
-			chart.Tile{Label: "CPU for a request", Value: fmt.Sprintf("%.3g µs", l.CPU)})
+			chart.Tile{Label: "CPU for a request", Value: rateText(l.CPU) + " µs"})
 	}
 	if g := r.Gain; g != nil {
 		p.Tiles = append(p.Tiles, chart.Tile{Label: "over the default", Value: fmt.Sprintf("%.2f×", g.Ratio), Note: g.String()})

@@ -115,7 +115,7 @@ type Line struct {
 type Gain struct {
 	Candidate int      `json:"candidate"`
 	Ratio     float64  `json:"ratio"`
-	Low       *float64 `json:"low"` // null: the blocks are too few to tell
+	Low       *float64 `json:"low"` // null: the blocks are not enough to tell
 	High      *float64 `json:"high"`
 	Pairs     int      `json:"pairs"`
 	// Confidence is the share of such intervals that hold the truth.
@@ -136,7 +136,7 @@ func gain(candidate int, r Ratio) *Gain {
 // String is "1.31 times (1.27 to 1.35, 12 pairs)".
 func (g *Gain) String() string {
 	if g.Low == nil {
-		return fmt.Sprintf("%.2f times (%s, too few to tell)", g.Ratio, plural(g.Pairs, "pair"))
+		return fmt.Sprintf("%.2f times (%s, not enough to tell)", g.Ratio, plural(g.Pairs, "pair"))
 	}
 	return fmt.Sprintf("%.2f times (%.2f to %.2f, %d pairs)", g.Ratio, *g.Low, *g.High, g.Pairs)
 }
@@ -168,6 +168,9 @@ func (t *tuning) report(f *Found, took time.Duration) (*Report, error) {
 		Limit: Limit{How: t.rig.limit.How(), Why: t.rig.limit.Why(), CPUs: t.sees.CPUs, Memory: t.sees.Memory},
 		Ended: f.Ended, Blocks: f.Blocks, Seconds: took.Seconds(), Changes: []Edited{}, Notes: t.notes,
 		dir: t.rig.dir, text: t.rig.text, Chosen: f.Best,
+	}
+	if t.late > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("in %s the client was late by itself, which the latencies contain: the machine was busy with something else", plural(t.late, "load")))
 	}
 	if r.Notes == nil {
 		r.Notes = []string{}

@@ -78,6 +78,7 @@ type tuning struct {
 	capacity    float64       // of the default, in a closed loop
 	random      *rand.Rand
 	notes       []string
+	late        int // loads in which the client was late by itself
 	all         []*candidate
 	up          []*candidate // those with a server, the oldest first
 	room        int          // how many servers may be up
@@ -457,7 +458,27 @@ func (t *tuning) candidates(defaults []*candidate) {
 			t.all = append(t.all, c)
 		}
 	}
+	// Where there is no time for every combination, one thing at a time is changed.
+	was := defaults[0].Setting
+	both := func(c *candidate) bool { return c.Threads != was.Threads && c.Batching != was.Batching }
+	turns := time.Duration(3*len(t.all))*t.leastBlock() + time.Duration(len(t.all))*t.started
+	if turns > t.o.Budget/2 && len(t.o.Threads) == 0 && len(t.o.Batching) == 0 && slices.ContainsFunc(t.all, both) {
+		n := len(t.all)
+		t.all = slices.DeleteFunc(t.all, both)
+		t.note("threads and batching are changed one at a time: for all %d combinations there is no time within %v", n, t.o.Budget)
+	}
 }
+
+// leastBlock is several of the periods in which the kernel counts a quota, for
+// each load of a block; mostBlock is where longer ones are of no more use.
+func (t *tuning) leastBlock() time.Duration {
+	if t.o.SLO > 0 && !t.size.oneAtATime {
+		return rateSteps * 300 * time.Millisecond
+	}
+	return 400 * time.Millisecond
+}
+
+const mostBlock = 5 * time.Second
 
 // plan divides the budget into blocks.
 func (t *tuning) plan(spent time.Duration) {
@@ -465,9 +486,7 @@ func (t *tuning) plan(spent time.Duration) {
 	blocks := time.Duration(3*n + 2*max(n/2+1, 2) + 20)
 	starts := time.Duration(n) + blocks/perServer
 	each := (t.o.Budget - spent - starts*t.started) / blocks
-	// A block is several of the periods in which the kernel counts a quota.
-	const least, most = 400 * time.Millisecond, 5 * time.Second
-	load := min(max(each, least), most)
+	load := min(max(each, t.leastBlock()), mostBlock)
 	t.warm = load / 4
 	t.each = load - t.warm
 	if t.o.Goal == Latency && t.rate*t.each.Seconds() < 100 {
