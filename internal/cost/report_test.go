@@ -60,7 +60,9 @@ func row(t testing.TB, r *cost.Report, name string) *cost.Row {
 // Every target is there, with what it has to say.
 func TestReport(t *testing.T) {
 	t.Parallel()
-	r := report(t, ask(t, 2e6, &cost.Options{Node: "m5.large"}))
+	a := ask(t, 2e6, &cost.Options{Node: "m5.large"})
+	r := report(t, a)
+	t.Run("break-even", func(t *testing.T) { breakEven(t, a, r) })
 	names := map[string]bool{}
 	for i, row := range r.Rows {
 		names[strings.Split(row.Name, "/")[0]] = true
@@ -97,11 +99,9 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// Where two bills cross, they do: below the machine is dearer, from there on it is not.
-func TestBreakEven(t *testing.T) {
-	t.Parallel()
-	a := ask(t, 2e6, nil)
-	r := report(t, a)
+// breakEven: where two bills cross, they do: one request below the machine is dearer,
+// from there on it is not.
+func breakEven(t *testing.T, a *cost.Ask, r *cost.Report) {
 	configs := map[string]*cost.Config{}
 	for _, c := range a.Configs {
 		configs[c.Name] = c
