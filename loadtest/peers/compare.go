@@ -115,7 +115,8 @@ func (b *bench) ours() *launch {
 func (b *bench) theirs(p *peer, home string, s *setting) *launch {
 	return &launch{name: p.name, dir: filepath.Join(home, "src"), argv: func(http, grpc int) (argv, env []string) {
 		env = append(s.env(b.models, b.library, http, grpc), "OMP_NUM_THREADS=1", "PYTHONPYCACHEPREFIX="+filepath.Join(home, "pycache"),
-			"NODE_COMPILE_CACHE="+filepath.Join(home, "compiled"), "PEER_HOME="+home, "NO_PROXY=127.0.0.1,localhost")
+			"NODE_COMPILE_CACHE="+filepath.Join(home, "compiled"), "NO_PROXY=127.0.0.1,localhost",
+			"TMPDIR="+b.scratch, "RAY_TMPDIR="+b.scratch, "PYTRITON_HOME="+b.scratch)
 		env = append(env, p.env...)
 		if p.port != "" {
 			env = append(env, fmt.Sprintf("%s=%d", p.port, http))
@@ -418,7 +419,7 @@ func (d *duel) cold(ctx context.Context, theirs *launch) error {
 			if err != nil {
 				return 0, err
 			}
-			s.stop(0)
+			s.stop(2 * time.Second)
 			return float64(took) / 1e6, nil
 		}
 	}

@@ -32,6 +32,7 @@ type bench struct {
 	subject, floorPath, library    string
 	dir, models, function, sources string
 	cache                          string // where peers are installed
+	scratch                        string // what they write while they run
 	durations                      *durations
 
 	loads   []*load
@@ -104,6 +105,11 @@ func run(ctx context.Context) error {
 	if f.install {
 		return b.installAll(ctx, chosen)
 	}
+	// Not in b.dir: sockets lie in it, whose paths may have a hundred letters.
+	if b.scratch, err = os.MkdirTemp("", "peers"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.scratch)
 	defer func() {
 		for _, s := range b.running {
 			s.stop(0)

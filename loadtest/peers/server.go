@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -142,17 +143,30 @@ func (s *server) stop(patience time.Duration) {
 		case <-late.C:
 		}
 	}
-	// Twice, because one of them may start another meanwhile.
-	for range 2 {
-		tree, err := s.tree()
-		if err != nil {
-			break
-		}
-		for _, p := range tree {
+	s.kill(false)
+	// What tidies up behind Python's processes ends by itself when it has.
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); time.Since(began) < time.Second && s.kill(false) > 0; {
+		<-tick.C
+	}
+	s.kill(true)
+	<-s.ended
+}
+
+// kill ends the side's processes and says how many there were. Those that
+// remove shared memory of others when these have ended are left unless all is true.
+func (s *server) kill(all bool) int {
+	tree, err := s.tree()
+	if err != nil {
+		return 0
+	}
+	for _, p := range tree {
+		if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID)); all || err == nil && !bytes.Contains(line, []byte("resource_tracker")) {
 			unix.Kill(p.PID, unix.SIGKILL) // what has ended meanwhile is no matter
 		}
 	}
-	<-s.ended
+	return len(tree)
 }
 
 // ready waits for the side's first right answer to l over JSON, and says how
