@@ -39,7 +39,7 @@ func (o *coldOptions) flags(cmd *cobra.Command) {
 }
 
 // loadFlags are those that say nothing of cold starts.
-var loadFlags = []string{"rate", "arrivals", "on", "off", "idle", "until", "trace", "speed", "protocol", "connections", "duration", "warmup", "timeout", "model", "model-version",
+var loadFlags = []string{"rate", "arrivals", "on", "off", "idle", "until", "trace", "trace-function", "speed", "protocol", "connections", "duration", "warmup", "timeout", "model", "model-version",
 	"auth", "header", "request", "payloads", "seed", "out", "window", "html", "slo", "compare", "tolerance", "force", "benchstat"}
 
 // check refuses flags that say nothing here.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net"
 	"net/url"
@@ -28,6 +29,7 @@ type patternOptions struct {
 	idle     time.Duration
 	until    string
 	trace    string
+	function string // of a trace of many
 	speed    float64
 }
 
@@ -38,7 +40,8 @@ func (o *patternOptions) flags(cmd *cobra.Command) {
 	f.DurationVar(&o.off, "off", 5*time.Second, "with --arrivals burst: how long nothing comes between two")
 	f.DurationVar(&o.idle, "idle", 2*time.Minute, "with burst-from-zero and a URL: how long it is left alone before each burst")
 	f.StringVar(&o.until, "until", "", "with burst-from-zero and a URL: a shell's command that succeeds when nothing serves any more, asked each second instead of --idle alone, which bounds it")
-	f.StringVar(&o.trace, "trace", "", "file of when requests came, one on each line: seconds, CSV, or JSON")
+	f.StringVar(&o.trace, "trace", "", "file of when requests came, one on each line: seconds, CSV or JSON; or a trace in Azure Functions' format of 2019 or 2021")
+	f.StringVar(&o.function, "trace-function", "", "with --trace in a format of Azure's: only this function's requests (default: all functions')")
 	f.Float64Var(&o.speed, "speed", 1, "with --trace: how many times as fast as it was")
 }
 
@@ -56,7 +59,7 @@ func (o *patternOptions) apply(load *loadtest.Options, changed func(string) bool
 	}
 	bursts := o.arrivals == "burst" || o.arrivals == fromZero
 	if err := errors.Join(only([]string{"on"}, "--arrivals burst or burst-from-zero", bursts), only([]string{"off"}, "--arrivals burst", o.arrivals == "burst"),
-		only([]string{"idle", "until"}, "--arrivals burst-from-zero", o.arrivals == fromZero), only([]string{"speed"}, "--trace", o.trace != "")); err != nil {
+		only([]string{"idle", "until"}, "--arrivals burst-from-zero", o.arrivals == fromZero), only([]string{"speed", "trace-function"}, "--trace", o.trace != "")); err != nil {
 		return err
 	}
 	switch o.arrivals {
@@ -112,22 +115,30 @@ func (o *patternOptions) play(load *loadtest.Options, bounded bool) error {
 	return nil
 }
 
+// offsets are the trace's requests, all of them as if of this one function, or
+// those of one.
 func (o *patternOptions) offsets() iter.Seq2[time.Duration, error] {
 	return func(yield func(time.Duration, error) bool) {
-		f, err := os.Open(o.trace)
+		src, err := (&costOptions{trace: o.trace, traceFunction: o.function}).openTrace()
 		if err != nil {
-			yield(0, fault.New(fault.NotFound, "", o.trace, "%w", err))
+			yield(0, err)
 			return
 		}
-		defer f.Close()
-		for at, err := range loadtest.ReadTrace(f) {
+		if c, ok := src.(io.Closer); ok {
+			defer c.Close()
+		}
+		for {
+			a, err := src.Next()
+			if errors.Is(err, io.EOF) {
+				return
+			}
 			var e *fault.Error
 			if errors.As(err, &e) {
 				named := *e
-				named.Op, named.Subject = "", o.trace+" "+e.Subject
+				named.Op, named.Subject = "", strings.TrimSpace(o.trace+" "+e.Subject)
 				err = &named
 			}
-			if !yield(time.Duration(float64(at)/o.speed), err) {
+			if !yield(time.Duration(float64(a.At)/o.speed), err) || err != nil {
 				return
 			}
 		}
