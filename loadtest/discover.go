@@ -129,13 +129,18 @@ func short(text []byte) string {
 
 func (a *asker) onlyModel(ctx context.Context) (string, error) {
 	var index []struct{ Name string }
+	var names []string
 	if err := a.do(ctx, http.MethodPost, "v2/repository/index", &index); err != nil {
-		if e := fault.Of(err); e != nil && e.Code != fault.Unavailable {
+		e := fault.Of(err)
+		if e == nil || e.Code == fault.Unavailable {
+			return "", err
+		}
+		var list struct{ Models []string } // as KServe's runtimes have it
+		if a.do(ctx, http.MethodGet, "v2/models", &list) != nil {
 			return "", e.WithHint("Name the model; not every server lists its models.")
 		}
-		return "", err
+		names = list.Models
 	}
-	var names []string
 	for _, m := range index {
 		if !slices.Contains(names, m.Name) {
 			names = append(names, m.Name)
