@@ -99,7 +99,8 @@ mib() { awk -v n="$1" 'BEGIN {printf "%.1f", n / 1048576}'; }
 # locked DIR DIGEST IMAGE: godwit.lock says that the image was pushed.
 locked() { printf 'version: 1\npackages:\n  "knative": {digest: "%s", image: "%s", platforms: ["linux/%s"]}\n' "$2" "$3" "$(dpkg --print-architecture)" >"$1/godwit.lock"; }
 
-# say KEYS: what godwit.yaml says, with those keys for Knative. With $jobs events start Jobs.
+# say KEYS: what godwit.yaml says, with those keys for Knative. With $jobs events start Jobs, and with
+# $version it is another version.
 say() {
 	cat >"$work/digits/godwit.yaml" <<-EOF
 		model: digits.onnx
@@ -107,7 +108,7 @@ say() {
 		auth: none
 		triggers: [events]
 		batch: {input: "s3://lake/rows/", output: "s3://lake/scores/", timeout: 2m${jobs:+, deadLetter: true}}
-		targets: {knative: {ingress: traefik, cpu: 250m, memory: 256MiB, maxScale: 4, target: 2, window: 6s, events: {deadLetter: "http://$node_ip:9999/dead"${jobs:+, jobSink: true}}, env: {AWS_ENDPOINT_URL_S3: "http://$node_ip:9998", AWS_REGION: eu-west-1, AWS_ACCESS_KEY_ID: key, AWS_SECRET_ACCESS_KEY: secretsecret}${1:+, $1}}}
+		targets: {knative: {ingress: traefik, cpu: 250m, memory: 256MiB, maxScale: 4, target: 2, window: 6s, events: {deadLetter: "http://$node_ip:9999/dead"${jobs:+, jobSink: true}}, env: {AWS_ENDPOINT_URL_S3: "http://$node_ip:9998", AWS_REGION: eu-west-1, AWS_ACCESS_KEY_ID: key, AWS_SECRET_ACCESS_KEY: secretsecret${version:+, VERSION: $version}}${1:+, $1}}}
 	EOF
 }
 
@@ -279,14 +280,14 @@ answered() {
 # canary: another revision gets nothing, and then a fifth.
 canary() {
 	local old new
-	deploy "minScale: 1, env: {VERSION: '1'}, traffic: {stable: $stable}"
+	version=next deploy "minScale: 1, traffic: {stable: $stable}"
 	serving_ready
 	canary=$revision
 	[ "$canary" != "$stable" ] || { echo "want another revision than $stable" >&2 && return 1; }
 	ask -n 20 >/dev/null
 	[ "$(answered "$canary")" = 0 ] || { echo "want no request for a canary of 0%" >&2 && return 1; }
 	until_ok 30 curl -sSf "${url/\/\//\/\/canary-}/v2/models/digits/infer" -d @"$work/digits/requests/digits/1.json" # at its tag
-	deploy "minScale: 1, env: {VERSION: '1'}, traffic: {stable: $stable, canary: 20%}"
+	version=next deploy "minScale: 1, traffic: {stable: $stable, canary: 20%}"
 	[ "$revision" = "$canary" ] || { echo "want the same revision, $canary, got $revision" >&2 && return 1; }
 	serving_ready
 	until_ok 30 share "$canary" 20
