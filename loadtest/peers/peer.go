@@ -86,7 +86,7 @@ var peers = []peer{
 		note: "its gRPC server is one process whatever the number of workers"},
 	{name: "litserve", title: "LitServe", language: "Python", folder: "python", install: pip("litserve.txt"),
 		packages: []string{"litserve", "uvicorn", "onnxruntime"}, settings: batched, speaks: onlyJSON,
-		argv: python("litserve_peer.py"), start: 5 * time.Second, note: "batch_timeout=0: what is queued goes into one run"},
+		argv: python("litserve_peer.py"), start: 5 * time.Second, note: "fast_queue (ZeroMQ); batch_timeout=0: what is queued goes into one run"},
 	{name: "mlserver", title: "MLServer", language: "Python", folder: "python", install: pip("mlserver.txt"),
 		packages: []string{"mlserver", "uvicorn", "onnxruntime"}, settings: batched, speaks: []loadtest.Protocol{loadtest.JSON, loadtest.GRPC},
 		argv: python("mlserver_peer.py"), start: 6 * time.Second, note: "a runtime of five lines, as it has none for ONNX; compression off"},

@@ -40,7 +40,7 @@ if __name__ == "__main__":
         accelerator="cpu",
         workers_per_device=common.WORKERS,
         healthcheck_path="/v2/health/ready",
-        fast_queue=False,
+        fast_queue=True,
     )
     server.run(
         host="127.0.0.1",
