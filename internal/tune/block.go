@@ -182,10 +182,15 @@ func (t *tuning) load(ctx context.Context, s *server, c *candidate, o loadtest.O
 		if err == nil {
 			break
 		}
-		if fault.CodeOf(err) != fault.Runtime || try == 3 {
+		code := fault.CodeOf(err)
+		if code == fault.Unavailable && try == 3 {
+			return nil, &Miss{fault.Of(err).Err.Error()}
+		}
+		if code != fault.Runtime && code != fault.Unavailable || try == 3 {
 			return nil, err
 		}
-		// The machine did something else, so that the client could not keep up.
+		// The machine did something else, so that the client could not keep up; or
+		// the server still refuses what comes after its last load.
 		if before, _, err = usage(pid); err != nil {
 			return nil, errors.Join(s.gone(c.Shape), err)
 		}

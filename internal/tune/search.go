@@ -398,8 +398,10 @@ func (s *search) confirm(ctx context.Context, best int) error {
 		}
 		switch {
 		case !s.alive[best]:
-			// What was second might have been better than the default; but nothing
-			// is left to find that out with.
+			if next := s.second(); next > 0 && s.alive[0] && !s.spent(1) {
+				best, ours, others, look = next, nil, nil, 0
+				continue
+			}
 			s.found.Ended = "the best of the others is out: " + s.tried(best).Reason
 			if s.alive[0] {
 				s.keep()
@@ -439,6 +441,25 @@ func (s *search) confirm(ctx context.Context, best int) error {
 		s.tried(best).Verdict = NoBetter
 		return nil
 	}
+}
+
+// second brings the best of those back that were let go; 0 where there is none.
+func (s *search) second() int {
+	best, place := 0, math.Inf(-1)
+	for i := range s.alive {
+		a, b := s.shared(i, 0)
+		if v := s.tried(i).Verdict; i == 0 || v != Behind && v != Worse || len(a) == 0 {
+			continue
+		}
+		if p := middle(a, b); p > place {
+			best, place = i, p
+		}
+	}
+	if best > 0 {
+		s.alive[best] = true
+		s.tried(best).Verdict, s.tried(best).Reason = "", ""
+	}
+	return best
 }
 
 func (s *search) keep() { s.found.Best, s.tried(0).Verdict = 0, Kept }

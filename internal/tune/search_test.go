@@ -166,6 +166,21 @@ func TestSearchOut(t *testing.T) {
 		t.Errorf("chose %d, want 2", got.Best)
 	}
 
+	// What is out in the end makes way for the one that was behind it.
+	m = newMachine(4, 0.01, 1000, 2000, 1500, 900)
+	turns := 0
+	got, err = Search(t.Context(), 4, func(ctx context.Context, c int) (float64, error) {
+		if c == 1 {
+			if turns++; turns == 6 {
+				return 0, &Out{"killed"}
+			}
+		}
+		return m.trial(ctx, c)
+	}, m.options())
+	if err != nil || got.Best != 2 || got.Gain.Pairs == 0 || got.Candidates[1].Verdict != Failed {
+		t.Errorf("got %+v, %v, want the third", got, err)
+	}
+
 	// The default that is out leaves the best of the others, with nothing to compare it to.
 	got, err = Search(t.Context(), 3, func(ctx context.Context, c int) (float64, error) {
 		if c == 0 {
