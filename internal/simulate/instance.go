@@ -30,7 +30,7 @@ type instance struct {
 	outer fifo // before the server, where the platform keeps more from it
 	server
 
-	direct gauge // of inside, what no activator counts
+	direct reporter // of inside, what no activator counts
 }
 
 // start asks for an instance.
@@ -67,6 +67,7 @@ func (c *cell) up(i *instance) {
 	c.readyN++
 	c.level(+1)
 	i.server.open(c.f)
+	i.direct.begin(c.now)
 	if c.f.Crash > 0 {
 		c.push(crashes, c.now+int64(c.rng.ExpFloat64()*float64(c.f.Crash)), i, 0, nil)
 	}
@@ -140,14 +141,6 @@ func (c *cell) crash(i *instance) {
 	}
 	c.remove(i)
 	c.ctl.gone(i)
-}
-
-// scrape is the mean of the requests inside that came directly, and how many
-// did, since then.
-func (i *instance) scrape(from int64) (mean float64, came int64) {
-	mean, came = i.direct.mean(i.cell.now, max(from, i.since)), i.direct.came
-	i.direct.reset(i.cell.now)
-	return mean, came
 }
 
 // enter gives r to i, which is up.
@@ -264,3 +257,47 @@ func (g *gauge) mean(now, from int64) float64 {
 }
 
 func (g *gauge) reset(now int64) { g.area, g.at, g.came = 0, now, 0 }
+
+// reporter is what a pod's proxy counts: at the end of each second since it
+// began, how many requests it had on average in it and how many came. Who
+// scrapes it gets the last whole second.
+type reporter struct {
+	n        int
+	start    int64 // of the second that goes on
+	area, at int64 // of it
+	came     int64
+	mean     float64 // of the last one
+	reported int64
+}
+
+func (g *reporter) begin(now int64) { g.start, g.at = now, now }
+
+func (g *reporter) change(now int64, d int) {
+	g.clock(now)
+	g.n += d
+	if d > 0 {
+		g.came++
+	}
+}
+
+func (g *reporter) clock(now int64) {
+	const second = 1_000_000_000
+	if end := g.start + second; now >= end {
+		g.area += int64(g.n) * (end - g.at)
+		g.mean, g.reported = float64(g.area)/second, g.came
+		g.start, g.came = end, 0
+		if whole := (now - end) / second; whole > 0 { // in which nothing changed
+			g.mean, g.reported = float64(g.n), 0
+			g.start += whole * second
+		}
+		g.area, g.at = 0, g.start
+	}
+	g.area += int64(g.n) * (now - g.at)
+	g.at = now
+}
+
+// scrape is the last report.
+func (g *reporter) scrape(now int64) (mean float64, came int64) {
+	g.clock(now)
+	return g.mean, g.reported
+}

@@ -116,7 +116,6 @@ type knative struct {
 	known                              bool  // the activator keeps count of the revision
 	first                              float64
 	reported                           int64
-	scraped                            int64
 
 	desired    int // of the last decision; -1: none yet
 	applied    int

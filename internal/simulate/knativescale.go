@@ -66,7 +66,6 @@ func (k *knative) wake() {
 		k.stable.Idle(epoch + k.nextScrape - second)
 		k.panic.Idle(epoch + k.nextScrape - second)
 	}
-	k.scraped = k.nextScrape - second
 	k.next()
 }
 
@@ -111,8 +110,6 @@ func (k *knative) report() {
 // the rest to be like them. What came through the activator it has reported.
 func (k *knative) scrape() {
 	c := k.cell
-	from := k.scraped
-	k.scraped = c.now
 	if c.readyN == 0 {
 		return
 	}
@@ -122,7 +119,7 @@ func (k *knative) scrape() {
 		if i.state != ready {
 			continue
 		}
-		m, n := i.scrape(from)
+		m, n := i.direct.scrape(c.now)
 		if sample == left || c.rng.IntN(left) < sample {
 			sample--
 			mean += m
