@@ -3,6 +3,7 @@ package conformance
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,10 +122,13 @@ type point struct {
 // same trace. The desired pods may differ by a tick, and the latencies' two
 // distributions by 0.1.
 func TestSimulatorIsCluster(t *testing.T) {
+	var requests atomic.Int64
 	s := &settings{
 		concurrency: podConcurrency, maxScale: podsMost, target: podConcurrency * 0.7, burst: *clusterBurst, window: 20 * time.Second, grace: 6 * time.Second, seed: clusterSeed,
 		schedule: func(r *rand.Rand) time.Duration { return logNormal(r, scheduleP50, scheduleP99) },
-		body:     `{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}]}`,
+		body: func() string {
+			return fmt.Sprintf(`{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[1,2,3,%d]}]}`, requests.Add(1))
+		},
 	}
 	if *clusterSeconds >= 600 {
 		s.window, s.grace = time.Minute, 30*time.Second // Knative's

@@ -51,7 +51,7 @@ type settings struct {
 	schedule              func(*rand.Rand) time.Duration // before a pod's process starts
 	seed                  uint64
 	pod                   func() (address string, stop func(), err error) // starts a server and waits until it is ready
-	body                  string
+	body                  func() string                                   // of a request; equal ones in progress would share a run
 }
 
 // cluster is one revision on one machine. Of Knative are the windows, the
@@ -515,7 +515,7 @@ func (c *cluster) forward(client *http.Client, p *pod, proxied bool) (int, error
 		}
 		c.hand()
 	}()
-	req, err := http.NewRequest(http.MethodPost, p.url+"/v2/models/m/infer", strings.NewReader(c.body))
+	req, err := http.NewRequest(http.MethodPost, p.url+"/v2/models/m/infer", strings.NewReader(c.body()))
 	if err != nil {
 		return 0, err
 	}

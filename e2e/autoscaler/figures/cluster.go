@@ -70,7 +70,7 @@ func (r *run) plots() map[string]string {
 	}
 	seconds := chart.Axis{Label: "time, s"}
 	desired := chart.Lines{
-		Title: "Pods that the autoscaler wants: Knative's, over real processes, and the simulator's", X: seconds, Y: chart.Axis{Label: "pods"},
+		Title: "Desired pods: Knative's autoscaler over real processes, and simulated", X: seconds, Y: chart.Axis{Label: "pods"},
 		Series: []chart.Series{
 			{Name: "cluster", Points: at(c.Real), Steps: true},
 			{Name: "simulated, 20 seeds: median, 5 to 95 %", Points: at(c.Simulated), Low: c.Low, High: c.High, Steps: true, Dashed: true},

@@ -5,7 +5,7 @@
 // Each RUN is what knative/conformance wrote of a comparison of the simulator
 // with a cluster; the first is drawn. Beside them it measures how fast a
 // thousand functions live through two weeks, and what starts that are twice as
-// slow or as fast change.
+// slow or as fast change; with FIGURES_KEEP set these stay as RESULTS.json has them.
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -60,7 +61,11 @@ func write(ctx context.Context, results, plots string, runs []string) error {
 			}
 		}
 	}
-	for _, measure := range []func(context.Context) ([]figure, error){fortnight, sensitivity} {
+	measures := []func(context.Context) ([]figure, error){fortnight, sensitivity}
+	if os.Getenv("FIGURES_KEEP") != "" {
+		measures = []func(context.Context) ([]figure, error){func(context.Context) ([]figure, error) { return kept(results) }}
+	}
+	for _, measure := range measures {
 		more, err := measure(ctx)
 		if err != nil {
 			return err
@@ -87,4 +92,19 @@ func load() string {
 	text, _ := os.ReadFile("/proc/loadavg")
 	first, _, _ := strings.Cut(string(text), " ")
 	return first
+}
+
+// kept are the figures of the results that are not of a cluster.
+func kept(results string) ([]figure, error) {
+	text, err := os.ReadFile(results)
+	if err != nil {
+		return nil, err
+	}
+	var all struct{ Figures []figure }
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, fmt.Errorf("%s: %w", results, err)
+	}
+	return slices.DeleteFunc(all.Figures, func(f figure) bool {
+		return !strings.HasPrefix(f.ID, "fortnight.") && !strings.HasPrefix(f.ID, "starts.")
+	}), nil
 }
