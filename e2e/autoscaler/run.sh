@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The simulator of autoscalers against the real ones: a million random decisions of Knative's own code and of our port;
 # a trace served by real processes with Knative's autoscaler deciding by the wall clock, and simulated; and how fast a
-# thousand functions live through two weeks. AUTOSCALER_SECONDS is the length of the trace, 600 for the one in
-# docs/simulator.md; with AUTOSCALER_DOCS=docs its figures and plots are written there.
+# thousand functions live through two weeks. AUTOSCALER_SECONDS is the length of the trace, 300 for the one in
+# docs/simulator.md, 600 for one with the windows that Knative has by default; with AUTOSCALER_DOCS=docs its figures and plots are written there.
 source "$(dirname "$0")/../lib.sh"
 
 seconds=${AUTOSCALER_SECONDS:-150}

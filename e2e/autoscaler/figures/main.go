@@ -76,7 +76,7 @@ func write(ctx context.Context, results, plots string, runs []string) error {
 		fmt.Printf("%-36s %12.6g %-6s %s\n", f.ID, f.Value, f.Unit, f.What)
 	}
 	text, err := json.MarshalIndent(map[string]any{
-		"about": "The simulator beside a cluster of processes with Knative's autoscaler, and by itself. AUTOSCALER_SECONDS=600 AUTOSCALER_DOCS=docs e2e/run.sh autoscaler writes it.",
+		"about": "The simulator beside a cluster of processes with Knative's autoscaler, and by itself. AUTOSCALER_SECONDS=300 AUTOSCALER_DOCS=docs e2e/run.sh autoscaler writes it.",
 		"time":  time.Now().UTC().Format("2006-01-02 15:04 UTC"), "go": runtime.Version(), "processors": runtime.NumCPU(), "load": load(),
 		"figures": all,
 	}, "", "  ")
