@@ -175,6 +175,26 @@ func TestManyWindowsAreJoined(t *testing.T) {
 	}
 }
 
+// Parts stay apart, and so does what a rest lies between.
+func TestOnlyNeighboursAreJoined(t *testing.T) {
+	r := &report.Recording{}
+	for k := range 4098 {
+		w := loadtest.Window{Part: loadtest.PartLoad, At: float64(k - 1), Seconds: 1}
+		if k == 0 {
+			w.Part = loadtest.PartWarmup
+		}
+		if k > 3 {
+			w.At += 60
+		}
+		r.Add(&w)
+	}
+	for i, want := range []loadtest.Window{{Part: loadtest.PartWarmup, At: -1, Seconds: 1}, {Part: loadtest.PartLoad, Seconds: 2}, {Part: loadtest.PartLoad, At: 2, Seconds: 1}, {Part: loadtest.PartLoad, At: 63, Seconds: 2}} {
+		if got := r.Windows[i]; got.Part != want.Part || got.At != want.At || got.Seconds != want.Seconds {
+			t.Errorf("window %d: want %s of %g s at %g, got %s of %g s at %g", i, want.Part, want.Seconds, want.At, got.Part, got.Seconds, got.At)
+		}
+	}
+}
+
 type failing struct{ n int }
 
 func (f *failing) Write(b []byte) (int, error) {
