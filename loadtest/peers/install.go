@@ -49,7 +49,7 @@ func npm() installer {
 func cargo() installer {
 	return installer{pins: []string{"Cargo.toml", "Cargo.lock"}, version: matched(`name = "%s"\nversion = "([^"]+)"`),
 		commands: func(home string) [][]string {
-			return [][]string{{"cargo", "build", "--release", "--locked", "--manifest-path", "src/Cargo.toml", "--target-dir", "target"}}
+			return [][]string{{"sh", "src/lock.sh", "src"}, {"cargo", "build", "--release", "--locked", "--manifest-path", "src/Cargo.toml", "--target-dir", "target"}}
 		}}
 }
 
