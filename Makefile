@@ -50,8 +50,9 @@ dist: ## Make dist/godwit-VERSION-OS.tar.gz, with which nobody needs Go; the sam
 onnxruntime: ## Fetch the pinned ONNX Runtime into the user's cache, once.
 	@scripts/onnxruntime.sh >/dev/null
 
-# Not raced: cdk, which starts no goroutine and waits for Node.js most of the time,
-# and knative/conformance, which starts none either; and the scripts of render and
+# Not raced: cdk, which starts no goroutine and waits for Node.js most of the time;
+# knative/conformance, whose goroutines are Knative's and those of one test's stand-ins,
+# and which takes minutes to build for it; and the scripts of render and
 # deploy, which compress packages of the raced test program for minutes, and start
 # nothing at the same time.
 .PHONY: check

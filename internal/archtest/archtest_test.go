@@ -39,7 +39,7 @@ func TestOnlyOrtHasCgo(t *testing.T) {
 }
 
 // process lists what may touch the process: its arguments and its end.
-var process = []string{"cmd", "cdk/cmd", "fn", "internal/app/process.go", "examples", "scripts", "e2e", "loadtest/goals", "loadtest/noop"}
+var process = []string{"cmd", "cdk/cmd", "fn", "internal/app/process.go", "examples", "scripts", "e2e", "loadtest/goals", "loadtest/noop", "loadtest/peers"}
 
 func TestOnlyMainTouchesTheProcess(t *testing.T) {
 	for _, s := range sources(t) {
