@@ -94,6 +94,7 @@ const (
 	limitSteps  = 48       // at most
 	limitExact  = 1.05     // the ratio of Above to Rate at which it is known
 	limitMisses = 10       // a step is long enough for so many misses at the border
+	limitQueue  = 20       // and so many times the objective's: a queue that grows has to show
 	limitLength = 60       // and at most this many seconds, unless Duration is longer
 	limitFloor  = 1.0 / 16 // of the first rate: nothing below is tried
 )
@@ -101,7 +102,8 @@ const (
 // Limit looks for the highest rate at which o holds: doubling, from Options.Rate
 // or from half of what one connection does, until it is missed (or halving, down
 // to a sixteenth, until it holds), then by bisection until the two rates differ by 5 %. A step counts for
-// Options.Duration, and longer where an objective needs more requests; what is
+// Options.Duration, at least twenty times the objective's time, and
+// longer where an objective needs more requests; what is
 // near the border is measured again, twice if need be, and the rate that is
 // found must hold once more. tell hears of each step when it has ended.
 //
@@ -220,6 +222,11 @@ func (l *limiter) judge(ctx context.Context, rate float64, why string) (holds, c
 		if err != nil {
 			return false, false, err
 		}
+		if !step.Holds {
+			if err := l.settle(ctx); err != nil {
+				return false, false, err
+			}
+		}
 		if step.Client != "" {
 			return false, true, nil
 		}
@@ -243,6 +250,21 @@ func (l *limiter) near(s *Step) bool {
 	return !s.Early && math.Abs(float64(s.Missed)-allowed) <= 3*math.Sqrt(math.Max(allowed, 1))
 }
 
+// settle waits, after a rate that was too high, until the server answers one
+// connection in time again: what it still has to do is not the next step's.
+func (l *limiter) settle(ctx context.Context) error {
+	o := l.s.o
+	o.Connections, o.Rate, o.Warmup, o.Duration, o.Count = 1, 0, 0, time.Minute, 3
+	o.Window, o.Progress, o.Usage, o.Observe = nil, nil, nil, nil
+	for end := time.Now().Add(10*l.o.Within + 5*time.Second); ; {
+		r, err := l.s.run(ctx, o)
+		if err != nil || r.OK == o.Count && r.Latency.Max <= l.o.Within || time.Now().After(end) {
+			return err
+		}
+		waitFor(ctx, 100*time.Millisecond)
+	}
+}
+
 var errMissed = errors.New("the objective cannot be held any more")
 
 func (l *limiter) try(ctx context.Context, rate float64, why string) (*Step, error) {
@@ -251,6 +273,7 @@ func (l *limiter) try(ctx context.Context, rate float64, why string) (*Step, err
 	o.Connections = max(o.Connections, 256)
 	o.Seed += uint64(len(l.limit.Steps)) // other arrivals at each step
 	enough := time.Duration(math.Min(limitMisses/(1-l.o.Quantile)/rate, limitLength) * float64(time.Second))
+	enough = max(enough, min(limitQueue*l.o.Within, limitLength*time.Second))
 	o.Duration = max(o.Duration, enough)
 	o.Timeout = min(o.Timeout, max(10*l.o.Within, time.Second))
 	allowed := int64(1.2*(1-l.o.Quantile)*rate*o.Duration.Seconds()) + limitMisses

@@ -142,11 +142,21 @@ func TestLimitOfAServerThatNeverHolds(t *testing.T) {
 	})
 }
 
+// A queue that grows all the time is found, however short the steps were to be.
+func TestLimitIsNoQueueThatHasNotGrownYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _, err := limitOf(t, inMemory(Options{Rate: 50, Constant: true, Duration: 100 * time.Millisecond}, single(10*time.Millisecond)), "p90=250ms")
+		if err != nil || l.Rate < 90 || l.Rate > 108 {
+			t.Errorf("want about the 100 requests in a second that the server does, got %+v, %v", l, err)
+		}
+	})
+}
+
 // Without any border the search ends at what can be asked at most.
 func TestLimitOfAServerThatAlwaysHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := inMemory(Options{Rate: maxRate / 2, Duration: time.Millisecond, Connections: 256}, func(*http.Request, []byte) string { return okAnswer })
-		l, _, err := limitOf(t, o, "p90=1s")
+		l, _, err := limitOf(t, o, "p90=10us")
 		if err != nil || l.Rate != maxRate || l.Above != 0 {
 			t.Errorf("want the highest rate there is, got %+v, %v", l, err)
 		}
@@ -162,6 +172,7 @@ func TestLimitEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Second)
 		defer cancel()
 		l, _, err := s.Limit(ctx, &Objective{0.99, 20 * time.Millisecond}, nil)
+		wait(time.Hour) // the server's end of what was under way
 		if !errors.Is(err, context.DeadlineExceeded) || len(l.Steps) == 0 {
 			t.Errorf("want the steps up to the end of time, got %+v, %v", l, err)
 		}

@@ -13,7 +13,7 @@ godwit=${GODWIT:-$root/bin/godwit}
 digits=$root/examples/digits
 "$godwit" bench "$digits" --rate 100 --duration 6s --warmup 1s --window 500ms --out old.jsonl --html bench.html
 "$godwit" bench "$digits" --rate 100 --duration 6s --warmup 1s --window 500ms --html compare.html --compare old.jsonl --tolerance 0.99 || [ $? = 5 ]
-"$godwit" bench "$digits" --slo p90=250ms --duration 500ms --warmup 0s --html slo.html || [ $? = 5 ]
+"$godwit" bench "$digits" --slo p90=50ms --duration 500ms --warmup 0s --html slo.html || [ $? = 5 ]
 "$godwit" bench "$digits" --arrivals burst-from-zero --rate 20 --on 1s --duration 2s --window 250ms --html bursts.html
 # One connection and a timeout that a busy server cannot keep.
 "$godwit" bench "$digits" --rate 8000 --connections 1 --timeout 20ms --duration 2s --warmup 0s --window 250ms --html errors.html || [ $? = 1 ] || [ $? = 13 ]

@@ -33,7 +33,8 @@ td{max-width:60ch;white-space:normal;overflow-wrap:anywhere}
 td:first-child{min-width:8em}
 th{color:var(--muted);font-weight:600}
 tr:last-child td{border-bottom:0}
-td:first-child.n{min-width:0}
+td:last-child{min-width:10em}
+td:first-child.n,td:last-child.n{min-width:0}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 pre{background:var(--card);border:1px solid var(--edge);border-radius:8px;padding:12px 14px;overflow-x:auto;font:13px/1.5 ui-monospace,monospace;margin:0 0 16px}
 @media print{:root{--page:#fff}main{max-width:none;padding:0}figure,.tile,table,pre{break-inside:avoid}figure svg{min-width:0}pre{white-space:pre-wrap;overflow-wrap:anywhere}}
