@@ -42,10 +42,10 @@ func TestMissing(t *testing.T) {
 	if diff := cmp.Diff("ok  \tgodwit.dev/a\t0.1s\npanic: test timed out\n    b_test.go:3: want 1, got 2\nFAIL\nc.go:1: undefined: x\n", out.String()); diff != "" {
 		t.Errorf("printed (-want +got):\n%s", diff)
 	}
-	proofs := []string{"a:TestGood", "a:TestHalf", "a:TestHalf/other", "a:TestGone", "b:TestBad", "e2e/there/more", "e2e/gone"}
+	proofs := []string{"a:TestGood", "a:TestHalf", "a:TestHalf/other", "a:TestGone", "b:TestBad", "e2e/there:TestGone", "e2e/there/more", "e2e/gone"}
 	want := []string{
 		"a:TestHalf: a:TestHalf/case was skipped", "a:TestHalf/other: a:TestHalf/case was skipped",
-		"a:TestGone did not run", "b:TestBad: fail", "there is no e2e/gone",
+		"a:TestGone did not run", "b:TestBad: fail", "e2e/there:TestGone did not run", "there is no e2e/gone",
 	}
 	if diff := cmp.Diff(want, r.missing(proofs, func(part string) bool { return part == "e2e/there" })); diff != "" {
 		t.Errorf("missing (-want +got):\n%s", diff)
