@@ -89,6 +89,14 @@ func TestSave(t *testing.T) {
 		t.Fatalf("%v in %s", err, text)
 	}
 	golden.Check(t, "peers.json", text)
+	t.Setenv("HOME", "/home/somebody")
+	want.Peers[0].Command = []string{"/home/somebody/.cache/peer"}
+	if err := want.save(path); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(path); err != nil || bytes.Contains(text, []byte("somebody")) || !bytes.Contains(text, []byte(`"~/.cache/peer"`)) {
+		t.Errorf("want no home of anybody in it: %v, %s", err, text)
+	}
 	for i, p := range want.Peers {
 		if len(got.Peers[i].Figures) != len(p.Figures) {
 			t.Errorf("%s: want %d figures, got %d", p.Name, len(p.Figures), len(got.Peers[i].Figures))

@@ -176,7 +176,11 @@ func (r *report) save(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return replace(path, b.Bytes())
+	all := b.Bytes()
+	if home, err := os.UserHomeDir(); err == nil && len(home) > 1 { // which commands and what servers said are full of
+		all = bytes.ReplaceAll(all, []byte(home+"/"), []byte("~/"))
+	}
+	return replace(path, all)
 }
 
 func (p *peerResult) write(b *bytes.Buffer, write func(any)) {
