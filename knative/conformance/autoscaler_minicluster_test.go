@@ -104,7 +104,6 @@ type change struct {
 
 type pod struct {
 	name, ip string
-	object   *core.Pod
 	url      string
 	ready    bool
 	leaving  bool
