@@ -185,11 +185,11 @@ deployments() { local_images | sed '/requests:/,/limits:/s/cpu: .*/cpu: 10m/' | 
 # program_images FILE: one image for each program of the cluster, all of one layer, as an archive.
 program_images() {
 	local dir=$work/layer name diff first=
-	mkdir -p "$dir/root"/{tmp,etc,var/run/ko}
-	chmod 1777 "$dir/root/tmp"
-	printf 'root:x:0:0::/:/\nnonroot:x:65532:65532::/:/\n' >"$dir/root/etc/passwd"
-	for name in pause coredns traefik "${serving_programs[@]}" "${eventing_programs[@]}"; do ln "$programs/$name" "$dir/root/$name" 2>/dev/null || cp "$programs/$name" "$dir/root/$name"; done
-	tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$dir/root" -cf "$dir/layer.tar" .
+	mkdir -p "$dir/tree"/{tmp,etc,var/run/ko}
+	chmod 1777 "$dir/tree/tmp"
+	printf 'root:x:0:0::/:/\nnonroot:x:65532:65532::/:/\n' >"$dir/tree/etc/passwd"
+	for name in pause coredns traefik "${serving_programs[@]}" "${eventing_programs[@]}"; do ln "$programs/$name" "$dir/tree/$name" 2>/dev/null || cp "$programs/$name" "$dir/tree/$name"; done
+	tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$dir/tree" -cf "$dir/layer.tar" .
 	diff=$(sha256sum "$dir/layer.tar" | cut -d' ' -f1)
 	{
 		printf '['
@@ -200,6 +200,6 @@ program_images() {
 		done
 		printf ']'
 	} >"$dir/manifest.json"
-	tar -C "$dir" -cf "$1" --exclude ./root .
+	tar -C "$dir" -cf "$1" --exclude ./tree .
 	rm -rf "$dir"
 }

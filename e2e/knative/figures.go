@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"godwit.dev/loadtest/measure"
 )
 
 // clusterReport is what a run of cluster.sh has measured: docs/results/knative.json.
@@ -50,7 +52,6 @@ var wanted = []string{
 
 const (
 	clusterBegin = "<!-- figures of knative.json, compared by e2e/knative:TestTheTableIsOfTheResults; written by make e2e-knative DOCS=1 -->"
-	clusterEnd   = "<!-- end of figures -->"
 )
 
 // readFigures reads lines of tab-separated fields: id, what, values with spaces
@@ -155,8 +156,8 @@ func (r *clusterReport) publish(document string) error {
 	if err := r.complete(); err != nil {
 		return err
 	}
-	head, _, tail, err := between(document)
-	if err != nil {
+	section := measure.Section{Path: document, Begin: clusterBegin}
+	if _, err := section.Read(); err != nil { // before anything is written
 		return err
 	}
 	var table bytes.Buffer
@@ -165,24 +166,10 @@ func (r *clusterReport) publish(document string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(filepath.Dir(document), "results", "knative.json"), append(data, '\n'), 0o644); err != nil {
+	if err := measure.Replace(filepath.Join(filepath.Dir(document), "results", "knative.json"), append(data, '\n')); err != nil {
 		return err
 	}
-	return os.WriteFile(document, []byte(head+clusterBegin+"\n\n"+table.String()+"\n"+clusterEnd+tail), 0o644)
-}
-
-// between is a document before, between and behind the marks.
-func between(document string) (head, table, tail string, err error) {
-	text, err := os.ReadFile(document)
-	if err != nil {
-		return "", "", "", err
-	}
-	head, rest, ok := strings.Cut(string(text), clusterBegin)
-	table, tail, ok2 := strings.Cut(rest, clusterEnd)
-	if !ok || !ok2 {
-		return "", "", "", fmt.Errorf("%s: want the marks %q and %q, got a file without", document, clusterBegin, clusterEnd)
-	}
-	return head, table, tail, nil
+	return section.Write(table.String())
 }
 
 // report prints the figures of a run, and with -docs publishes them. Versions

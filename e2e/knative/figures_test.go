@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"godwit.dev/loadtest/measure"
 )
 
 // The table of docs/benchmarks.md is what its results say, to the byte, and
@@ -27,13 +29,13 @@ func TestTheTableIsOfTheResults(t *testing.T) {
 	if err := r.complete(); err != nil {
 		t.Error(err)
 	}
-	_, got, _, err := between("../../docs/benchmarks.md")
+	got, err := (&measure.Section{Path: "../../docs/benchmarks.md", Begin: clusterBegin}).Read()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var want bytes.Buffer
 	r.markdown(&want)
-	if diff := cmp.Diff(strings.TrimSpace(want.String()), strings.TrimSpace(got)); diff != "" {
+	if diff := cmp.Diff(strings.Trim(want.String(), "\n"), got); diff != "" {
 		t.Errorf("docs/benchmarks.md is not what `make e2e-knative DOCS=1` wrote with docs/results/knative.json (-want +got):\n%s", diff)
 	}
 }
@@ -70,7 +72,7 @@ func TestReadFigures(t *testing.T) {
 func TestIncompleteRunsAreNotPublished(t *testing.T) {
 	dir := t.TempDir()
 	document := filepath.Join(dir, "benchmarks.md")
-	const before = "head\n" + clusterBegin + "\nold\n" + clusterEnd + "\ntail\n"
+	const before = "head\n" + clusterBegin + "\nold\n" + measure.SectionEnd + "\ntail\n"
 	if err := os.WriteFile(document, []byte(before), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +98,7 @@ func TestIncompleteRunsAreNotPublished(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(document)
-	if err != nil || !strings.HasPrefix(string(text), "head\n"+clusterBegin) || !strings.HasSuffix(string(text), clusterEnd+"\ntail\n") ||
+	if err != nil || !strings.HasPrefix(string(text), "head\n"+clusterBegin) || !strings.HasSuffix(string(text), measure.SectionEnd+"\ntail\n") ||
 		strings.Contains(string(text), "old") || !strings.Contains(string(text), "| the rollback | 1 s |") {
 		t.Errorf("the document is %q (%v)", text, err)
 	}

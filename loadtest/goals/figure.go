@@ -10,9 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
+
+	"godwit.dev/loadtest/measure"
 )
 
 // target is a goal's number: at least or at most.
@@ -155,14 +156,13 @@ func (r *runReport) markdown(w io.Writer) {
 
 const (
 	figuresBegin = "<!-- figures of goals.json, compared by loadtest/goals:TestTheTableIsOfTheResults; written by make bench DOCS=1 -->"
-	figuresEnd   = "<!-- end of figures -->"
 )
 
 // publish puts the Markdown between the marks of the file, and the report that
 // it was made of into results/goals.json beside the file.
 func (r *runReport) publish(path string) error {
-	head, _, tail, err := split(path)
-	if err != nil {
+	section := measure.Section{Path: path, Begin: figuresBegin}
+	if _, err := section.Read(); err != nil { // before anything is written
 		return err
 	}
 	results := filepath.Join(filepath.Dir(path), "results")
@@ -173,24 +173,8 @@ func (r *runReport) publish(path string) error {
 		return err
 	}
 	var b bytes.Buffer
-	b.WriteString(head + figuresBegin + "\n\n")
 	r.markdown(&b)
-	b.WriteString("\n" + figuresEnd + tail)
-	return os.WriteFile(path, b.Bytes(), 0o644)
-}
-
-// split is the file before, between and behind the marks.
-func split(path string) (head, between, tail string, err error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", "", "", err
-	}
-	head, rest, ok := strings.Cut(string(text), figuresBegin)
-	between, tail, ok2 := strings.Cut(rest, figuresEnd)
-	if !ok || !ok2 {
-		return "", "", "", fmt.Errorf("%s: want the marks %q and %q, got a file without", path, figuresBegin, figuresEnd)
-	}
-	return head, between, tail, nil
+	return section.Write(b.String())
 }
 
 func us(ns float64) string { return number(ns/1e3) + " µs" }

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 
+	"godwit.dev/loadtest/measure"
 	"godwit.dev/runtime/driver"
 	"godwit.dev/runtime/ort"
 	"godwit.dev/runtime/tensor"
@@ -94,7 +95,7 @@ func TestPublish(t *testing.T) {
 		{Goal: 7, What: "batching", Missing: "it was refused"},
 	}}
 	for range 2 { // a second run replaces the first
-		text := "# Page\n\n" + figuresBegin + "\nold\n" + figuresEnd + "\n\nrest\n"
+		text := "# Page\n\n" + figuresBegin + "\nold\n" + measure.SectionEnd + "\n\nrest\n"
 		if _, err := os.Stat(page); err != nil {
 			if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
@@ -119,7 +120,7 @@ Measured now in 0 minutes on 2 virtual processors (a processor), kernel , load a
 
 - Goal 7, batching: it was refused
 
-` + figuresEnd + "\n\nrest\n"
+` + measure.SectionEnd + "\n\nrest\n"
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("page (-want +got):\n%s", diff)
 	}

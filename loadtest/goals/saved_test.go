@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"godwit.dev/loadtest/measure"
 )
 
 // The table of docs/benchmarks.md is what its results say, to the byte.
@@ -19,13 +21,13 @@ func TestTheTableIsOfTheResults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, got, _, err := split("../../docs/benchmarks.md")
+	got, err := (&measure.Section{Path: "../../docs/benchmarks.md", Begin: figuresBegin}).Read()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var want bytes.Buffer
 	r.markdown(&want)
-	if diff := cmp.Diff(strings.TrimSpace(want.String()), strings.TrimSpace(got)); diff != "" {
+	if diff := cmp.Diff(strings.Trim(want.String(), "\n"), got); diff != "" {
 		t.Errorf("docs/benchmarks.md is not what `make bench DOCS=1` wrote with docs/results/goals.json (-want +got):\n%s", diff)
 	}
 }
@@ -72,7 +74,7 @@ func TestSaved(t *testing.T) {
 func TestPublishWritesResults(t *testing.T) {
 	dir := t.TempDir()
 	page := filepath.Join(dir, "page.md")
-	if err := os.WriteFile(page, []byte(figuresBegin+"\n"+figuresEnd+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(page, []byte(figuresBegin+"\n"+measure.SectionEnd+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	r := &runReport{Time: "now", Figures: []*figure{
@@ -82,7 +84,7 @@ func TestPublishWritesResults(t *testing.T) {
 	if err := r.publish(page); err != nil {
 		t.Fatal(err)
 	}
-	_, between, _, err := split(page)
+	between, err := (&measure.Section{Path: page, Begin: figuresBegin}).Read()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +94,7 @@ func TestPublishWritesResults(t *testing.T) {
 	}
 	var b bytes.Buffer
 	again.markdown(&b)
-	if diff := cmp.Diff(strings.TrimSpace(b.String()), strings.TrimSpace(between)); diff != "" {
+	if diff := cmp.Diff(strings.Trim(b.String(), "\n"), between); diff != "" {
 		t.Errorf("page (-results +page):\n%s", diff)
 	}
 }

@@ -368,7 +368,7 @@ func lead(v float64) string {
 }
 
 // The marks between which the section is.
-const docsBegin, docsEnd = "<!-- figures of peers.json, compared by loadtest/peers:TestSection, written by make bench-peers -->", "<!-- end of figures -->"
+const docsBegin = "<!-- figures of peers.json, compared by loadtest/peers:TestSection, written by make bench-peers -->"
 
 // publish writes what f asks for: the samples, the plots, the section.
 func (r *report) publish(f *flags) error {
@@ -382,7 +382,7 @@ func (r *report) publish(f *flags) error {
 			return err
 		}
 		for name, svg := range r.plots() {
-			if err := replace(filepath.Join(f.plots, name), svg); err != nil {
+			if err := measure.Replace(filepath.Join(f.plots, name), svg); err != nil {
 				return err
 			}
 		}
@@ -390,20 +390,7 @@ func (r *report) publish(f *flags) error {
 	if f.docs == "" {
 		return nil
 	}
-	old, err := os.ReadFile(f.docs)
-	if err != nil {
-		return err
-	}
-	head, rest, ok := bytes.Cut(old, []byte(docsBegin))
-	_, end, ok2 := bytes.Cut(rest, []byte(docsEnd))
-	if !ok || !ok2 {
-		return fmt.Errorf("%s: want the marks %q and %q, got a file without", f.docs, docsBegin, docsEnd)
-	}
 	var b bytes.Buffer
-	b.Write(head)
-	b.WriteString(docsBegin + "\n\n")
 	r.markdown(&b)
-	b.WriteString("\n" + docsEnd)
-	b.Write(end)
-	return replace(f.docs, b.Bytes())
+	return (&measure.Section{Path: f.docs, Begin: docsBegin}).Write(b.String())
 }

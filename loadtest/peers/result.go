@@ -180,7 +180,7 @@ func (r *report) save(path string) error {
 	if home, err := os.UserHomeDir(); err == nil && len(home) > 1 { // which commands and what servers said are full of
 		all = bytes.ReplaceAll(all, []byte(home+"/"), []byte("~/"))
 	}
-	return replace(path, all)
+	return measure.Replace(path, all)
 }
 
 func (p *peerResult) write(b *bytes.Buffer, write func(any)) {
@@ -200,14 +200,6 @@ func (p *peerResult) write(b *bytes.Buffer, write func(any)) {
 		write(f)
 	}
 	b.WriteString("]}")
-}
-
-// replace writes a file whole or not at all.
-func replace(path string, text []byte) error {
-	if err := os.WriteFile(path+".part", text, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(path+".part", path)
 }
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
@@ -230,5 +222,5 @@ func (p *peerResult) keep(path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.Name, err)
 	}
-	return replace(path, text)
+	return measure.Replace(path, text)
 }

@@ -464,10 +464,11 @@ func TestSharedMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// An engine settles in its worker, and in the one that follows when that ends.
-// Memory is given back where the engine is: in the worker.
-func TestTrim(t *testing.T) {
-	dir := t.TempDir()
+// told is a folder for GODWIT_TEST_TOLD, in which the worker's engine tells of
+// what it was asked, and waits for the next time that it does.
+func told(t *testing.T) (dir string, wait func()) {
+	t.Helper()
+	dir = t.TempDir()
 	fifo := filepath.Join(dir, "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
@@ -476,36 +477,30 @@ func TestTrim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
-	e := newEngine(t, "memengine", isolate.Options{Env: []string{"GODWIT_TEST_SETTLED=" + dir}})
-	e.Trim(trimmed) // without a worker there is nothing to give back
-	open(t, e, "crash")
-	e.Trim(trimmed)
-	in.SetReadDeadline(time.Now().Add(time.Minute))
-	if _, err := in.Read(make([]byte, 1)); err != nil {
-		t.Fatal("the engine in the worker gives nothing back:", err)
-	}
-}
-
-func TestSettle(t *testing.T) {
-	dir := t.TempDir()
-	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	in, err := os.OpenFile(fifo, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	settled := func() {
+	t.Cleanup(func() { in.Close() })
+	return dir, func() {
 		t.Helper()
 		in.SetReadDeadline(time.Now().Add(time.Minute))
 		if _, err := in.Read(make([]byte, 1)); err != nil {
-			t.Fatal("the engine in the worker does not settle:", err)
+			t.Fatal("the engine in the worker was not asked:", err)
 		}
 	}
-	e := newEngine(t, "memengine", isolate.Options{Env: []string{"GODWIT_TEST_SETTLED=" + dir}})
+}
+
+// Memory is given back where the engine is: in the worker.
+func TestTrim(t *testing.T) {
+	dir, trims := told(t)
+	e := newEngine(t, "memengine", isolate.Options{Env: []string{"GODWIT_TEST_TOLD=" + dir}})
+	e.Trim(trimmed) // without a worker there is nothing to give back
+	open(t, e, "crash")
+	e.Trim(trimmed)
+	trims()
+}
+
+// An engine settles in its worker, and in the one that follows when that ends.
+func TestSettle(t *testing.T) {
+	dir, settled := told(t)
+	e := newEngine(t, "memengine", isolate.Options{Env: []string{"GODWIT_TEST_TOLD=" + dir}})
 	s := open(t, e, "crash")
 	e.Settle(t.Context())
 	settled()

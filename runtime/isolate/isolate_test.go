@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 			if kind == "ort" {
 				return ort.New(&driver.Setup{Library: os.Getenv("GODWIT_ONNXRUNTIME"), CacheDir: os.Getenv("GODWIT_TEST_CACHE"), Logger: log})
 			}
-			return settles{memengine.New(models(log)), os.Getenv("GODWIT_TEST_SETTLED")}
+			return telling{memengine.New(models(log)), os.Getenv("GODWIT_TEST_TOLD")}
 		})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -131,19 +131,19 @@ func works(t *testing.T, s driver.Session) {
 }
 
 // settles is an engine that writes a byte into the fifo of a folder when it settles.
-type settles struct {
+type telling struct {
 	driver.Engine
 	dir string
 }
 
-func (s settles) Settle(context.Context) {
+func (s telling) Settle(context.Context) {
 	if err := enterFifo(s.dir); err != nil {
 		panic(err)
 	}
 }
 
 // Trim tells when it is asked for what TestTrim asks for.
-func (s settles) Trim(least int64) {
+func (s telling) Trim(least int64) {
 	if least != trimmed {
 		return
 	}
