@@ -192,9 +192,24 @@ func Problems(err error) []Problem {
 		}
 		return all
 	}
-	text := err.Error()
-	if e := (*fault.Error)(nil); errors.As(err, &e) && e.Op != "" && strings.HasPrefix(text, e.Op+" ") {
-		text = strings.TrimPrefix(text, e.Op+" ")
+	return []Problem{{plain(err), fault.CodeOf(err).String(), fault.HintOf(err)}}
+}
+
+// plain is err's text without the names of functions of ours.
+func plain(err error) string {
+	e, ok := err.(*fault.Error)
+	if !ok {
+		if !errors.As(err, &e) {
+			return err.Error()
+		}
+		return strings.Replace(err.Error(), e.Error(), plain(e), 1)
 	}
-	return []Problem{{text, fault.CodeOf(err).String(), fault.HintOf(err)}}
+	text := e.Code.String()
+	if e.Err != nil {
+		text = plain(e.Err)
+	}
+	if e.Subject != "" {
+		text = e.Subject + ": " + text
+	}
+	return text
 }
